@@ -1,0 +1,48 @@
+"""The private descriptor pool that every generated module registers in.
+
+Protobuf's default pool belongs to the whole process: there a second `common.proto`, or a second
+definition of grpc.health.v1, is an error at import. Plugins bring such files, so ours are kept
+apart, google.protobuf.Struct and the wrappers included (a pool links a message only to messages
+in itself; the helper methods of Struct come by its full name and so work here too).
+
+The price: a message of another pool does not fit into a field of ours, also not google's own
+`struct_pb2.Struct`. Take `mm_asgi.protocol.struct_pb2.Struct`, or pass a dict.
+
+Only public protobuf functions are used, not those of protoc's Python output: these modules run
+on any protobuf runtime, not only on the one or two major versions that protoc's output accepts.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from google.protobuf.message_factory import GetMessageClass
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import Descriptor, FileDescriptor
+    from google.protobuf.message import Message
+
+POOL = DescriptorPool()
+
+
+def load(module: dict[str, Any], serialized: bytes) -> "FileDescriptor":
+    """Register one file and put its enums and messages into `module`'s names."""
+    # The stubs know only the pure Python pool, whose AddSerializedFile returned None for long.
+    file: FileDescriptor = POOL.AddSerializedFile(serialized)
+    for name, enum in file.enum_types_by_name.items():
+        module[name] = EnumTypeWrapper(enum)
+        module.update({value.name: value.number for value in enum.values})
+    for name, descriptor in file.message_types_by_name.items():
+        module[name] = _message_class(descriptor, module["__name__"], name)
+    return file
+
+
+def _message_class(descriptor: "Descriptor", module: str, qualname: str) -> "type[Message]":
+    """The class of a message; module and qualname let pickle and repr find it."""
+    message = GetMessageClass(descriptor)
+    message.__module__ = module
+    message.__qualname__ = qualname
+    for name, nested in descriptor.nested_types_by_name.items():
+        # upb sets nested classes as attributes by itself, the pure Python runtime does not.
+        setattr(message, name, _message_class(nested, module, f"{qualname}.{name}"))
+    return message
