@@ -1,0 +1,133 @@
+"""What all wires do the same way around a handler: run it, end its RPC, tell it of a cancel.
+
+Nothing here knows how a message travels; a wire's Stream holds a CancelSlot, its Server a Calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.wire.port import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mm_asgi.wire.port import Stream
+
+__all__ = ["HANDLER_FAILED", "CancelSlot", "Calls"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+# All that the peer learns of a handler's exception: its text may hold a user's data.
+HANDLER_FAILED = "internal error in the plugin"
+
+# How long stop() waits for handlers that it has cancelled. A guess: long enough for a finally
+# clause, short beside the 10 s that the host waits for the whole process.
+CANCEL_WAIT = 1.0
+
+
+class CancelSlot:
+    """The one place for a callback that is told, once, that the peer has left."""
+
+    __slots__ = ("_callback", "_closed", "_fired")
+
+    def __init__(self) -> None:
+        self._callback: Callable[[], None] | None = None
+        self._fired = False
+        self._closed = False
+
+    def set(self, callback: Callable[[], None]) -> None:
+        """Keep ``callback`` in place of the one before; call it now if the peer has left."""
+        if self._fired:
+            _call(callback)
+        elif not self._closed:
+            self._callback = callback
+
+    def fire(self) -> None:
+        """The peer has left. Does nothing once the RPC was ended on this side."""
+        if self._fired or self._closed:
+            return
+        self._fired = True
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            _call(callback)
+
+    def close(self) -> None:
+        """The RPC was ended on this side: from now on a peer that leaves is no news."""
+        self._closed = True
+        self._callback = None
+
+
+class Calls:
+    """The open RPCs of one server and the tasks of their handlers."""
+
+    def __init__(self) -> None:
+        self._open: set[Any] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __len__(self) -> int:
+        """How many RPCs are open."""
+        return len(self._open)
+
+    def opened(self, stream: Stream) -> None:
+        """``stream`` counts as open until ``closed()``."""
+        self._open.add(stream)
+        self._idle.clear()
+
+    def closed(self, stream: Stream) -> None:
+        """The RPC has ended. Safe to call again."""
+        self._open.discard(stream)
+        if not self._open:
+            self._idle.set()
+
+    @property
+    def streams(self) -> tuple[Any, ...]:
+        """The open RPCs of this moment."""
+        return tuple(self._open)
+
+    async def idle(self) -> None:
+        """Return when no RPC is open."""
+        await self._idle.wait()
+
+    def run(self, handler: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
+        """Start ``handler`` in a task of its own, which a peer's cancel does not touch."""
+        self.hold(asyncio.create_task(_run(handler, stream), name=f"mm_asgi {stream.method}"))
+
+    def hold(self, task: asyncio.Task[None]) -> None:
+        """Keep a task alive: asyncio itself holds tasks only weakly."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def cancel_handlers(self) -> None:
+        """Cancel the tasks that outlived their RPC and wait for them, but not for ever."""
+        tasks = {task for task in self._tasks if not task.done()}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, stuck = await asyncio.wait(tasks, timeout=CANCEL_WAIT)
+            for task in stuck:
+                log.warning("handler does not end after its cancel: %s", task.get_name())
+
+
+async def _run(handler: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
+    try:
+        await handler(stream)
+    except BaseException as error:  # SystemExit too: a handler must not end the loop
+        # First the end of the RPC, then the log: whatever logging does, no peer waits for ever.
+        stream.abort(StatusCode.INTERNAL, HANDLER_FAILED)
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            log.debug("handler cancelled: %s", stream.method)
+            raise
+        log.error("handler failed: %s", stream.method, exc_info=error)
+
+
+def _call(callback: Callable[[], None]) -> None:
+    try:
+        callback()
+    except Exception:
+        log.exception("on_cancel callback failed")
