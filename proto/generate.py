@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "mm_asgi/protocol"
-# google's files that ours import are renamed into our package: same messages, own modules.
+# google's files that ours import become modules of our package. Their descriptors keep this name:
+# json_format knows Int32Value and its like by their file.
 GOOGLE = "google/protobuf/"
 
 
@@ -104,19 +105,7 @@ def parse(scratch: Path) -> "list[FileDescriptorProto]":
         f"--proto_path={ROOT / 'proto'}", f"--proto_path={google}", "--include_imports",
         "--include_source_info", f"--descriptor_set_out={output}", *sources,
     )  # fmt: skip
-    files = list(FileDescriptorSet.FromString(output.read_bytes()).file)
-    for file in files:
-        if file.name.startswith(GOOGLE):
-            file.name = renamed(file.name)
-            # Without the licence text and manual that google's comments are.
-            file.ClearField("source_code_info")
-        for index, name in enumerate(file.dependency):
-            file.dependency[index] = renamed(name)
-    return files
-
-
-def renamed(name: str) -> str:
-    return f"{PACKAGE}/{name.removeprefix(GOOGLE)}" if name.startswith(GOOGLE) else name
+    return list(FileDescriptorSet.FromString(output.read_bytes()).file)
 
 
 def stubs(files: "list[FileDescriptorProto]") -> dict[str, str]:
@@ -124,11 +113,28 @@ def stubs(files: "list[FileDescriptorProto]") -> dict[str, str]:
     from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
 
     request = CodeGeneratorRequest(
-        file_to_generate=[file.name for file in files], proto_file=files, parameter="quiet"
+        file_to_generate=[moved(file.name) for file in files],
+        proto_file=[in_our_package(file) for file in files],
+        parameter="quiet",
     )
     output = run("mypy_protobuf.main", stdin=request.SerializeToString())
     response = CodeGeneratorResponse.FromString(output)
     return {Path(stub.name).name: stub.content for stub in response.file}
+
+
+def in_our_package(file: "FileDescriptorProto") -> "FileDescriptorProto":
+    """The file as mypy-protobuf is to see it, so that stubs import ours in google's place."""
+    ours = copy.deepcopy(file)
+    ours.name = moved(file.name)
+    ours.dependency[:] = [moved(name) for name in file.dependency]
+    if file.name.startswith(GOOGLE):
+        # Without the licence text and the manual that google's comments are.
+        ours.ClearField("source_code_info")
+    return ours
+
+
+def moved(name: str) -> str:
+    return f"{PACKAGE}/{name.removeprefix(GOOGLE)}" if name.startswith(GOOGLE) else name
 
 
 def run(module: str, *arguments: str, stdin: bytes = b"") -> bytes:

@@ -3,13 +3,13 @@
 Protobuf's default pool belongs to the whole process: there a second `common.proto`, or a second
 definition of grpc.health.v1, is an error at import. Plugins bring such files, so ours are kept
 apart, google.protobuf.Struct and the wrappers included (a pool links a message only to messages
-in itself; the helper methods of Struct come by its full name and so work here too).
+in itself). Those keep their full names and file names, by which protobuf finds their helpers.
 
-The price: a message of another pool does not fit into a field of ours, also not google's own
-`struct_pb2.Struct`. Take `mm_asgi.protocol.struct_pb2.Struct`, or pass a dict.
+The price: a message of another pool does not fit into a field of ours, google's own wrappers and
+Struct included. Take those of mm_asgi.protocol, or update a Struct from a dict.
 
-Only public protobuf functions are used, not those of protoc's Python output: these modules run
-on any protobuf runtime, not only on the one or two major versions that protoc's output accepts.
+A generated module holds its file's descriptor and nothing of protoc's Python output, which accepts
+only the runtime's major version that it was made for and the next.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,7 @@ POOL = DescriptorPool()
 
 def load(module: dict[str, Any], serialized: bytes) -> "FileDescriptor":
     """Register one file and put its enums and messages into `module`'s names."""
-    # The stubs know only the pure Python pool, whose AddSerializedFile returned None for long.
-    file: FileDescriptor = POOL.AddSerializedFile(serialized)
+    file = POOL.AddSerializedFile(serialized)
     for name, enum in file.enum_types_by_name.items():
         module[name] = EnumTypeWrapper(enum)
         module.update({value.name: value.number for value in enum.values})
