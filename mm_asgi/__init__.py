@@ -1,0 +1,40 @@
+"""Run any ASGI app as a Mattermost plugin.
+
+    import mm_asgi
+
+    mm_asgi.run("shop.main:app")
+
+Everything here is loaded on first use: importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import errors
+    from .identity import identity
+    from .plugin import Plugin
+    from .runtime import run
+
+__all__ = ["Plugin", "__version__", "errors", "identity", "run"]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy for the start-up time: the host waits 3 s for the handshake, on a slow machine too.
+    import importlib
+
+    if name == "errors":
+        return importlib.import_module(".errors", __name__)
+    homes = {"run": ".runtime", "Plugin": ".plugin", "identity": ".identity"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(homes[name], __name__), name)
+    globals()[name] = value  # the submodule of the same name must not shadow the function
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

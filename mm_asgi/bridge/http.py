@@ -1,0 +1,404 @@
+"""One ServeHTTP stream as one ASGI request: what the app's receive() and send() do.
+
+state.py has the table of what may follow what. An event is checked by response.py before the
+state moves, so that a wrong ``send()`` leaves the cycle as it was. The request side is pulled:
+``receive()`` reads the stream when the app asks, and nothing reads ahead of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AppProtocolError, ClientDisconnected, HostProtocolError
+from ..wire.port import StatusCode
+from .response import Head, check_body, check_start, messages, plain_answer, scope_cookies
+from .state import ENDED, UNSENT, State, Step, is_disconnect, next_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+    from ..protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
+    from ..wire.port import Stream
+
+__all__ = ["HTTPCycle"]
+
+logger = logging.getLogger("mm_asgi.bridge")
+
+HOLD = 0.005
+"""Seconds that a start may wait for its first body event (row R1): nobody sees 5 ms."""
+
+LEFT_PAUSE = 0.02
+"""Seconds that a send to a client who left takes (row D4), so that no loop spins."""
+
+
+# What the host may see of a failure: fixed texts, never the app's own (row R9).
+SERVER_ERROR = "Internal Server Error"
+FAILED_LATE = "the app failed after its response had begun"
+TOO_SHORT = "the app's response is shorter than its Content-Length"
+CUT = "the app's response was cut"
+BROKEN_BY_HOST = "the request stream broke the ServeHTTP contract"
+
+
+class HTTPCycle:
+    """One request's life: what its app calls, and what it did.
+
+    Args:
+        stream: the RPC, after its first message was read.
+        first: that message; it has an ``init``.
+        grace: seconds after which a send to a client who left raises.
+        spawn: gives a coroutine a task that somebody holds.
+        rewrite_cookies: give cookies without a narrower path the root_path (row R17).
+    """
+
+    __slots__ = (
+        "_body_open",
+        "_expected",
+        "_first",
+        "_grace",
+        "_head",
+        "_left_at",
+        "_method",
+        "_over",
+        "_received",
+        "_rewrite_cookies",
+        "_sent",
+        "_spawn",
+        "_state",
+        "_stream",
+        "_timer",
+        "_told",
+        "root_path",
+        "status",
+        "truncated",
+        "wide_cookies",
+    )
+
+    def __init__(
+        self,
+        stream: Stream,
+        first: ServeHTTPRequest,
+        *,
+        grace: float,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        root_path: str = "",
+        rewrite_cookies: bool = False,
+    ) -> None:
+        # the request
+        self._stream = stream
+        self._first: ServeHTTPRequest | None = first
+        self._method = first.init.method or "GET"
+        self._expected = first.init.content_length
+        self._received = 0
+        self._body_open = True
+        self.truncated = False
+        self._over: asyncio.Event | None = None
+        # the response
+        self._state = State.WAITING
+        self._head: Head | None = None
+        self._sent = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._left_at = 0.0
+        self._told = False
+        self.status = 0
+        # what it was given
+        self._grace = grace
+        self._spawn = spawn
+        self.root_path = root_path
+        self._rewrite_cookies = rewrite_cookies
+        self.wide_cookies: list[str] = []
+        stream.on_cancel(self._on_cancel)
+
+    @property
+    def state(self) -> State:
+        """Where the response is."""
+        return self._state
+
+    @property
+    def sent(self) -> int:
+        """Body bytes written so far."""
+        return self._sent
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the app was, or is to be, told http.disconnect before its response ended."""
+        return self.truncated or self._told or self._state is State.LEFT
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the app has begun a text/event-stream."""
+        return self._head is not None and self._head.content_type == "text/event-stream"
+
+    # ---------------------------------------------------------------- request: receive()
+
+    async def receive(self) -> dict[str, Any]:
+        """ASGI receive: http.request events, then http.disconnect for ever (rows D1 to D6)."""
+        if self._body_open and not self._is_over():
+            message, self._first = self._first, None
+            if message is not None:
+                event = self._take(message)
+            else:
+                message = await self._stream.read()
+                event = self._take_later(message) if self._body_open else None
+            if event is not None:
+                return event
+        while not self._is_over():
+            await self._until_over()
+        return {"type": "http.disconnect"}
+
+    def _is_over(self) -> bool:
+        return self.disconnected or self._state in ENDED
+
+    def _take_later(self, message: ServeHTTPRequest | None) -> dict[str, Any] | None:
+        if self._is_over():
+            return None
+        if message is None:  # the end of the stream, and no body_complete (D2)
+            self._truncate("the host ended the request before body_complete")
+            return None
+        if message.HasField("init"):
+            self._host_fault("a second init")
+            return None
+        return self._take(message)
+
+    def _take(self, message: ServeHTTPRequest) -> dict[str, Any] | None:
+        """The event for one request message; None when it ends a truncated body (D6)."""
+        chunk = message.body_chunk
+        more = not message.body_complete
+        self._received += len(chunk)
+        if self._expected >= 0:
+            over = self._received - self._expected
+            if over > 0:
+                logger.warning(
+                    "request body: the host sent more than Content-Length's %d bytes; the rest"
+                    " is cut",
+                    self._expected,
+                )
+                chunk = chunk[: max(len(chunk) - over, 0)]
+                more = False
+            elif over < 0 and not more:
+                self._truncate(f"{self._received} of {self._expected} bytes came")
+                return None
+        self._body_open = more
+        return {"type": "http.request", "body": chunk, "more_body": more}
+
+    async def _until_over(self) -> None:
+        """Wait for the end of the response or of the client; data now is the host's fault (D8)."""
+        if self._over is None:
+            self._over = asyncio.Event()
+        message = await self._stream.read()
+        if message is None:
+            await self._over.wait()
+        elif (
+            not self._is_over() and not 0 <= self._expected < self._received
+        ):  # else the rest of a body that was cut
+            self._host_fault("data after body_complete")
+
+    def _truncate(self, why: str) -> None:
+        logger.debug("request body truncated: %s; the app is told http.disconnect", why)
+        self.truncated = True
+        self._wake()
+
+    def _host_fault(self, what: str) -> None:
+        fault = HostProtocolError(
+            f"ServeHTTP: the host sent {what} while the response was {self._state.value!r};"
+            " expected body chunks up to body_complete; the request was ended"
+        )
+        logger.error("%s", fault)
+        self._move(Step.BREAK)
+        self._stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._over is not None:
+            self._over.set()
+
+    def _on_cancel(self) -> None:
+        """The client left; after body_complete this is only the host's way to end (D5)."""
+        if self._move(Step.LEAVE) is State.LEFT:
+            self._left_at = asyncio.get_running_loop().time()
+            self._stop_timer()
+        self._wake()
+
+    def tell_disconnect(self) -> None:
+        """The plugin is stopping: the app gets http.disconnect, what it still sends is sent."""
+        self._told = True
+        self._wake()
+
+    # ---------------------------------------------------------------- response: send()
+
+    async def send(self, event: dict[str, Any]) -> None:
+        """ASGI send (rows R1 to R13).
+
+        Raises:
+            AppProtocolError: the event is wrong, or does not fit the state.
+            ClientDisconnected: the client left more than the grace ago.
+        """
+        if self._state is State.LEFT:
+            await self._send_to_nobody()
+            return
+        try:
+            kind = event["type"]
+        except (TypeError, KeyError):
+            raise AppProtocolError(
+                f"http.response: the app sent {type(event).__name__} without a type while the"
+                f" response was {self._state.value!r}; expected a dict with the key 'type'"
+            ) from None
+        if kind == "http.response.start":
+            self._start(event)
+        elif kind == "http.response.body":
+            await self._body(event)
+        else:
+            raise AppProtocolError(
+                f"http.response: the app sent {kind!r} while the response was"
+                f" {self._state.value!r}; expected http.response.start or http.response.body"
+            )
+
+    async def _send_to_nobody(self) -> None:
+        if asyncio.get_running_loop().time() - self._left_at > self._grace:
+            raise ClientDisconnected(
+                f"http.response: the client left more than {self._grace:g} s ago and the app"
+                " still sends; expected it to stop at http.disconnect"
+            )
+        await asyncio.sleep(LEFT_PAUSE)
+
+    def _move(self, step: Step) -> State:
+        self._state = next_state(self._state, step)
+        return self._state
+
+    def _start(self, event: dict[str, Any]) -> None:
+        if next_state(self._state, Step.START) in ENDED:
+            logger.debug("a start after the end of the response was ignored")
+            return
+        head = check_start(event, self._method)
+        self.wide_cookies = scope_cookies(head, self.root_path, rewrite=self._rewrite_cookies)
+        self._move(Step.START)
+        self._head = head
+        self.status = head.status
+        self._timer = asyncio.get_running_loop().call_later(HOLD, self._release)
+
+    def _release(self) -> None:
+        self._spawn(self._send_head())
+
+    async def _send_head(self) -> None:
+        # State and write in one go: a body event that came first has sent the head already.
+        if self._state is State.HELD:
+            self._move(Step.RELEASE)
+            for message in messages(self._head, b"", more=True):
+                await self._stream.write(message)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _body(self, event: dict[str, Any]) -> None:
+        body, more = check_body(event)
+        target = next_state(self._state, Step.CHUNK if more else Step.LAST)
+        if target in ENDED and self._state in ENDED:
+            logger.debug("a body event after the end of the response was ignored")
+            return
+        head = self._head
+        assert head is not None  # the table lets no body pass before a start
+        fault: AppProtocolError | None = None
+        if head.bodiless:
+            size, body = len(body), b""
+        else:
+            size = self._sent + len(body)
+            fault = self._check_length(head, size, more=more)
+        if self._state is State.HELD and not more and fault is None:
+            head.set_length(size)
+        if fault is not None and head.length is not None and size > head.length:
+            body, more = memoryview(body)[: head.length - self._sent], False
+            target = next_state(self._state, Step.LAST)
+        elif fault is not None:
+            self._abort(Step.FAULT, TOO_SHORT)
+            raise fault
+        unsent = head if self._state is State.HELD else None
+        self._state = target
+        self._stop_timer()
+        self._sent += len(body)
+        await self._write(messages(unsent, body, more=more), last=not more)
+        if fault is not None:
+            raise fault
+
+    def _check_length(self, head: Head, size: int, *, more: bool) -> AppProtocolError | None:
+        """The fault of a body against its declared length (row R5); raised when nothing was sent."""
+        if head.length is None or size == head.length or (more and size < head.length):
+            return None
+        fault = AppProtocolError(
+            f"http.response: the app sent {size} body bytes while the response was"
+            f" {self._state.value!r}; expected the {head.length} of its Content-Length"
+        )
+        if self._state is State.HELD:
+            raise fault
+        return fault
+
+    async def _write(self, pieces: Iterator[ServeHTTPResponse], *, last: bool) -> None:
+        """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
+        whole = True
+        try:
+            for piece in pieces:
+                whole = piece.body_complete or piece.flush  # the event's last piece has one of them
+                await self._stream.write(piece)
+        finally:
+            if not whole:
+                self._state = State.ABORTED
+                self._stream.abort(StatusCode.INTERNAL, CUT)
+                self._wake()
+            elif last:
+                self._stream.finish()
+                self._wake()
+
+    def _abort(self, step: Step, text: str) -> None:
+        self._move(step)
+        self._stop_timer()
+        self._stream.abort(StatusCode.INTERNAL, text)
+        self._wake()
+
+    # ---------------------------------------------------------------- the app's end
+
+    async def settle(self, failure: BaseException | None) -> None:
+        """The app is done: end what it left open (rows R8 to R11).
+
+        Args:
+            failure: what the app raised, or None.
+        """
+        self._stop_timer()
+        if failure is not None:
+            self._log_failure(failure)
+        elif self._state in (State.WAITING, State.HELD, State.STREAMING) and not self._told:
+            logger.error(
+                "the app returned while the response was %r; expected a complete response",
+                self._state.value,
+            )
+        if self._state in UNSENT:
+            status, text = (503, "Service Unavailable") if self._told else (500, SERVER_ERROR)
+            self.status = status
+            self._move(Step.FAULT)
+            await self._answer(plain_answer(status, text, method=self._method, retry=self._told))
+        elif self._state is State.STREAMING and self._told:
+            self._move(Step.LAST)
+            await self._write(messages(None, b"", more=False), last=True)
+        elif self._state is State.STREAMING:
+            self._abort(Step.FAULT, FAILED_LATE)
+
+    async def _answer(self, message: ServeHTTPResponse) -> None:
+        try:
+            await self._stream.write(message)
+        finally:
+            self._stream.finish()
+            self._wake()
+
+    def _log_failure(self, failure: BaseException) -> None:
+        if self.disconnected and is_disconnect(failure):
+            logger.debug("the app stopped because the client left")
+        elif self._told and isinstance(failure, asyncio.CancelledError):
+            logger.debug("the app was cancelled: the plugin stops")
+        else:
+            logger.error(
+                "the app raised %s while the response was %r",
+                type(failure).__name__,
+                self._state.value,
+                exc_info=failure,
+            )

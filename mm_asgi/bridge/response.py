@@ -1,0 +1,236 @@
+"""ASGI response event -> checked facts -> ServeHTTPResponse messages (rows R3 to R13, R17). Pure.
+
+An event is checked whole before anything is changed; a fault is an AppProtocolError that says what
+came and what ASGI expects. The host would repair or pass on most of these faults (net/http turns
+CR and LF into spaces, two Content-Length values reach the browser), which hides them at best.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AppProtocolError
+from ..protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPResponse, ServeHTTPResponseInit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "CHUNK_SIZE",
+    "Head",
+    "check_body",
+    "check_start",
+    "messages",
+    "plain_answer",
+    "scope_cookies",
+]
+
+CHUNK_SIZE = 64 * 1024
+"""Bytes of one body_chunk at the most: what the host's own side uses."""
+
+# RFC 9110 5.6.2 (token) and 5.5: net/http drops a bad name and rewrites a bad value.
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_BAD_VALUE = re.compile(rb"[\r\n\0]")
+_LENGTH = re.compile(rb"[0-9]+")
+
+# The host is one HTTP/1.1 or HTTP/2 hop further: these are its to say (row R13).
+_HOP_BY_HOP = frozenset(
+    {b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"te", b"trailer"}
+)
+_BODILESS = frozenset({204, 304})
+
+_BYTES = (bytes, bytearray, memoryview)
+
+
+@dataclass(slots=True)
+class Head:
+    """A checked http.response.start.
+
+    Attributes:
+        status: 200 to 999.
+        headers: names lower case, hop-by-hop names and Content-Length removed.
+        length: the declared Content-Length in bytes, or None.
+        bodiless: HEAD, 204, 304: body bytes of the app are dropped.
+        head_request: the method was HEAD.
+    """
+
+    status: int
+    headers: list[tuple[str, str]]
+    length: int | None
+    bodiless: bool
+    head_request: bool
+
+    def set_length(self, size: int) -> None:
+        """Declare the length of a body that is whole in its first event (row R6).
+
+        Never when it is declared already, on 204 and 304, nor on HEAD with an empty body, where
+        the app did not say what a GET would have returned.
+        """
+        if self.length is None and self.status not in _BODILESS and (size or not self.head_request):
+            self.length = size
+
+    @property
+    def content_type(self) -> str:
+        """The media type, lower case, without parameters; empty when not given."""
+        for name, value in self.headers:
+            if name == "content-type":
+                return value.partition(";")[0].strip().lower()
+        return ""
+
+    def to_init(self) -> ServeHTTPResponseInit:
+        """The message's ``init``, headers in the app's order, Content-Length last."""
+        headers = [HTTPHeader(key=name, values=[value]) for name, value in self.headers]
+        if self.length is not None and self.status != 204:
+            headers.append(HTTPHeader(key="content-length", values=[str(self.length)]))
+        return ServeHTTPResponseInit(status_code=self.status, headers=headers)
+
+
+def check_start(event: dict[str, Any], method: str) -> Head:
+    """Check an http.response.start.
+
+    Raises:
+        AppProtocolError: a key, a status or a header is not what ASGI says (row R7).
+    """
+    status = event.get("status")
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise _fault("status", status, "an int from 200 to 999")
+    if not 200 <= status <= 999:
+        # 100 to 199 are interim answers in HTTP: net/http would send one and then 200.
+        raise _fault("status", status, "an int from 200 to 999 (1xx cannot be a final status)")
+    if event.get("trailers"):
+        raise _fault("trailers", event["trailers"], "no trailers: the host's wire has none")
+    headers, length = _check_headers(event.get("headers", ()))
+    head_request = method == "HEAD"
+    return Head(status, headers, length, head_request or status in _BODILESS, head_request)
+
+
+def _check_headers(given: Any) -> tuple[list[tuple[str, str]], int | None]:
+    headers: list[tuple[str, str]] = []
+    length: int | None = None
+    try:
+        pairs = [(name, value) for name, value in given]
+    except (TypeError, ValueError):
+        raise _fault("headers", given, "an iterable of (name, value) pairs of bytes") from None
+    for name, value in pairs:
+        if not isinstance(name, _BYTES) or not isinstance(value, _BYTES):
+            raise _fault("header", (name, value), "name and value as bytes")
+        key, raw = bytes(name).lower(), bytes(value)
+        if not _NAME.fullmatch(key):
+            raise _fault("header name", key, "a token of RFC 9110 5.6.2")
+        if _BAD_VALUE.search(raw):
+            raise _fault("header value", (key, raw), "no CR, LF or NUL in it")
+        if key == b"content-length":
+            if length is not None:
+                raise _fault("second content-length", raw, "at most one")
+            if not _LENGTH.fullmatch(raw.strip(b" \t")) or len(raw) > 19:
+                raise _fault("content-length", raw, "decimal digits, at most 18 of them")
+            length = int(raw)
+        elif key not in _HOP_BY_HOP:
+            headers.append((key.decode("ascii"), _text(raw)))
+    return headers, length
+
+
+def _text(raw: bytes) -> str:
+    """A header value as the wire's UTF-8 string; bytes that are not UTF-8 as latin-1 (row R12)."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def check_body(event: dict[str, Any]) -> tuple[bytes | bytearray | memoryview, bool]:
+    """The body bytes of an http.response.body and its more_body.
+
+    Raises:
+        AppProtocolError: the body is not bytes.
+    """
+    body = event.get("body", b"")
+    if not isinstance(body, _BYTES):
+        raise _fault("body", body, "bytes, bytearray or memoryview")
+    if isinstance(body, memoryview) and (body.itemsize != 1 or not body.contiguous):
+        body = body.tobytes()
+    return body, bool(event.get("more_body", False))
+
+
+def _fault(subject: str, came: object, expected: str) -> AppProtocolError:
+    try:
+        shown = repr(came)
+    except Exception:  # noqa: BLE001 - the app's own repr may raise; the fault is still the app's
+        shown = f"<{type(came).__name__}>"
+    if len(shown) > 200:
+        shown = shown[:200] + "..."
+    return AppProtocolError(f"http.response: {subject}: the app sent {shown}; expected {expected}")
+
+
+def messages(
+    head: Head | None, body: bytes | bytearray | memoryview, *, more: bool
+) -> Iterator[ServeHTTPResponse]:
+    """The messages for one body event, with ``head`` in the first one when it is still unsent.
+
+    One message for what fits (row R1), else pieces of CHUNK_SIZE (row R3). The last one carries
+    flush when more is to come: without it Go keeps up to 4 KiB back.
+    """
+    init = head.to_init() if head is not None else None
+    if len(body) <= CHUNK_SIZE:
+        if init is not None or len(body) or not more:
+            yield ServeHTTPResponse(
+                init=init, body_chunk=bytes(body), body_complete=not more, flush=more
+            )
+        return
+    view = memoryview(body)
+    for start in range(0, len(view), CHUNK_SIZE):
+        last = start + CHUNK_SIZE >= len(view)
+        yield ServeHTTPResponse(
+            init=init,
+            body_chunk=bytes(view[start : start + CHUNK_SIZE]),
+            body_complete=last and not more,
+            flush=last and more,
+        )
+        init = None
+
+
+def plain_answer(status: int, text: str, *, method: str, retry: bool = False) -> ServeHTTPResponse:
+    """A whole answer of the bridge's own, in one message.
+
+    Args:
+        status: the HTTP status.
+        text: the body; fixed words, never an exception's.
+        method: the request's, since HEAD gets no body bytes.
+        retry: adds ``Retry-After: 1``.
+    """
+    headers = [("content-type", "text/plain; charset=utf-8")]
+    if retry:
+        headers.append(("retry-after", "1"))
+    body = text.encode()
+    head = Head(status, headers, len(body), bodiless=False, head_request=False)
+    return ServeHTTPResponse(
+        init=head.to_init(), body_chunk=b"" if method == "HEAD" else body, body_complete=True
+    )
+
+
+def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
+    """Names of cookies that reach every plugin of the site, rewritten to ``root_path`` on demand.
+
+    Two Django plugins with ``sessionid; Path=/`` overwrite each other (row R17). A cookie is named
+    when its path is ``/``; ``rewrite`` also gives a path to a cookie that has none.
+    """
+    named: list[str] = []
+    for index, (name, value) in enumerate(head.headers):
+        if name != "set-cookie":
+            continue
+        first, *attributes = value.split(";")
+        # RFC 6265 5.2: the last Path counts; one that does not start with "/" is no path.
+        path = None
+        for attribute in attributes:
+            key, _, text = attribute.partition("=")
+            if key.strip().lower() == "path":
+                path = text.strip()
+        wide = path == "/"
+        if wide:
+            named.append(first.partition("=")[0].strip())
+        if rewrite and (wide or not path or not path.startswith("/")):
+            kept = [a for a in attributes if a.partition("=")[0].strip().lower() != "path"]
+            head.headers[index] = (name, ";".join([first, *kept, f" Path={root_path or '/'}"]))
+    return named

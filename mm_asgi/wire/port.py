@@ -1,0 +1,193 @@
+"""What every wire offers: a Server that hands out Streams. No wire's own names leave ``wire/``.
+
+A Stream is one RPC seen by the side that serves it. All four kinds of RPC look the same here: a
+unary call is a stream of one message each way, which is what it is on the wire too.
+
+Inbox is the receiving half that all wires share: it makes ``read()`` safe to cancel and safe to
+call from several tasks at once, which the ASGI ``receive()`` above it needs (contract row D3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+    from google.protobuf.message import Message
+
+__all__ = ["Inbox", "Listener", "Method", "Server", "StatusCode", "Stream"]
+
+
+class StatusCode(enum.IntEnum):
+    """gRPC's status codes, by the numbers of the gRPC protocol document."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class Stream(Protocol):
+    """One RPC. Whoever handles it ends it, once, by ``finish()`` or ``abort()``."""
+
+    @property
+    def method(self) -> str:
+        """The RPC's path, ``/package.Service/Name``."""
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """The request's metadata; names are lower case, ``-bin`` values are bytes."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When the caller gives up, on the running loop's clock (seconds); None: never."""
+
+    async def read(self) -> Any | None:
+        """The next message, or None for ever after the peer half-closed or the RPC ended.
+
+        A message that is already here is returned without yielding to the loop. A cancelled
+        read loses nothing; of several readers each gets messages of its own. At most one
+        message is fetched ahead of the reader: a slow reader slows the peer.
+        """
+
+    async def write(self, message: Message) -> None:
+        """Send a message; returns when the wire can take another one (backpressure).
+
+        Messages leave in the order of the calls, also when the waiting caller is cancelled.
+        Once the RPC has ended a write does nothing.
+        """
+
+    def finish(self) -> None:
+        """End the RPC with status OK, after the messages written so far. Later calls do nothing."""
+
+    def abort(self, code: StatusCode, text: str) -> None:
+        """End the RPC with a status that is not OK; ``text`` is for the peer to see."""
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once when the peer leaves before the RPC was ended here.
+
+        Also for a lost connection and for a deadline that passed; at once if that has happened
+        already. There is one place: a second callback replaces the first.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How a wire treats one RPC.
+
+    Attributes:
+        handler: called for each RPC. The RPC lasts until ``finish()``, ``abort()`` or the
+            peer's cancel, not until the handler returns.
+        request: the class that a received message is parsed with.
+        receive_limit: bytes of one received message; a larger one ends the RPC with
+            RESOURCE_EXHAUSTED.
+    """
+
+    handler: Callable[[Stream], Awaitable[None]]
+    request: type[Message]
+    receive_limit: int
+
+
+class Listener(Protocol):
+    """The address that the host will dial: chosen before, and apart from, what serves it."""
+
+    @property
+    def network(self) -> str:
+        """``unix`` or ``tcp``, as the handshake spells it."""
+
+    @property
+    def address(self) -> str:
+        """Where the server listens, a socket path or ``127.0.0.1:port``; known once bound."""
+
+    def candidates(self) -> Iterable[str]:
+        """The addresses to try, in order, for a wire that binds by itself; ``:0`` is any port."""
+
+    def bound(self, address: str) -> None:
+        """A wire has bound ``address``: sets a socket file's mode and group."""
+
+    def close(self) -> None:
+        """Remove what the listener left in the file system. Safe to call again."""
+
+
+class Server(Protocol):
+    """A gRPC server on the running loop."""
+
+    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
+        """Serve ``methods``, by RPC path, on the listener; an unknown path is UNIMPLEMENTED."""
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them."""
+
+
+class Inbox:
+    """Messages that arrived and nobody has read, and those who wait for one."""
+
+    __slots__ = ("_ended", "_messages", "_waiters")
+
+    def __init__(self) -> None:
+        self._messages: deque[Any] = deque()
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._ended = False
+
+    def put(self, message: Any) -> None:
+        """Add a message; after ``end()`` it is dropped."""
+        if not self._ended:
+            self._messages.append(message)
+            self._wake_one()
+
+    def end(self, *, drop: bool = False) -> None:
+        """No more will come; ``drop`` forgets what nobody has read yet."""
+        self._ended = True
+        if drop:
+            self._messages.clear()
+        while self._waiters:
+            self._wake_one()
+
+    @property
+    def wants(self) -> bool:
+        """Whether a wire that fetches on demand should fetch: nothing is here, nothing ended."""
+        return not self._messages and not self._ended
+
+    async def get(self) -> Any | None:
+        """The next message, without yielding if it is here; None after the end."""
+        while not self._messages:
+            if self._ended:
+                return None
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            except BaseException:
+                # Cancelled after it was woken: the message is still here, so wake the next one.
+                if waiter.done() and not waiter.cancelled():
+                    self._wake_one()
+                with contextlib.suppress(ValueError):
+                    self._waiters.remove(waiter)
+                raise
+        return self._messages.popleft()
+
+    def _wake_one(self) -> None:
+        while self._waiters:
+            waiter = self._waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
