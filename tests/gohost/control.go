@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// control is the test's side door: JSON over HTTP on a listener of its own.
+type control struct {
+	host *host
+	lock sync.Mutex
+	raws map[string]*rawStream
+	last int
+}
+
+func (c *control) router() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /stats", answer(c.stats))
+	mux.HandleFunc("POST /ping", answer(c.ping))
+	mux.HandleFunc("POST /hook/{name}", answer(c.hook))
+	mux.HandleFunc("POST /activate", answer(c.activate))
+	mux.HandleFunc("POST /deactivate", answer(c.deactivate))
+	mux.HandleFunc("POST /stop", answer(c.stop))
+	mux.HandleFunc("POST /kill", answer(c.kill))
+	mux.HandleFunc("POST /shutdown", answer(c.shutdown))
+	mux.HandleFunc("POST /interplugin", answer(c.interPlugin))
+	mux.HandleFunc("POST /raw", answer(c.raw))
+	mux.HandleFunc("POST /raw/open", answer(c.rawOpen))
+	mux.HandleFunc("POST /raw/{id}", answer(c.rawSteps))
+	mux.HandleFunc("POST /raw/{id}/close", answer(c.rawClose))
+	return mux
+}
+
+// answer turns a function into a handler: its object as JSON, or 400 with {"error": ...}.
+func answer(do func(r *http.Request) (object, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		result, err := do(r)
+		code := http.StatusOK
+		if err != nil {
+			result, code = object{"error": err.Error()}, http.StatusBadRequest
+			if errors.Is(err, errNoPlugin) {
+				code = http.StatusConflict
+			}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(code)
+		_ = json.NewEncoder(w).Encode(result)
+	}
+}
+
+// read decodes a JSON body into `into`; an empty body leaves it as it is.
+func read(r *http.Request, into any) error {
+	body, err := io.ReadAll(r.Body)
+	if err != nil || len(bytes.TrimSpace(body)) == 0 {
+		return err
+	}
+	return json.Unmarshal(body, into)
+}
+
+func (c *control) stats(*http.Request) (object, error) {
+	counts := &c.host.counts
+	c.lock.Lock()
+	raw := len(c.raws)
+	c.lock.Unlock()
+	return object{
+		"active":            c.host.active.Load() != nil,
+		"pid":               c.host.pid(),
+		"goroutines":        runtime.NumGoroutine(),
+		"raw_open":          raw,
+		"open":              counts.open.Load(),
+		"opened":            counts.opened.Load(),
+		"complete":          counts.complete.Load(),
+		"ended":             counts.ended.Load(),
+		"cut":               counts.cut.Load(),
+		"bad_gateway":       counts.badGateway.Load(),
+		"unavailable":       counts.unavailable.Load(),
+		"bad_status":        counts.badStatus.Load(),
+		"write_failed":      counts.writeFailed.Load(),
+		"messages_sent":     counts.messagesSent.Load(),
+		"messages_received": counts.messagesReceived.Load(),
+	}, nil
+}
+
+func (c *control) ping(*http.Request) (object, error) {
+	began := time.Now()
+	err := c.host.ping()
+	if errors.Is(err, errNoPlugin) {
+		return nil, err
+	}
+	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": ms(began)}, nil
+}
+
+// hook calls any unary hook. The body is its request as protojson; ?deadline_ms= replaces the
+// host's 30 s, ?force=1 calls a hook that Implemented does not list, which the host never does.
+func (c *control) hook(r *http.Request) (object, error) {
+	hooks, _, err := c.host.current()
+	if err != nil {
+		return nil, err
+	}
+	name := r.PathValue("name")
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	timeout := hookTimeout
+	if given := r.URL.Query().Get("deadline_ms"); given != "" {
+		milliseconds, err := strconv.Atoi(given)
+		if err != nil {
+			return nil, fmt.Errorf("deadline_ms: %w", err)
+		}
+		timeout = time.Duration(milliseconds) * time.Millisecond
+	}
+	if _, _, err := hookMessages(name); err != nil {
+		return nil, err
+	}
+	listed := hooks.callable(name)
+	if !listed && r.URL.Query().Get("force") == "" {
+		return object{"ok": false, "listed": false, "called": false}, nil
+	}
+	facts := hooks.call(name, body, timeout).object()
+	facts["listed"], facts["called"] = listed, true
+	return facts, nil
+}
+
+// activate starts the plugin anew after a deactivation, as an admin's click does.
+func (c *control) activate(*http.Request) (object, error) {
+	if c.host.active.Load() != nil {
+		return nil, errors.New("the plugin is active")
+	}
+	facts, err := c.host.start()
+	if err != nil {
+		return failure(facts, err), nil
+	}
+	facts["event"] = "ready"
+	return facts, nil
+}
+
+func (c *control) deactivate(*http.Request) (object, error) { return c.host.deactivate(), nil }
+
+func (c *control) stop(r *http.Request) (object, error) {
+	order := defaultStop
+	if err := read(r, &order); err != nil {
+		return nil, err
+	}
+	return c.host.stop(order), nil
+}
+
+func (c *control) kill(*http.Request) (object, error) { return c.host.kill(), nil }
+
+// shutdown is only the controller's RPC, without what Kill does around it.
+func (c *control) shutdown(r *http.Request) (object, error) {
+	_, conn, err := c.host.current()
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	if given, err := strconv.Atoi(r.URL.Query().Get("timeout_ms")); err == nil {
+		limited, cancel := context.WithTimeout(ctx, time.Duration(given)*time.Millisecond)
+		defer cancel()
+		ctx = limited
+	}
+	began := time.Now()
+	err = conn.Invoke(ctx, "/plugin.GRPCController/Shutdown", &emptypb.Empty{}, &emptypb.Empty{})
+	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": ms(began)}, nil
+}
+
+type interPluginOrder struct {
+	Method         string              `json:"method"`
+	Path           string              `json:"path"` // below the plugin, with query
+	Headers        map[string][]string `json:"headers"`
+	Body           []byte              `json:"body_base64"`
+	SourcePluginID string              `json:"source_plugin_id"`
+	UserID         string              `json:"user_id"`
+}
+
+// interPlugin is ServeInternalPluginRequest: a request that never was on a socket, so it has no
+// host, remote_addr or request_uri, and its context is never cancelled.
+func (c *control) interPlugin(r *http.Request) (object, error) {
+	hooks, _, err := c.host.current()
+	if err != nil {
+		return nil, err
+	}
+	order := interPluginOrder{Method: http.MethodGet, Path: "/"}
+	if err := read(r, &order); err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequest(order.Method, order.Path, bytes.NewReader(order.Body))
+	if err != nil {
+		return nil, err
+	}
+	// PluginHTTP in plugin_api.go builds the URL from the path and the sorted query.
+	request.URL = &url.URL{Path: request.URL.Path, RawQuery: request.URL.Query().Encode()}
+	for name, values := range order.Headers {
+		for _, value := range values {
+			request.Header.Add(name, value)
+		}
+	}
+	// An empty user still sets the header: the plugin sees Mattermost-User-Id with an empty value.
+	request.Header.Set(userIDHeader, order.UserID)
+	source := order.SourcePluginID
+	if source == "" {
+		source = "com.mattermost.server"
+	}
+	request.Header.Set(pluginIDHeader, source)
+	began := time.Now()
+	recorder := &responseRecorder{header: http.Header{}}
+	hooks.serveHTTP(&pluginContext{requestID: newID(), userAgent: request.UserAgent()}, recorder, request, &c.host.counts)
+	return object{
+		"status": recorder.status, "headers": recorder.header, "body_base64": recorder.body.Bytes(),
+		"flushes": recorder.flushes, "ms": ms(began),
+	}, nil
+}
+
+// responseRecorder gathers an answer in memory, as the server does between plugins.
+type responseRecorder struct {
+	header  http.Header
+	body    bytes.Buffer
+	status  int
+	flushes int
+}
+
+func (w *responseRecorder) Header() http.Header { return w.header }
+func (w *responseRecorder) Flush()              { w.flushes++ }
+
+func (w *responseRecorder) WriteHeader(code int) {
+	if w.status == 0 {
+		w.status = code
+	}
+}
+
+func (w *responseRecorder) Write(data []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(data)
+}
+
+// raw runs one stream from open to end; what is still open afterwards is cancelled.
+func (c *control) raw(r *http.Request) (object, error) {
+	stream, order, err := c.open(r)
+	if err != nil {
+		return nil, err
+	}
+	defer stream.close()
+	return stream.run(order.Steps), nil
+}
+
+func (c *control) rawOpen(r *http.Request) (object, error) {
+	stream, order, err := c.open(r)
+	if err != nil {
+		return nil, err
+	}
+	c.lock.Lock()
+	c.last++
+	id := strconv.Itoa(c.last)
+	c.raws[id] = stream
+	c.lock.Unlock()
+	facts := stream.run(order.Steps)
+	facts["id"] = id
+	return facts, nil
+}
+
+func (c *control) open(r *http.Request) (*rawStream, rawOrder, error) {
+	var order rawOrder
+	_, conn, err := c.host.current()
+	if err == nil {
+		err = read(r, &order)
+	}
+	if err != nil {
+		return nil, order, err
+	}
+	stream, err := openRaw(conn, order)
+	return stream, order, err
+}
+
+func (c *control) rawSteps(r *http.Request) (object, error) {
+	c.lock.Lock()
+	stream := c.raws[r.PathValue("id")]
+	c.lock.Unlock()
+	if stream == nil {
+		return nil, fmt.Errorf("no raw stream %q is open", r.PathValue("id"))
+	}
+	var order rawOrder
+	if err := read(r, &order); err != nil {
+		return nil, err
+	}
+	return stream.run(order.Steps), nil
+}
+
+func (c *control) rawClose(r *http.Request) (object, error) {
+	c.lock.Lock()
+	id := r.PathValue("id")
+	stream := c.raws[id]
+	delete(c.raws, id)
+	c.lock.Unlock()
+	if stream == nil {
+		return nil, fmt.Errorf("no raw stream %q is open", id)
+	}
+	stream.close()
+	return object{"ok": true}, nil
+}

@@ -1,0 +1,232 @@
+// Command gohost is a real go-plugin host for tests: it starts a Python plugin as Mattermost's
+// server does, puts net/http before it and lets a test look behind the scenes.
+//
+//	gohost -dir PLUGINDIR -executable plugin.py -python PYTHON -id com.example.demo
+//	gohost raw -target unix:/path     no go-plugin: dial a gRPC server that offers PluginHooks
+//
+// It prints JSON event lines on stdout (listening, started, ready, failed, exited, stopped) and
+// serves the control API of control.go on a second listener.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type settings struct {
+	child               childSettings
+	rules               rewriteRules
+	listen, control     string
+	logFile             string
+	readTimeout         time.Duration
+	writeTimeout        time.Duration
+	target              string // `gohost raw`
+	noActivate          bool
+	apiTarget, logLevel string
+	env                 keyValues
+}
+
+// keyValues is a flag that may be given several times.
+type keyValues []string
+
+func (k *keyValues) String() string { return strings.Join(*k, " ") }
+
+func (k *keyValues) Set(value string) error {
+	if !strings.Contains(value, "=") {
+		return errors.New("KEY=VALUE")
+	}
+	*k = append(*k, value)
+	return nil
+}
+
+var defaultStop = stopOrder{HTTPFirst: true, WaitMS: 10_000}
+
+func main() {
+	s, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(0)
+	}
+	if err == nil {
+		err = run(s)
+	}
+	if err != nil {
+		if !errors.As(err, &stageError{}) { // a failed start is told in its event
+			fmt.Fprintln(os.Stderr, "gohost:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func parse(arguments []string) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("gohost", flag.ContinueOnError)
+	raw := len(arguments) > 0 && arguments[0] == "raw"
+	if raw {
+		arguments = arguments[1:]
+		flags.StringVar(&s.target, "target", "", "gRPC target of the server that offers PluginHooks")
+		flags.BoolVar(&s.noActivate, "no-activate", false, "skip Implemented and OnActivate, take every hook as listed")
+	} else {
+		flags.StringVar(&s.child.executable, "executable", "plugin.py", "start file, relative to -dir")
+		flags.StringVar(&s.child.python, "python", "python3", "interpreter")
+		flags.DurationVar(&s.child.startTimeout, "start-timeout", 10*time.Second, "handshake time-out (3s for Go plugins)")
+		flags.BoolVar(&s.child.autoMTLS, "automtls", false, "mutual TLS (Mattermost leaves it off)")
+		flags.BoolVar(&s.child.multiplex, "multiplex", false, "ask for broker multiplexing (Mattermost does not)")
+		flags.StringVar(&s.child.socketGroup, "socket-group", "", "PLUGIN_UNIX_SOCKET_GROUP")
+		flags.StringVar(&s.apiTarget, "api-target", "", "MATTERMOST_PLUGIN_API_TARGET; unset when empty")
+		flags.StringVar(&s.logLevel, "log-level", "", "MATTERMOST_LOG_LEVEL; unset when empty")
+		flags.Var(&s.env, "env", "KEY=VALUE for the plugin, repeatable; KEY= unsets")
+	}
+	flags.StringVar(&s.child.dir, "dir", ".", "the plugin's folder")
+	flags.StringVar(&s.rules.pluginID, "id", "com.example.demo", "plugin id")
+	flags.StringVar(&s.rules.subpath, "subpath", "/", "site subpath, for example /mm")
+	flags.BoolVar(&s.rules.strictCSRF, "strict-csrf", false, "ExperimentalStrictCSRFEnforcement")
+	proxyHeaders := flags.String("trusted-proxy-header", "", "TrustedProxyIPHeader, comma separated")
+	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "HTTP listener (HTTP/1.1 and h2c)")
+	flags.StringVar(&s.control, "control", "127.0.0.1:0", "control listener")
+	flags.StringVar(&s.logFile, "log", "", "file for the host's log, JSON lines; stderr when empty")
+	flags.DurationVar(&s.readTimeout, "read-timeout", 300*time.Second, "net/http ReadTimeout")
+	flags.DurationVar(&s.writeTimeout, "write-timeout", 300*time.Second, "net/http WriteTimeout")
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+	if raw && s.target == "" {
+		return s, errors.New("raw needs -target")
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *proxyHeaders != "" {
+		s.rules.trustedProxyHeader = strings.Split(*proxyHeaders, ",")
+	}
+	s.rules.subpath = "/" + strings.Trim(s.rules.subpath, "/")
+	return s, s.absolute()
+}
+
+// absolute makes paths independent of the plugin's working directory.
+func (s *settings) absolute() (err error) {
+	if s.child.dir, err = filepath.Abs(s.child.dir); err != nil || s.target != "" {
+		return err
+	}
+	// Not made absolute by symlinks: a venv's python has to be called by its own name.
+	if s.child.python, err = exec.LookPath(s.child.python); err != nil {
+		return err
+	}
+	s.child.python, err = filepath.Abs(s.child.python)
+	return err
+}
+
+// exportEnvironment puts what the plugin shall see into our own environment: go-plugin hands that
+// on, and does it last, so nothing else would win over a stray variable of the test run.
+func (s *settings) exportEnvironment() error {
+	wanted := append(keyValues{
+		"MATTERMOST_PLUGIN_ID=" + s.rules.pluginID,
+		"MATTERMOST_PLUGIN_API_TARGET=" + s.apiTarget,
+		"MATTERMOST_LOG_LEVEL=" + s.logLevel,
+	}, s.env...)
+	for _, entry := range wanted {
+		key, value, _ := strings.Cut(entry, "=")
+		if value == "" {
+			if err := os.Unsetenv(key); err != nil {
+				return err
+			}
+		} else if err := os.Setenv(key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func run(s settings) error {
+	if s.target == "" {
+		if err := s.exportEnvironment(); err != nil {
+			return err
+		}
+	}
+	var logOutput io.Writer = os.Stderr
+	if s.logFile != "" {
+		file, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		logOutput = file
+	}
+	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}}
+	h.server = newServer(gateway{
+		rules:     s.rules,
+		publicDir: filepath.Join(s.child.dir, "public"),
+		active:    func() bool { return h.active.Load() != nil },
+		serve:     h.serveHTTP,
+	}.router(), s.readTimeout, s.writeTimeout, h.log)
+	addresses, err := h.listen()
+	if err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+
+	h.events.emit("listening", addresses)
+	started := make(chan error, 1)
+	go func() { started <- h.announceStart(addresses) }()
+	for {
+		select {
+		case err := <-started:
+			if err != nil {
+				return err
+			}
+		case <-signals:
+			// In the middle of a start nothing is active yet: this kills without OnDeactivate.
+			h.events.emit("stopped", h.stop(defaultStop))
+			return nil
+		}
+	}
+}
+
+func (h *host) announceStart(addresses object) error {
+	facts, err := h.start()
+	if err != nil {
+		h.events.emit("failed", failure(facts, err))
+		return err
+	}
+	for key, value := range addresses {
+		facts[key] = value
+	}
+	h.events.emit("ready", facts)
+	return nil
+}
+
+// listen opens both listeners before the plugin starts, so that a test can watch the start.
+func (h *host) listen() (object, error) {
+	public, err := net.Listen("tcp", h.settings.listen)
+	if err != nil {
+		return nil, err
+	}
+	private, err := net.Listen("tcp", h.settings.control)
+	if err != nil {
+		return nil, err
+	}
+	side := &control{host: h, raws: map[string]*rawStream{}}
+	go func() { _ = h.server.Serve(public) }()
+	go func() { _ = http.Serve(private, side.router()) }()
+	return object{"http": public.Addr().String(), "control": private.Addr().String()}, nil
+}
+
+func failure(facts object, err error) object {
+	facts["error"] = err.Error()
+	var failed stageError
+	if errors.As(err, &failed) {
+		facts["stage"] = failed.stage
+	}
+	return facts
+}
