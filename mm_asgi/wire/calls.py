@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Stream
 
-__all__ = ["HANDLER_FAILED", "CancelSlot", "Calls"]
+__all__ = ["HANDLER_FAILED", "TOO_LARGE", "UNPARSABLE", "CancelSlot", "Calls"]
 
 log = logging.getLogger("mm_asgi.wire")
 
-# All that the peer learns of a handler's exception: its text may hold a user's data.
+# All that the peer learns, of a handler's exception too: its text may hold a user's data.
 HANDLER_FAILED = "internal error in the plugin"
+TOO_LARGE = "message larger than this method takes"
+UNPARSABLE = "message cannot be parsed"
 
 # How long stop() waits for handlers that it has cancelled. A guess: long enough for a finally
 # clause, short beside the 10 s that the host waits for the whole process.

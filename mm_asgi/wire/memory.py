@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.wire.calls import Calls, CancelSlot
+from mm_asgi.wire.calls import TOO_LARGE, Calls, CancelSlot
 from mm_asgi.wire.port import Inbox, StatusCode
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class MemoryStream:
         deadline: on the running loop's clock; when it passes the RPC is cancelled.
         metadata: the request's metadata.
         window: how many written messages may wait unread before ``write()`` blocks; None: any.
+        receive_limit: bytes of one message from the peer; a larger one ends the RPC.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class MemoryStream:
         deadline: float | None = None,
         metadata: Mapping[str, str | bytes] | None = None,
         window: int | None = None,
+        receive_limit: int | None = None,
     ) -> None:
         self.method = method
         self.deadline = deadline
@@ -49,6 +51,7 @@ class MemoryStream:
         # From the peer: what was sent and not fetched, then what was fetched and not read.
         self._sent: deque[Message] = deque()
         self._half_closed = False
+        self._receive_limit = receive_limit
         self._inbox = Inbox()
         # To the peer: messages beyond the window, each with the writer that waits for it.
         self._window = window
@@ -100,10 +103,16 @@ class MemoryStream:
     def _fetch(self) -> None:
         if self._inbox.wants:
             if self._sent:
-                self._inbox.put(self._sent.popleft())
-                self.peer.fetched += 1
+                self._take(self._sent.popleft())
             elif self._half_closed:
                 self._inbox.end()
+
+    def _take(self, message: Message) -> None:
+        if self._receive_limit is not None and message.ByteSize() > self._receive_limit:
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+        else:
+            self.peer.fetched += 1
+            self._inbox.put(message)
 
     def _unblock(self) -> None:
         """Let blocked messages go as far as the window and the peer's open receives allow."""
@@ -244,10 +253,17 @@ class MemoryServer:
         window: int | None = None,
     ) -> MemoryPeer:
         """Start an RPC: its handler runs in a task of its own; the arguments are MemoryStream's."""
-        stream = MemoryStream(method, deadline=deadline, metadata=metadata, window=window)
+        entry = self._methods.get(method) if self._methods else None
+        stream = MemoryStream(
+            method,
+            deadline=deadline,
+            metadata=metadata,
+            window=window,
+            receive_limit=entry.receive_limit if entry else None,
+        )
         if self._methods is None:
             stream.abort(StatusCode.UNAVAILABLE, "the server does not run")
-        elif (entry := self._methods.get(method)) is None:
+        elif entry is None:
             stream.abort(StatusCode.UNIMPLEMENTED, "Method not found!")
         else:
             self._calls.opened(stream)

@@ -1,0 +1,300 @@
+"""The port over grpc.aio: the reference to compare the native wire with, and a fall-back.
+
+Every method is registered as stream-stream with raw bytes: parsing and its failures stay here.
+One RPC is three tasks. grpcio's own runs ``drive()``: it is the only writer, ends the RPC, and is
+where grpcio injects a CancelledError when the peer leaves. A pump is the only reader. The handler
+runs apart from both, so that neither its cancel nor its end touches an operation in flight.
+
+What grpcio does of its own accord, and each answer, is tested in tests/wire/test_grpcio_traps.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from mm_asgi.errors import ConfigError
+from mm_asgi.wire.calls import TOO_LARGE, UNPARSABLE, Calls, CancelSlot
+from mm_asgi.wire.port import Inbox, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.wire.port import Listener, Method
+
+__all__ = ["GrpcioServer", "add_methods"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+_STATUS = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class GrpcioServer:
+    """A ``port.Server`` over grpc.aio."""
+
+    def __init__(self) -> None:
+        self._server: grpc.aio.Server | None = None
+        self._calls = Calls()
+
+    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
+        """Bind the first address that can be bound and serve ``methods`` there.
+
+        Raises:
+            ConfigError: none of the listener's addresses can be bound.
+        """
+        limit = max((method.receive_limit for method in methods.values()), default=0)
+        server = grpc.aio.server(options=_options(limit))
+        server.add_generic_rpc_handlers((_Methods(methods, self._calls),))
+        listener.bound(_bind(server, listener))
+        await server.start()
+        self._server = server
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them."""
+        if self._server is None:
+            return
+        await self._server.stop(grace)
+        # grpcio returns as soon as the core is done, before the RPCs' tasks have seen the cancel.
+        await self._calls.idle()
+        await self._calls.cancel_handlers()
+
+
+def add_methods(server: grpc.aio.Server, methods: Mapping[str, Method]) -> Calls:
+    """Serve ``methods`` on a grpc.aio server that somebody else starts and stops.
+
+    The server's own ``grpc.max_receive_message_length`` comes before a method's receive_limit.
+
+    Returns:
+        The open RPCs and their handlers, for whoever drains them.
+    """
+    calls = Calls()
+    server.add_generic_rpc_handlers((_Methods(methods, calls),))
+    return calls
+
+
+def _options(receive_limit: int) -> list[tuple[str, int]]:
+    return [
+        # On by default for TCP: two processes would share a port without a word.
+        ("grpc.so_reuseport", 0),
+        # grpc-go pings every 10 s at the most often; the core's default (5 min) answers GOAWAY.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # The core has one limit for all methods; a method's own is checked in the pump.
+        ("grpc.max_receive_message_length", receive_limit),
+        ("grpc.max_send_message_length", -1),
+    ]
+
+
+def _bind(server: grpc.aio.Server, listener: Listener) -> str:
+    tried = []
+    for address in listener.candidates():
+        tried.append(address)
+        is_path = "/" in address
+        try:
+            # The core takes "unix:" for a URI and would decode a % in the path.
+            port = server.add_insecure_port(f"unix:{quote(address)}" if is_path else address)
+        except RuntimeError:
+            log.debug("cannot bind %s", address)
+            continue
+        return address if is_path else f"{address.rpartition(':')[0]}:{port}"
+    raise ConfigError(
+        f"Listener: cannot bind any of {', '.join(tried) or 'no addresses'}, expected a socket path "
+        "or a loopback address that is free and may be written; check the socket directory's "
+        "owner, mode and length, or choose TCP."
+    )
+
+
+class _Methods(grpc.GenericRpcHandler):
+    """The table that grpcio asks for each new RPC; a path that is not in it is UNIMPLEMENTED."""
+
+    def __init__(self, methods: Mapping[str, Method], calls: Calls) -> None:
+        self._calls = calls
+        self._handlers: dict[str, Any] = {
+            path: grpc.stream_stream_rpc_method_handler(self._serve(path, method))
+            for path, method in methods.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """The method handler of an RPC's path, or None."""
+        return self._handlers.get(handler_call_details.method)
+
+    def _serve(self, path: str, method: Method) -> Callable[..., Any]:
+        # A coroutine function and no generator: grpc/grpc#42295.
+        async def serve(_requests: Iterator[bytes], context: Any) -> None:
+            stream = _GrpcioStream(path, context)
+            calls = self._calls
+            calls.opened(stream)
+            calls.hold(asyncio.create_task(stream.pump(method)))
+            calls.run(method.handler, stream)
+            try:
+                await stream.drive()
+            finally:
+                calls.closed(stream)
+
+        return serve
+
+
+class _GrpcioStream:
+    __slots__ = (
+        "__weakref__",
+        "_cancel_slot",
+        "_context",
+        "_fetch",
+        "_inbox",
+        "_metadata",
+        "_outbox",
+        "_status",
+        "_wake",
+        "deadline",
+        "method",
+    )
+
+    def __init__(self, method: str, context: Any) -> None:
+        self.method = method
+        self._context = context
+        remaining = context.time_remaining()
+        loop = asyncio.get_running_loop()
+        self.deadline = None if remaining is None else loop.time() + remaining
+        self._metadata: dict[str, str | bytes] | None = None
+        # Receiving: where the pump waits until the next message is wanted.
+        self._inbox = Inbox()
+        self._fetch: asyncio.Future[None] | None = None
+        # Sending: what drive() has not written yet, and where it waits for more.
+        self._outbox: deque[tuple[bytes, asyncio.Future[None]]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        # The end: set once, by whichever side is first.
+        self._status: tuple[StatusCode, str] | None = None
+        self._cancel_slot = CancelSlot()
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        if self._metadata is None:
+            self._metadata = dict(self._context.invocation_metadata())
+        return self._metadata
+
+    async def read(self) -> Any | None:
+        message = await self._inbox.get()
+        if self._inbox.wants:
+            _set(self._fetch)
+        return message
+
+    async def write(self, message: Message) -> None:
+        if self._status is not None:
+            return
+        sent = asyncio.get_running_loop().create_future()
+        self._outbox.append((message.SerializeToString(), sent))
+        _set(self._wake)
+        # Only this wait can be cancelled: the message is drive()'s now and leaves in its turn.
+        await sent
+
+    def finish(self) -> None:
+        if self._end(StatusCode.OK, ""):
+            self._cancel_slot.close()
+
+    def abort(self, code: StatusCode, text: str) -> None:
+        if self._end(code, text.encode("utf-8", "replace").decode()):
+            self._cancel_slot.close()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        self._cancel_slot.set(callback)
+
+    def _end(self, code: StatusCode, text: str) -> bool:
+        """Whether this call is the one that ends the RPC."""
+        if self._status is not None:
+            return False
+        self._status = (code, text)
+        self._inbox.end(drop=True)
+        if code is not StatusCode.OK:
+            self._drop_outbox()
+        _set(self._fetch)
+        _set(self._wake)
+        return True
+
+    def _leave(self, code: StatusCode, text: str) -> None:
+        """The peer is gone, or sent what cannot be taken: the handler must be told."""
+        self._end(code, text)
+        self._drop_outbox()
+        self._cancel_slot.fire()
+
+    def _drop_outbox(self) -> None:
+        while self._outbox:
+            _set(self._outbox.popleft()[1])
+
+    async def drive(self) -> None:
+        """Write, in order, what comes into the outbox, then end the RPC."""
+        try:
+            while self._outbox or self._status is None:
+                if not self._outbox:
+                    self._wake = asyncio.get_running_loop().create_future()
+                    await self._wake
+                    continue
+                data, sent = self._outbox.popleft()
+                try:
+                    await self._context.write(data)
+                finally:
+                    _set(sent)
+            code, text = self._status
+            if code is not StatusCode.OK:
+                await self._context.abort(_STATUS[code], text)
+        except asyncio.CancelledError:
+            # Swallowed, the RPC would leak: grpc/grpc#43360.
+            self._leave(StatusCode.CANCELLED, "")
+            raise
+        except grpc.aio.AbortError:
+            raise
+        except grpc.aio.BaseError as error:
+            # The core refuses an operation when the peer has left, often before the cancel is
+            # injected. A CancelledError is the way out that grpcio does not log as an error.
+            log.debug("the peer of %s left: %s", self.method, error)
+            self._leave(StatusCode.CANCELLED, "")
+            raise asyncio.CancelledError from None
+
+    async def pump(self, method: Method) -> None:
+        """Read on demand, one message ahead; nobody but the end of the RPC stops this task.
+
+        A second read in flight or a cancelled one would lose a message and give a false end.
+        """
+        inbox = self._inbox
+        try:
+            while self._status is None:
+                if not inbox.wants:
+                    self._fetch = asyncio.get_running_loop().create_future()
+                    await self._fetch
+                    continue
+                data = await self._context.read()
+                if data is grpc.aio.EOF:
+                    break
+                message = self._parse(method, data)
+                if message is not None:
+                    inbox.put(message)
+        except grpc.aio.BaseError:
+            # The RPC ended while the read was under way.
+            pass
+        finally:
+            inbox.end()
+
+    def _parse(self, method: Method, data: bytes) -> Message | None:
+        if len(data) > method.receive_limit:
+            log.warning("message too large: %s, %d bytes", self.method, len(data))
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+            return None
+        try:
+            return method.request.FromString(data)
+        except DecodeError:
+            log.warning("message cannot be parsed: %s, %d bytes", self.method, len(data))
+            self._leave(StatusCode.INTERNAL, UNPARSABLE)
+            return None
+
+
+def _set(future: asyncio.Future[None] | None) -> None:
+    """Wake whoever waits for ``future``, if somebody does."""
+    if future is not None and not future.done():
+        future.set_result(None)
