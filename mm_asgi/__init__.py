@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import errors
-    from .identity import identity
-    from .plugin import Plugin
-    from .runtime import run
+    from mm_asgi import errors
+    from mm_asgi.identity import identity
+    from mm_asgi.plugin import Plugin
+    from mm_asgi.runtime import run
 
 __all__ = ["Plugin", "__version__", "errors", "identity", "run"]
 

@@ -11,16 +11,25 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AppProtocolError, ClientDisconnected, HostProtocolError
-from ..wire.port import StatusCode
-from .response import Head, check_body, check_start, messages, plain_answer, scope_cookies
-from .state import ENDED, UNSENT, State, Step, is_disconnect, next_state
+from mm_asgi.bridge.response import (
+    Head,
+    check_body,
+    check_length,
+    check_start,
+    messages,
+    plain_answer,
+    scope_cookies,
+)
+from mm_asgi.bridge.state import ENDED, UNSENT, State, Step, is_disconnect, next_state
+from mm_asgi.errors import AppProtocolError, ClientDisconnected, HostProtocolError
+from mm_asgi.tasks import DRAINED
+from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-    from ..protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
-    from ..wire.port import Stream
+    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
+    from mm_asgi.wire.port import Stream
 
 __all__ = ["HTTPCycle"]
 
@@ -305,7 +314,9 @@ class HTTPCycle:
             size, body = len(body), b""
         else:
             size = self._sent + len(body)
-            fault = self._check_length(head, size, more=more)
+            fault = check_length(head, size, more=more)
+            if fault is not None and self._state is State.HELD:
+                raise fault  # nothing has left: the app may still send a right body
         if self._state is State.HELD and not more and fault is None:
             head.set_length(size)
         if fault is not None and head.length is not None and size > head.length:
@@ -321,18 +332,6 @@ class HTTPCycle:
         await self._write(messages(unsent, body, more=more), last=not more)
         if fault is not None:
             raise fault
-
-    def _check_length(self, head: Head, size: int, *, more: bool) -> AppProtocolError | None:
-        """The fault of a body against its declared length (row R5); raised when nothing was sent."""
-        if head.length is None or size == head.length or (more and size < head.length):
-            return None
-        fault = AppProtocolError(
-            f"http.response: the app sent {size} body bytes while the response was"
-            f" {self._state.value!r}; expected the {head.length} of its Content-Length"
-        )
-        if self._state is State.HELD:
-            raise fault
-        return fault
 
     async def _write(self, pieces: Iterator[ServeHTTPResponse], *, last: bool) -> None:
         """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
@@ -365,7 +364,10 @@ class HTTPCycle:
             failure: what the app raised, or None.
         """
         self._stop_timer()
-        if failure is not None:
+        cancelled = isinstance(failure, asyncio.CancelledError) and failure.args == (DRAINED,)
+        if cancelled:
+            logger.debug("the app was cancelled: the plugin stops")
+        elif failure is not None:
             self._log_failure(failure)
         elif self._state in (State.WAITING, State.HELD, State.STREAMING) and not self._told:
             logger.error(
@@ -373,10 +375,10 @@ class HTTPCycle:
                 self._state.value,
             )
         if self._state in UNSENT:
-            status, text = (503, "Service Unavailable") if self._told else (500, SERVER_ERROR)
-            self.status = status
+            stopping = self._told or cancelled
+            self.status, text = (503, "Service Unavailable") if stopping else (500, SERVER_ERROR)
             self._move(Step.FAULT)
-            await self._answer(plain_answer(status, text, method=self._method, retry=self._told))
+            await self._answer(plain_answer(self.status, text, method=self._method, retry=stopping))
         elif self._state is State.STREAMING and self._told:
             self._move(Step.LAST)
             await self._write(messages(None, b"", more=False), last=True)
@@ -393,8 +395,6 @@ class HTTPCycle:
     def _log_failure(self, failure: BaseException) -> None:
         if self.disconnected and is_disconnect(failure):
             logger.debug("the app stopped because the client left")
-        elif self._told and isinstance(failure, asyncio.CancelledError):
-            logger.debug("the app was cancelled: the plugin stops")
         else:
             logger.error(
                 "the app raised %s while the response was %r",

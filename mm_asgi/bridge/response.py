@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AppProtocolError
-from ..protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPResponse, ServeHTTPResponseInit
+from mm_asgi.errors import AppProtocolError
+from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPResponse, ServeHTTPResponseInit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +21,7 @@ __all__ = [
     "CHUNK_SIZE",
     "Head",
     "check_body",
+    "check_length",
     "check_start",
     "messages",
     "plain_answer",
@@ -152,6 +153,16 @@ def check_body(event: dict[str, Any]) -> tuple[bytes | bytearray | memoryview, b
     if isinstance(body, memoryview) and (body.itemsize != 1 or not body.contiguous):
         body = body.tobytes()
     return body, bool(event.get("more_body", False))
+
+
+def check_length(head: Head, size: int, *, more: bool) -> AppProtocolError | None:
+    """The fault of ``size`` body bytes, all events so far, against the declared length (row R5)."""
+    if head.length is None or size == head.length or (more and size < head.length):
+        return None
+    return AppProtocolError(
+        f"http.response: the app sent {size} body bytes{' so far' if more else ''}; expected the"
+        f" {head.length} that its Content-Length declares"
+    )
 
 
 def _fault(subject: str, came: object, expected: str) -> AppProtocolError:

@@ -8,8 +8,8 @@ from urllib.parse import quote, unquote, unquote_plus, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ..protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
-    from ..settings import Settings
+    from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
+    from mm_asgi.settings import Settings
 
 __all__ = ["Headers", "build_scope", "strip_access_token"]
 

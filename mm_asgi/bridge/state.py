@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 
-from ..errors import AppProtocolError, ClientDisconnected
+from mm_asgi.errors import AppProtocolError, ClientDisconnected
 
 __all__ = ["ENDED", "TRANSITIONS", "UNSENT", "State", "Step", "is_disconnect", "next_state"]
 

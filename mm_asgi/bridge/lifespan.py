@@ -1,0 +1,142 @@
+"""The ASGI lifespan protocol: start-up inside OnActivate, shutdown inside OnDeactivate (row L3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.errors import AppProtocolError, StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+__all__ = ["Lifespan"]
+
+logger = logging.getLogger("mm_asgi.lifespan")
+
+
+class Lifespan:
+    """One run of an app's lifespan, from activation to deactivation.
+
+    Args:
+        app: the ASGI app.
+        mode: ``auto`` serves an app that has no lifespan, ``on`` does not, ``off`` asks none.
+
+    Attributes:
+        state: what the app put into ``scope["state"]``; requests get shallow copies.
+    """
+
+    def __init__(self, app: ASGIApp, mode: str) -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._mode = mode
+        # Held here and not with the requests' tasks: a drain must not wait for it.
+        self._task: asyncio.Task[None] | None = None
+        self._started = False
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._asked = False  # the app has received lifespan.startup: it knows the protocol
+        self._failure: BaseException | None = None  # what the app raised
+        self._answers: dict[str, asyncio.Future[str | None]] = {}
+
+    async def startup(self) -> None:
+        """Run the app's start-up.
+
+        Raises:
+            StartupError: the app said lifespan.startup.failed, or in mode ``on`` did not
+                complete. The app's exception is the cause.
+        """
+        if self._mode == "off":
+            return
+        answer = self._ask("startup")
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="lifespan")
+        await self._answered(answer, None)
+        if answer.done():
+            if (message := answer.result()) is not None:
+                text = (
+                    f"lifespan.startup failed: {message}" if message else "lifespan.startup failed"
+                )
+                raise StartupError(text)
+            self._started = True
+            return
+        self._ended_early()
+
+    def _ended_early(self) -> None:
+        """The app's lifespan ended without an answer to startup."""
+        failure = self._failure
+        if not self._asked and self._mode == "auto":
+            logger.debug("the app has no lifespan; serving without", exc_info=failure)
+            return
+        if failure is not None:
+            logger.error("the app failed in lifespan.startup", exc_info=failure)
+            reason = f"the app raised {type(failure).__name__} in lifespan.startup"
+        else:
+            reason = "the app's lifespan returned without lifespan.startup.complete"
+        if self._mode == "on":
+            raise StartupError(
+                f'lifespan: {reason}; expected lifespan.startup.complete with lifespan = "on"'
+            ) from failure
+        if failure is None:
+            logger.warning("lifespan: %s; serving without", reason)
+
+    async def shutdown(self, timeout: float) -> None:
+        """Run the app's shutdown, for at most ``timeout`` seconds; never raises, logs instead.
+
+        An app whose start-up did not complete is not asked, its task is cancelled.
+        """
+        if self._task is None:
+            return
+        if self._started and not self._task.done():
+            answer = self._ask("shutdown")
+            await self._answered(answer, timeout)
+            if answer.done():
+                if (message := answer.result()) is not None:
+                    logger.error("lifespan.shutdown failed: %s", message)
+            elif not self._task.done():
+                logger.error("lifespan.shutdown did not complete in %.1f s", timeout)
+            elif self._failure is not None:
+                logger.error("the app failed in lifespan.shutdown", exc_info=self._failure)
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=0.1)
+
+    async def _answered(self, answer: asyncio.Future[str | None], timeout: float | None) -> None:
+        """Wait for an answer or for the end of the app's lifespan."""
+        assert self._task is not None
+        waited: set[asyncio.Future[Any]] = {self._task, answer}
+        await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    def _ask(self, phase: str) -> asyncio.Future[str | None]:
+        answer = asyncio.get_running_loop().create_future()
+        self._answers = {
+            f"lifespan.{phase}.complete": answer,
+            f"lifespan.{phase}.failed": answer,
+        }
+        self._events.put_nowait({"type": f"lifespan.{phase}"})
+        return answer
+
+    async def _run(self) -> None:
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        try:
+            await self._app(scope, self._receive, self._send)
+        except BaseException as exc:  # noqa: BLE001 - sys.exit() in an app must not end the plugin
+            self._failure = exc
+
+    async def _receive(self) -> dict[str, Any]:
+        event = await self._events.get()
+        self._asked = True
+        return event
+
+    async def _send(self, event: dict[str, Any]) -> None:
+        kind = event.get("type") if isinstance(event, dict) else None
+        answer = self._answers.get(kind) if isinstance(kind, str) else None
+        if answer is None or answer.done():
+            waited = " or ".join(self._answers)
+            raise AppProtocolError(f"lifespan: the app sent {kind!r}; expected once {waited}")
+        failed = isinstance(kind, str) and kind.endswith(".failed")
+        answer.set_result(str(event.get("message", "")) if failed else None)

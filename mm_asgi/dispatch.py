@@ -1,0 +1,307 @@
+"""RPC name -> handler: the host's PluginHooks service over a plugin, and the plugin's life in it.
+
+The life has phases: NEW (nothing imported), LOADED (after the first Implemented), STARTING and
+ACTIVE (OnActivate), STOPPING and STOPPED (OnDeactivate or the end of the process), FAILED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.bridge.handler import HTTPHandler
+from mm_asgi.bridge.lifespan import Lifespan
+from mm_asgi.errors import StartupError
+from mm_asgi.hooks import LIFECYCLE
+from mm_asgi.identity import Identity
+from mm_asgi.importer import last_line
+from mm_asgi.protocol.common_pb2 import AppError
+from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
+from mm_asgi.protocol.hooks_lifecycle_pb2 import (
+    ImplementedRequest,
+    ImplementedResponse,
+    OnActivateRequest,
+    OnActivateResponse,
+    OnConfigurationChangeRequest,
+    OnConfigurationChangeResponse,
+    OnDeactivateRequest,
+    OnDeactivateResponse,
+)
+from mm_asgi.wire.port import Method, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.plugin import Plugin
+    from mm_asgi.settings import Settings
+    from mm_asgi.tasks import TaskSet
+    from mm_asgi.wire.port import Stream
+
+__all__ = ["SERVICE", "Dispatch", "Phase"]
+
+logger = logging.getLogger("mm_asgi.dispatch")
+
+SERVICE = "/mattermost.pluginapi.v1.PluginHooks/"
+
+UNARY_LIMIT = 4 * 1024 * 1024  # bytes: gRPC's own default
+SERVE_HTTP_LIMIT = 2 * 1024 * 1024  # bytes: net/http lets 1 MiB of headers through
+DEADLINE_MARGIN = 2.0  # s that OnDeactivate stays below the host's deadline (row L4)
+LIFESPAN_SHARE = 0.25  # of a stop's time that lifespan.shutdown has at the least
+
+
+class Phase(enum.Enum):
+    """Where the plugin's life is."""
+
+    NEW = "new"
+    LOADED = "loaded"
+    STARTING = "starting"
+    ACTIVE = "active"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+
+
+class Dispatch:
+    """The PluginHooks service.
+
+    Args:
+        settings: the plugin's.
+        plugin_id: the id that the host runs this plugin under.
+        load: imports the target and gives the Plugin; called once, at the first Implemented.
+        tasks: where every task goes.
+        self_starting: activate at the first request when nobody calls OnActivate.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugin_id: str,
+        *,
+        load: Callable[[], Plugin],
+        tasks: TaskSet,
+        self_starting: bool = False,
+    ) -> None:
+        self.phase = Phase.NEW
+        self.http = HTTPHandler(settings, plugin_id, spawn=tasks.start, ready=self._ready)
+        self._settings = settings
+        self._context = Identity(plugin_id=plugin_id)
+        self._load = load
+        self._tasks = tasks
+        self._self_starting = self_starting
+        # Set by load, once.
+        self._plugin: Plugin | None = None
+        self._hooks: Mapping[str, Callable[..., Any]] = {}
+        self._fault: str | None = None
+        # One activation, one stop.
+        self._lifespan: Lifespan | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._stop_at = 0.0
+
+    def methods(self) -> dict[str, Method]:
+        """The RPCs by path. What is not here is UNIMPLEMENTED, as for a hook nobody registered."""
+        unary: list[tuple[str, type[Message], Callable[[Stream], Awaitable[Message]]]] = [
+            ("Implemented", ImplementedRequest, self._implemented),
+            ("OnActivate", OnActivateRequest, self._on_activate),
+            ("OnDeactivate", OnDeactivateRequest, self._on_deactivate),
+            ("OnConfigurationChange", OnConfigurationChangeRequest, self._on_configuration_change),
+        ]
+        methods = {
+            SERVICE + name: Method(self._unary(answer, name), request, UNARY_LIMIT)
+            for name, request, answer in unary
+        }
+        methods[SERVICE + "ServeHTTP"] = Method(
+            self._serve_http, ServeHTTPRequest, SERVE_HTTP_LIMIT
+        )
+        return methods
+
+    # ---------------------------------------------------------------- the RPCs
+
+    async def _serve_http(self, stream: Stream) -> None:
+        # A task of its own: the app outlives the RPC (background tasks, row R14).
+        self._tasks.start(self.http.serve(stream), "ServeHTTP")
+
+    def _unary(
+        self, answer: Callable[[Stream], Awaitable[Message]], name: str
+    ) -> Callable[[Stream], Awaitable[None]]:
+        async def handle(stream: Stream) -> None:
+            if await stream.read() is None:
+                stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
+                return
+            try:
+                response = await answer(stream)
+            except Exception:
+                logger.exception("the hook %s failed", name)
+                stream.abort(StatusCode.INTERNAL, "internal error in the plugin")
+                return
+            await stream.write(response)
+            stream.finish()
+
+        return handle
+
+    async def _implemented(self, stream: Stream) -> ImplementedResponse:
+        self.load()
+        names = [hook.rpc for hook in LIFECYCLE]
+        if self._fault is None and self._plugin is not None and self._plugin.app is not None:
+            names.append("ServeHTTP")
+        return ImplementedResponse(hooks=names)
+
+    async def _on_activate(self, stream: Stream) -> OnActivateResponse:
+        fault = await self.activate()
+        return OnActivateResponse(error=app_error("OnActivate", fault) if fault else None)
+
+    async def _on_deactivate(self, stream: Stream) -> OnDeactivateResponse:
+        budget = self._settings.drain
+        if stream.deadline is not None:
+            left = stream.deadline - asyncio.get_running_loop().time() - DEADLINE_MARGIN
+            budget = max(0.0, min(budget, left))
+        await self.deactivate(budget)
+        return OnDeactivateResponse()
+
+    async def _on_configuration_change(self, stream: Stream) -> OnConfigurationChangeResponse:
+        if self.phase is not Phase.ACTIVE:  # activation runs the hook itself
+            return OnConfigurationChangeResponse()
+        try:
+            await self._call_hook("on_configuration_change")
+        except Exception as exc:
+            logger.exception("the hook on_configuration_change failed")
+            error = app_error("OnConfigurationChange", last_line(exc))
+            return OnConfigurationChangeResponse(error=error)
+        return OnConfigurationChangeResponse()
+
+    # ---------------------------------------------------------------- the plugin's life
+
+    def load(self) -> None:
+        """Import the app and freeze its hooks; once. A failure is kept for OnActivate (row L1)."""
+        if self.phase is not Phase.NEW:
+            return
+        self.phase = Phase.LOADED
+        try:
+            self._plugin = self._load()
+            self._hooks = self._plugin.freeze()
+            self._tasks.use_context()
+        except Exception as exc:
+            logger.exception("the app could not be imported")
+            self._fault = last_line(exc)
+
+    async def activate(self) -> str | None:
+        """Start the app; gives the text of what failed, or None. A second call waits for the first."""
+        self.load()
+        self._begin()
+        await self._settled.wait()
+        if self.phase in (Phase.STOPPING, Phase.STOPPED) and self._fault is None:
+            return "the plugin is stopping"
+        return self._fault
+
+    def _begin(self) -> None:
+        if self.phase is Phase.LOADED:
+            self.phase = Phase.STARTING
+            self._tasks.start(self._activate(), "OnActivate")
+
+    async def _activate(self) -> None:
+        try:
+            if self._fault is None:
+                async with asyncio.timeout(self._settings.hook_budget):
+                    await self._start_app()
+        except TimeoutError:
+            self._fault = (
+                f"start-up did not end in {self._settings.hook_budget:g} s (setting hook-budget)"
+            )
+            logger.error("%s", self._fault)
+        except StartupError as exc:
+            self._fault = str(exc)
+            logger.exception("the app's start-up failed")
+        except Exception as exc:
+            self._fault = last_line(exc)
+            logger.exception("the plugin's start-up failed")
+        finally:
+            if self.phase is Phase.STARTING:
+                self.phase = Phase.FAILED if self._fault else Phase.ACTIVE
+            self._settled.set()
+
+    async def _start_app(self) -> None:
+        assert self._plugin is not None
+        app = self._plugin.app
+        if app is not None:
+            lifespan = Lifespan(app, self._settings.lifespan)
+            self._lifespan = lifespan
+            await lifespan.startup()
+            self.http.app, self.http.state = app, lifespan.state
+        try:
+            await self._call_hook("on_configuration_change")  # this host does not (row H6)
+        except Exception:
+            logger.exception("the hook on_configuration_change failed")
+        await self._call_hook("on_activate")
+
+    async def _ready(self) -> bool:
+        """Wait for the start-up to end, at most startup-wait (row L2)."""
+        if self.phase is Phase.ACTIVE:
+            return True
+        if self._self_starting and self.phase is Phase.NEW:
+            self.load()
+            self._begin()
+        try:
+            async with asyncio.timeout(self._settings.startup_wait):
+                await self._settled.wait()
+        except TimeoutError:
+            logger.warning(
+                "a request waited %g s for the app's start-up and got a 503 (setting startup-wait)",
+                self._settings.startup_wait,
+            )
+        return self._is_active()
+
+    def _is_active(self) -> bool:
+        return self.phase is Phase.ACTIVE
+
+    async def deactivate(self, seconds: float) -> None:
+        """Drain and run lifespan.shutdown, exactly once, within ``seconds``.
+
+        A call while that runs shortens it when its ``seconds`` end earlier, and waits for it.
+        """
+        loop = asyncio.get_running_loop()
+        if self._stopping is None:
+            self._stop_at = loop.time() + seconds
+            self._stopping = loop.create_task(self._deactivate(seconds), name="OnDeactivate")
+        elif loop.time() + seconds < self._stop_at:
+            self._stop_at = loop.time() + seconds
+            self._tasks.drain_by(seconds * (1 - LIFESPAN_SHARE))
+        await asyncio.shield(self._stopping)
+
+    async def _deactivate(self, seconds: float) -> None:
+        self.http.drain()
+        if self.phase is Phase.ACTIVE or self.phase is Phase.STARTING:
+            self.phase = Phase.STOPPING
+        self._settled.set()
+        await self._tasks.drain(seconds * (1 - LIFESPAN_SHARE))
+        try:
+            await self._call_hook("on_deactivate", self._left())
+        except Exception:
+            logger.exception("the hook on_deactivate failed")
+        if self._lifespan is not None:
+            await self._lifespan.shutdown(self._left())
+        self.phase = Phase.STOPPED
+
+    def _left(self) -> float:
+        return max(0.05, self._stop_at - asyncio.get_running_loop().time())
+
+    async def _call_hook(self, name: str, seconds: float | None = None) -> Any:
+        """Run a hook's function, if there is one, under its budget (rows H2, H3)."""
+        function = self._hooks.get(name)
+        if function is None:
+            return None
+        async with asyncio.timeout(self._settings.hook_budget if seconds is None else seconds):
+            if inspect.iscoroutinefunction(function):
+                return await function(self._context)
+            return await asyncio.to_thread(function, self._context)
+
+
+def app_error(where: str, text: str) -> AppError:
+    """An AppError with the text where the host keeps it: it drops ``message`` (row H5)."""
+    return AppError(
+        id=f"mm_asgi.{where}", message=text, detailed_error=text, where=where, status_code=500
+    )

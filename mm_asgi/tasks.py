@@ -1,0 +1,79 @@
+"""The set that holds every task a plugin starts, so that none is lost and all can be drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+__all__ = ["DRAINED", "TaskSet"]
+
+logger = logging.getLogger("mm_asgi.tasks")
+
+DRAINED = "mm_asgi: the plugin stops"
+"""The message of the cancel at the end of a drain: tells it from an app's own CancelledError."""
+
+
+class TaskSet:
+    """Tasks of one plugin; each runs in a fresh copy of the context the app was imported in."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._context = contextvars.copy_context()
+        self._changed = asyncio.Event()
+        self._drain_until = 0.0
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def use_context(self) -> None:
+        """Take the present context as the one that later tasks get a copy of."""
+        self._context = contextvars.copy_context()
+
+    def start(self, coroutine: Coroutine[Any, Any, None], name: str = "") -> asyncio.Task[None]:
+        """Run a coroutine; the set holds its task and logs what nobody caught."""
+        task = asyncio.get_running_loop().create_task(
+            coroutine, name=name or None, context=self._context.copy()
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks:
+            self._changed.set()
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            logger.error("the task %s failed", task.get_name(), exc_info=failure)
+
+    def drain_by(self, seconds: float) -> None:
+        """Shorten a running drain to ``seconds`` from now."""
+        self._drain_until = min(self._drain_until, asyncio.get_running_loop().time() + seconds)
+        self._changed.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait until all tasks are done, at most ``seconds``; then cancel the rest and name them."""
+        loop = asyncio.get_running_loop()
+        self._drain_until = loop.time() + seconds
+        while self._tasks and (left := self._drain_until - loop.time()) > 0:
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(left):
+                    await self._changed.wait()
+            except TimeoutError:
+                break
+        rest = list(self._tasks)
+        if not rest:
+            return
+        logger.warning(
+            "drain: %d tasks were still running and are cancelled: %s",
+            len(rest),
+            ", ".join(sorted(task.get_name() for task in rest)[:20]),
+        )
+        for task in rest:
+            task.cancel(DRAINED)
+        await asyncio.wait(rest, timeout=0.2)
