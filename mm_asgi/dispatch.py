@@ -261,16 +261,21 @@ class Dispatch:
     async def deactivate(self, seconds: float) -> None:
         """Drain and run lifespan.shutdown, exactly once, within ``seconds``.
 
-        A call while that runs shortens it when its ``seconds`` end earlier, and waits for it.
+        A call while that runs waits for it, and shortens it when its ``seconds`` end earlier.
         """
-        loop = asyncio.get_running_loop()
+        self.hurry(seconds)
         if self._stopping is None:
+            loop = asyncio.get_running_loop()
             self._stop_at = loop.time() + seconds
             self._stopping = loop.create_task(self._deactivate(seconds), name="OnDeactivate")
-        elif loop.time() + seconds < self._stop_at:
-            self._stop_at = loop.time() + seconds
-            self._tasks.drain_by(seconds * (1 - LIFESPAN_SHARE))
         await asyncio.shield(self._stopping)
+
+    def hurry(self, seconds: float) -> None:
+        """Shorten a stop that runs to ``seconds`` from now; without one this does nothing."""
+        at = asyncio.get_running_loop().time() + seconds
+        if self._stopping is not None and at < self._stop_at:
+            self._stop_at = at
+            self._tasks.drain_by(seconds * (1 - LIFESPAN_SHARE))
 
     async def _deactivate(self, seconds: float) -> None:
         self.http.drain()

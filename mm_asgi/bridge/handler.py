@@ -15,7 +15,7 @@ from mm_asgi.bridge.scope import build_scope
 from mm_asgi.bridge.state import State
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.observe.access import log_access
-from mm_asgi.observe.context import RequestContext, request_context
+from mm_asgi.observe.context import LOG_CONTEXT, LogContext
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class HTTPHandler:
         facts = scope["extensions"]["mattermost"]
         if (task := asyncio.current_task()) is not None:
             task.set_name(f"{scope['method']} {scope['path']}")  # what a drain names in the log
-        request_context.set(RequestContext(facts["request_id"], facts["user_id"]))
+        LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
         if remark is not None:
             logger.warning("%s", remark)
         self._remark_upgrade(first)
@@ -144,8 +144,15 @@ class HTTPHandler:
         await cycle.settle(failure)
         self._remark_cookies(cycle)
         if settings.access_log:
-            milliseconds = (asyncio.get_running_loop().time() - started) * 1000
-            log_access(scope, cycle.status, cycle.sent, milliseconds)
+            log_access(
+                method=scope["method"],
+                path=scope["path"],
+                status=cycle.status,
+                sent=cycle.sent,
+                seconds=asyncio.get_running_loop().time() - started,
+                client=scope["client"][0] if scope["client"] else None,
+                user_id=facts["user_id"],
+            )
 
     def _remark_upgrade(self, first: ServeHTTPRequest) -> None:
         if any(header.key.lower() == "upgrade" for header in first.init.headers):

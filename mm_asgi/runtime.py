@@ -1,0 +1,283 @@
+"""The composition root: starts the parts in order, owns what lives long, stops them in order.
+
+Start: environment, file descriptors, log, listener, server, handshake, watchdog. The app comes
+later, with the host's first Implemented (row L1): the host waits 3 to 10 s for the handshake and
+30 s for Implemented, and what fails there can be told to the admin.
+Stop: drain, lifespan.shutdown, server, socket, log. A guard ends the process when that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.dispatch import Dispatch
+from mm_asgi.errors import ConfigError, StartupError
+from mm_asgi.goplugin.environ import StartedByHand, read_environment
+from mm_asgi.goplugin.handshake import handshake_line
+from mm_asgi.goplugin.listener import make_listener
+from mm_asgi.goplugin.services import Services
+from mm_asgi.goplugin.standard_streams import StandardStreams
+from mm_asgi.importer import import_target, interface_of
+from mm_asgi.observe.logs import configure_logging
+from mm_asgi.observe.watchdog import Watchdog
+from mm_asgi.plugin import Plugin, as_plugin
+from mm_asgi.settings import Settings, load_settings
+from mm_asgi.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mm_asgi.goplugin.environ import Environment
+    from mm_asgi.wire.port import Listener, Server
+
+__all__ = ["run", "run_plugin"]
+
+logger = logging.getLogger("mm_asgi.runtime")
+
+SHUTDOWN_BUDGET = 1.5  # s for drain and lifespan after Shutdown: the host kills after 2 s (row L4)
+SHUTDOWN_LIMIT = 1.9  # s after which the process ends whatever still runs
+
+
+def run(app: str, **settings: Any) -> None:
+    """Run an app as the plugin that the host has just started; never returns.
+
+    A plugin's start file is two lines: ``import mm_asgi`` and ``mm_asgi.run("shop.main:app")``.
+
+    Args:
+        app: ``module:attribute`` of an ASGI app or a ``Plugin``.
+        settings: by their names with ``_`` for ``-``; they win over environment and pyproject.
+
+    Raises:
+        SystemExit: always; the code is 0 after a stop that the host asked for.
+    """
+    keywords = {"app": app, **settings}
+    try:
+        # Before the settings: who runs this by hand is told that first (row L6).
+        environment = read_environment(os.environ)
+        loaded = load_settings(keywords=keywords, environ=os.environ, directory=Path.cwd())
+    except ConfigError as exc:
+        sys.exit(_refuse(exc))
+    sys.exit(Runtime(loaded, environment).run())
+
+
+def run_plugin(settings: Settings) -> int:
+    """Run a plugin with settings that are loaded already; gives the process's exit code."""
+    try:
+        environment = read_environment(os.environ)
+    except ConfigError as exc:
+        return _refuse(exc)
+    return Runtime(settings, environment).run()
+
+
+def _refuse(exc: ConfigError) -> int:
+    """Say a fault from before the handshake where somebody reads it."""
+    sys.stderr.write(f"{exc}\n")
+    if not isinstance(exc, StartedByHand):
+        # The host shows a first line that is no handshake in its activation error.
+        sys.stdout.write(f"{' '.join(str(exc).replace('|', '/').split())}\n")
+        sys.stdout.flush()
+    return 1
+
+
+class Runtime:
+    """One plugin process."""
+
+    def __init__(self, settings: Settings, environment: Environment) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._streams = StandardStreams.take()
+        self._tasks = TaskSet()
+        self._stop = asyncio.Event()
+        self._budget = settings.drain
+        self._listener: Listener | None = None
+        self._watchdog: Watchdog | None = None
+        self._dispatch = Dispatch(
+            settings, environment.plugin_id, load=self._load, tasks=self._tasks
+        )
+
+    def run(self) -> int:
+        """Serve until the host, a signal or the host's death ends it; gives the exit code."""
+        settings, environment = self._settings, self._environment
+        try:
+            configure_logging(
+                settings.log_level or environment.log_level or "info",
+                self._streams.write,
+                settings.log_config,
+            )
+            self._listener = make_listener(settings.network, environment)
+            self._loop_until_done()
+        except ConfigError as exc:
+            logger.error("%s", exc)
+            self._streams.announce(f"{' '.join(str(exc).replace('|', '/').split())}")
+            return 1
+        finally:
+            self._clean_up()
+        return 0
+
+    def _clean_up(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        self._streams.flush(0.5)
+
+    def _loop_until_done(self) -> None:
+        loop = _new_loop(self._settings.loop)
+        asyncio.set_event_loop(loop)
+        main = loop.create_task(self._main(), name="mm_asgi")
+        try:
+            while True:
+                try:
+                    loop.run_until_complete(main)
+                    return
+                except (SystemExit, KeyboardInterrupt) as exc:
+                    # asyncio lets these out of any task and stops the loop: sys.exit() in a task
+                    # of the app's own must not end the plugin (row R11).
+                    if main.done():
+                        raise
+                    logger.error(
+                        "a task of the app raised %s; the plugin goes on",
+                        type(exc).__name__,
+                        exc_info=exc,
+                    )
+        finally:
+            _close(loop)
+
+    async def _main(self) -> None:
+        loop = asyncio.get_running_loop()
+        environment = self._environment
+        assert self._listener is not None
+        services = Services(on_shutdown=self._on_shutdown)
+        server = _new_server(self._settings.wire)
+        await server.start(self._listener, {**services.methods(), **self._dispatch.methods()})
+        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        self._watchdog = Watchdog(
+            loop,
+            warn=self._settings.blocked_warn,
+            kill=self._settings.blocked_kill,
+            on_orphan=self._on_orphan,
+            cleanup=self._clean_up,
+        )
+        self._watchdog.start()
+        self._streams.announce(
+            handshake_line(
+                self._listener.network, self._listener.address, multiplex=environment.multiplex
+            )
+        )
+        await self._stop.wait()
+        await self._dispatch.deactivate(self._budget)
+        services.stop()
+        await server.stop(0.1)
+
+    # ---------------------------------------------------------------- why it stops
+
+    def _on_shutdown(self) -> None:
+        logger.debug("the host asked for the end (Shutdown)")
+        self._end_within(SHUTDOWN_BUDGET, SHUTDOWN_LIMIT)
+
+    def _on_sigterm(self) -> None:
+        logger.info("SIGTERM: the plugin drains and ends")
+        self._end_within(self._settings.drain, self._settings.drain + 2)
+
+    def _on_orphan(self) -> None:
+        logger.warning("the host is gone: the plugin ends")
+        self._end_within(SHUTDOWN_BUDGET, SHUTDOWN_LIMIT)
+
+    def _end_within(self, budget: float, limit: float) -> None:
+        """Begin the stop, or shorten one that runs; the process is gone after ``limit`` seconds."""
+        if self._watchdog is not None:
+            self._watchdog.exit_after(limit, 0)
+        self._dispatch.hurry(budget)
+        self._budget = min(self._budget, budget)
+        self._stop.set()
+
+    # ---------------------------------------------------------------- the app
+
+    def _load(self) -> Plugin:
+        settings = self._settings
+        with _time_limit(settings.import_budget):
+            target = import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
+            plugin = as_plugin(target, settings.app)
+        if plugin.app is not None and self._is_wsgi(plugin.app):
+            plugin.app = _from_wsgi(plugin.app)
+        return plugin
+
+    def _is_wsgi(self, app: object) -> bool:
+        interface = self._settings.interface
+        return (interface_of(app) if interface == "auto" else interface) == "wsgi"
+
+
+@contextlib.contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt what runs in the main thread after ``seconds`` (0: never), where it stands.
+
+    A signal and not a thread that gives up waiting: the import stays in the main thread, where
+    apps expect to be imported, and the traceback shows the line that took too long.
+    """
+
+    def expired(signum: int, frame: object) -> None:
+        raise StartupError(
+            f"import: the app was not imported in {seconds:g} s (setting import-budget); the host"
+            " waits 30 s"
+        )
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    # Again each second: a bare "except Exception" in the app may swallow the first one.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _from_wsgi(app: Any) -> Any:
+    try:
+        from a2wsgi import WSGIMiddleware
+    except ImportError:
+        raise StartupError(
+            "interface: the app is WSGI, which needs a2wsgi: pip install 'mm-asgi[wsgi]'"
+        ) from None
+    return WSGIMiddleware(app)
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """End what the app left running, as asyncio.run does, but within a bound."""
+    rest = asyncio.all_tasks(loop)
+    for task in rest:
+        task.cancel()
+    with contextlib.suppress(SystemExit, KeyboardInterrupt):
+        if rest:
+            loop.run_until_complete(asyncio.wait(rest, timeout=0.2))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def _new_server(wire: str) -> Server:
+    # Only the wire in use is imported: grpcio alone takes 90 ms.
+    from mm_asgi.wire.grpcio import GrpcioServer
+
+    assert wire == "grpcio"  # settings allow no other
+    return GrpcioServer()
+
+
+def _new_loop(kind: str) -> asyncio.AbstractEventLoop:
+    if kind != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if kind == "uvloop":
+                raise ConfigError(
+                    "loop: uvloop is not installed; pip install 'mm-asgi[uvloop]'"
+                ) from None
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.new_event_loop()

@@ -1,0 +1,74 @@
+"""The PluginHooks service on a grpc.aio server that somebody else runs, without go-plugin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mm_asgi.dispatch import Dispatch
+from mm_asgi.plugin import as_plugin
+from mm_asgi.settings import Settings
+from mm_asgi.tasks import TaskSet
+from mm_asgi.wire.grpcio import add_methods
+
+if TYPE_CHECKING:
+    import grpc
+
+__all__ = ["Servicer", "add_to_server"]
+
+
+class Servicer:
+    """What ``add_to_server`` put on a server; keep it to stop the app in good order."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def startup(self) -> None:
+        """Start the app now (lifespan, on_activate) instead of at the first request.
+
+        Raises:
+            RuntimeError: the start-up failed; the text is what OnActivate would answer.
+        """
+        fault = await self._dispatch.activate()
+        if fault is not None:
+            raise RuntimeError(f"the app did not start: {fault}")
+
+    async def shutdown(self, seconds: float = 8.0) -> None:
+        """Drain running requests and run lifespan.shutdown, within ``seconds``.
+
+        Call it before ``server.stop()``: afterwards there is no stream left to drain.
+        """
+        await self._dispatch.deactivate(seconds)
+
+
+def add_to_server(
+    plugin_or_app: object,
+    server: grpc.aio.Server,
+    *,
+    plugin_id: str = "",
+    settings: Settings | None = None,
+) -> Servicer:
+    """Serve an app's, or a Plugin's, hooks on ``server``.
+
+    The app starts at OnActivate, or at the first request when nobody calls that. The server, its
+    event loop and its signals stay the caller's: a ``sys.exit()`` in a task that the app made
+    ends the caller's loop, which ``mm_asgi.run`` prevents and this cannot.
+
+    Args:
+        plugin_or_app: an ASGI app or an ``mm_asgi.Plugin``.
+        server: a ``grpc.aio.server()`` that was not started yet.
+        plugin_id: the id in the default root_path ``/plugins/{id}`` and in the identity.
+        settings: defaults when None; those of the process (network, loop, logs) do not apply.
+
+    Raises:
+        ConfigError: ``plugin_or_app`` is neither.
+    """
+    plugin = as_plugin(plugin_or_app, "plugin_or_app")
+    dispatch = Dispatch(
+        settings if settings is not None else Settings(),
+        plugin_id,
+        load=lambda: plugin,
+        tasks=TaskSet(),
+        self_starting=True,
+    )
+    add_methods(server, dispatch.methods())
+    return Servicer(dispatch)
