@@ -1,0 +1,137 @@
+"""What the host says to a plugin in environment variables, checked once. Pure.
+
+Every refusal is a ConfigError of one line with fewer than three pipe signs: before the handshake
+the host shows such a line to its admin as "Unrecognized remote plugin message: <line>".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mm_asgi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PROTOCOL_VERSION", "Environment", "StartedByHand", "read_environment"]
+
+PROTOCOL_VERSION = 1
+"""The one version of Mattermost's plugin protocol; go-plugin calls it the app protocol version."""
+
+_COOKIE = "MATTERMOST_PLUGIN"
+_COOKIE_VALUE = "Securely message teams, anywhere."
+
+
+class StartedByHand(ConfigError):
+    """No host started this process: the magic cookie is missing or another one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The host's variables. None: the host did not set it (or set it to nothing).
+
+    Attributes:
+        plugin_id: empty when the host did not say it.
+        api_target: ``host:port`` of the host's PluginAPI server.
+        protocol_versions: what the host speaks; empty for a host that sends no list.
+        min_port, max_port: for the tcp network; both 0 is any port.
+        socket_dir: where the socket has to be; None: a directory of our own.
+        socket_group: name or number of the group that may connect to the socket.
+        temporary_dir: the operator's TMPDIR.
+        client_certificate: PEM of the host's certificate: the host demands mutual TLS.
+        multiplex: the host asked whether one connection can carry the broker's too.
+    """
+
+    plugin_id: str
+    log_level: str | None
+    api_target: str | None
+    protocol_versions: tuple[int, ...]
+    min_port: int
+    max_port: int
+    socket_dir: str | None
+    socket_group: str | None
+    temporary_dir: str | None
+    client_certificate: str | None
+    multiplex: bool
+
+
+def read_environment(environ: Mapping[str, str], *, mutual_tls: bool = False) -> Environment:
+    """The host's variables, checked.
+
+    Args:
+        environ: ``os.environ``, as it was when the process started.
+        mutual_tls: whether what serves the connection can do go-plugin's AutoMTLS. If it
+            cannot and the host demands it, this refuses: never fall back to plain text.
+    """
+    if environ.get(_COOKIE) != _COOKIE_VALUE:
+        found = "has another value here" if environ.get(_COOKIE) else "is missing here"
+        raise StartedByHand(
+            "started by hand: this program is a Mattermost plugin, which a Mattermost server "
+            f"starts with the environment variable {_COOKIE}, and that {found}; put the plugin "
+            "into a bundle and let the server start it, or for local work run its ASGI app with "
+            "an ASGI server such as uvicorn, or run its tests"
+        )
+    min_port, max_port = _ports(environ)
+    client_certificate = environ.get("PLUGIN_CLIENT_CERT") or None
+    if client_certificate and not mutual_tls:
+        raise ConfigError(
+            "PLUGIN_CLIENT_CERT: the host demands mutual TLS (go-plugin's AutoMTLS), which this "
+            "version of mm_asgi does not speak; switch AutoMTLS off in the host, as Mattermost does"
+        )
+    return Environment(
+        plugin_id=environ.get("MATTERMOST_PLUGIN_ID", ""),
+        log_level=environ.get("MATTERMOST_LOG_LEVEL") or None,
+        api_target=environ.get("MATTERMOST_PLUGIN_API_TARGET") or None,
+        protocol_versions=_protocol_versions(environ),
+        min_port=min_port,
+        max_port=max_port,
+        socket_dir=environ.get("PLUGIN_UNIX_SOCKET_DIR") or None,
+        socket_group=environ.get("PLUGIN_UNIX_SOCKET_GROUP") or None,
+        temporary_dir=environ.get("TMPDIR") or None,
+        client_certificate=client_certificate,
+        multiplex=bool(environ.get("PLUGIN_MULTIPLEX_GRPC")),
+    )
+
+
+def _protocol_versions(environ: Mapping[str, str]) -> tuple[int, ...]:
+    text = environ.get("PLUGIN_PROTOCOL_VERSIONS", "")
+    # go-plugin skips what is not a number, and a host from before the list sends none.
+    entries = (entry.strip() for entry in text.split(","))
+    versions = tuple(int(entry) for entry in entries if _is_number(entry))
+    if text and PROTOCOL_VERSION not in versions:
+        raise ConfigError(
+            f"PLUGIN_PROTOCOL_VERSIONS: the host speaks {_quoted(text)} and this plugin "
+            f"{PROTOCOL_VERSION}; use a version of mm_asgi that was made for this host"
+        )
+    return versions
+
+
+def _ports(environ: Mapping[str, str]) -> tuple[int, int]:
+    low, high = _port(environ, "PLUGIN_MIN_PORT"), _port(environ, "PLUGIN_MAX_PORT")
+    if low > high:
+        raise ConfigError(
+            f"PLUGIN_MIN_PORT: it is {low} and PLUGIN_MAX_PORT {high}, expected the smaller one "
+            "first; correct the host's port range"
+        )
+    return low, high
+
+
+def _port(environ: Mapping[str, str], name: str) -> int:
+    text = environ.get(name) or "0"
+    if not _is_number(text) or int(text) > 65535:
+        raise ConfigError(
+            f"{name}: it is {_quoted(text)}, expected a port from 0 to 65535; "
+            "correct the host's port range"
+        )
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    # int() alone takes " 1_0 " and other scripts' digits, and refuses thousands of digits.
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+def _quoted(text: str) -> str:
+    """A value from outside, fit for the host's one line: escaped, short, without pipe signs."""
+    return ascii(text[:40]).replace("|", "/")

@@ -1,0 +1,127 @@
+"""A bounded queue of lines before a file descriptor that may block: writers never wait for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LineWriter"]
+
+QUEUE_LIMIT = 4 * 1024 * 1024
+"""Bytes that may wait. A guess: some 20,000 usual lines while the host is busy elsewhere."""
+
+_BATCH = 64 * 1024
+"""Bytes a system call, a pipe's usual capacity."""
+
+
+class LineWriter:
+    """One thread writes what any thread hands over. Lines that find no room are dropped.
+
+    ``write`` may be called from a signal handler or a finalizer that interrupts another
+    ``write``: the lock is one that its holder can take again.
+    """
+
+    def __init__(self, fd: int, note: Callable[[int], bytes], *, limit: int = QUEUE_LIMIT) -> None:
+        """Start the thread.
+
+        Args:
+            fd: where to write; it stays the caller's.
+            note: makes the line that says how many were dropped.
+            limit: bytes that may wait.
+        """
+        self._fd = fd
+        self._note = note
+        self._limit = limit
+        self._changed = threading.Condition()
+        self._lines: deque[bytes] = deque()
+        self._size = 0
+        self._dropped = 0
+        self._writing = False
+        self._closing = False
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="mm_asgi-log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: bytes, *, share: float = 1.0) -> bool:
+        """Hand over a line without its newline; False if it was dropped.
+
+        Args:
+            share: of the queue's room that this kind of line may fill, so that a chatty child
+                leaves room for the log.
+        """
+        with self._changed:
+            if self._broken or self._closing:
+                return False
+            if self._size + len(line) > self._limit * share:
+                self._dropped += 1
+                return False
+            self._lines.append(line)
+            self._size += len(line)
+            self._changed.notify_all()
+            return True
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until everything handed over is written; False if that took too long."""
+        if threading.current_thread() is self._thread:
+            return False
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._broken or not (self._lines or self._dropped or self._writing),
+                timeout,
+            )
+
+    def close(self, timeout: float) -> None:
+        """Write what waits and end the thread, if the other side lets it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while batch := self._next():
+            try:
+                _write_all(self._fd, batch)
+            except OSError:
+                # Nobody reads any more: the host is gone, and with it the log.
+                with self._changed:
+                    self._broken = True
+                    self._lines.clear()
+                    self._changed.notify_all()
+                return
+
+    def _next(self) -> bytes:
+        """What to write next, of whole lines; empty at the end."""
+        with self._changed:
+            self._writing = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._lines or self._dropped or self._closing)
+            batch = bytearray()
+            while self._lines and len(batch) < _BATCH:
+                line = self._lines.popleft()
+                self._size -= len(line)
+                batch += line + b"\n"
+            if self._dropped:
+                batch += self._note(self._dropped) + b"\n"
+                self._dropped = 0
+            self._writing = bool(batch)
+            return bytes(batch)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(fd, view) :]
+        except BlockingIOError:
+            # Someone who shares the host's end made it non-blocking.
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            with contextlib.suppress(InterruptedError):
+                poll.poll()

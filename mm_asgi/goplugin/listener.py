@@ -1,0 +1,201 @@
+"""Where the host will connect: a unix socket in a directory of our own, or a loopback port.
+
+A listener chooses the address and cleans up after it; what serves it binds it (``candidates``,
+then ``bound``) or takes the bound socket (``open``). Unix is the default because on TCP any local
+user could send any Mattermost-User-Id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from mm_asgi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mm_asgi.goplugin.environ import Environment
+
+__all__ = ["TCPListener", "UnixListener", "make_listener"]
+
+_PATH_LIMIT = 103 if sys.platform == "darwin" else 107
+"""Bytes of a socket's path: sockaddr_un's sun_path without the closing NUL."""
+
+_BACKLOG = 128
+_NAME = "plugin.sock"
+
+
+def make_listener(network: str, environment: Environment) -> UnixListener | TCPListener:
+    """The listener for a network, ``unix`` or ``tcp``; a unix one makes its directory now."""
+    if network == "unix":
+        return UnixListener(environment)
+    if network == "tcp":
+        return TCPListener(environment.min_port, environment.max_port)
+    raise ConfigError(f"network: it is {network!r}, expected unix or tcp")
+
+
+class UnixListener:
+    """A socket file that only this user, and the group that the host names, can connect to."""
+
+    network = "unix"
+
+    def __init__(self, environment: Environment) -> None:
+        self._group = _group_number(environment.socket_group)
+        self._pid = os.getpid()
+        self._directory: str | None = None
+        self.address = self._choose(environment)
+
+    def candidates(self) -> Iterable[str]:
+        """The one path to bind."""
+        return (self.address,)
+
+    def bound(self, address: str) -> None:
+        """Let in whom the host named, and nobody else; go-plugin sets the same mode and group."""
+        if self._group is not None:
+            _give(address, self._group)
+        os.chmod(address, 0o600 if self._group is None else 0o660)
+
+    def open(self) -> socket.socket:
+        """A listening socket; whoever takes it closes it, ``close()`` removes the file."""
+        opened = socket.socket(socket.AF_UNIX)
+        try:
+            opened.bind(self.address)
+            # Before listen(): until then a connect is refused, so no mode is ever too wide.
+            self.bound(self.address)
+            opened.listen(_BACKLOG)
+        except OSError as exc:
+            opened.close()
+            raise ConfigError(f"socket: {self.address!r} cannot be bound: {exc.strerror}") from exc
+        except ConfigError:
+            opened.close()
+            raise
+        return opened
+
+    def close(self) -> None:
+        """Remove the socket and our directory. In a forked child: nothing, they are the parent's."""
+        if os.getpid() != self._pid:
+            return
+        with contextlib.suppress(OSError):
+            os.unlink(self.address)
+        if self._directory is not None:
+            with contextlib.suppress(OSError):
+                os.rmdir(self._directory)
+
+    def _choose(self, environment: Environment) -> str:
+        given = environment.socket_dir
+        if given is not None:
+            # go-plugin's own names start with "plugin" too; the number keeps plugins apart.
+            path = os.path.join(os.path.abspath(given), f"plugin{_token()}")
+            if len(os.fsencode(path)) <= _PATH_LIMIT:
+                return path
+        bases = (environment.temporary_dir, "/tmp", "/var/tmp")
+        return self._in_own_directory([base for base in bases if base])
+
+    def _in_own_directory(self, bases: list[str]) -> str:
+        reason = "its path is too long"
+        for base in bases:
+            directory = os.path.join(os.path.abspath(base), f"mm-asgi-{_token()}")
+            path = os.path.join(directory, _NAME)
+            if len(os.fsencode(path)) > _PATH_LIMIT:
+                continue
+            try:
+                os.mkdir(directory, 0o700)
+            except OSError as exc:
+                reason = exc.strerror or str(exc)
+                continue
+            self._directory = directory
+            self._let_group_pass(directory)
+            return path
+        raise ConfigError(
+            f"socket: no directory for it in {', '.join(bases)}: {reason}; "
+            "set TMPDIR to a directory that this user can write to"
+        )
+
+    def _let_group_pass(self, directory: str) -> None:
+        # A host may name a group and no directory (go-plugin's usual runner does).
+        if self._group is None:
+            return
+        try:
+            _give(directory, self._group)
+            os.chmod(directory, 0o710)
+        except BaseException:
+            os.rmdir(directory)
+            raise
+
+
+class TCPListener:
+    """A port on the loopback interface, out of the host's range. Never shared with another."""
+
+    network = "tcp"
+
+    def __init__(self, min_port: int, max_port: int) -> None:
+        self._ports = range(min_port, max_port + 1)
+        self.address = ""
+
+    def candidates(self) -> Iterable[str]:
+        """Every port of the range in turn; port 0 is any port."""
+        return (f"127.0.0.1:{port}" for port in self._ports)
+
+    def bound(self, address: str) -> None:
+        """Keep the address for the handshake."""
+        self.address = address
+
+    def open(self) -> socket.socket:
+        """A listening socket on the first free port; whoever takes it closes it."""
+        for port in self._ports:
+            opened = socket.socket(socket.AF_INET)
+            try:
+                # Past a TIME_WAIT only; SO_REUSEPORT, which shares a port, stays off.
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                opened.bind(("127.0.0.1", port))
+                opened.listen(_BACKLOG)
+            except OSError as exc:
+                opened.close()
+                if exc.errno in (errno.EADDRINUSE, errno.EACCES):
+                    continue
+                raise ConfigError(f"port {port}: it cannot be bound: {exc.strerror}") from exc
+            self.bound(f"127.0.0.1:{opened.getsockname()[1]}")
+            return opened
+        raise ConfigError(
+            f"ports: none of {self._ports.start} to {self._ports.stop - 1} is free; "
+            "widen the host's port range or use the unix network"
+        )
+
+    def close(self) -> None:
+        """Nothing is left in the file system."""
+
+
+def _token() -> str:
+    return os.urandom(6).hex()
+
+
+def _group_number(group: str | None) -> int | None:
+    if group is None:
+        return None
+    if group.isascii() and group.isdigit():
+        return int(group)
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except (KeyError, ValueError) as exc:
+        raise ConfigError(
+            f"PLUGIN_UNIX_SOCKET_GROUP: no group {ascii(group[:40]).replace('|', '/')} on this "
+            "machine; correct it in the host or create the group"
+        ) from exc
+
+
+def _give(path: str, group: int) -> None:
+    try:
+        os.chown(path, -1, group)
+    except (OSError, OverflowError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else str(exc)
+        raise ConfigError(
+            f"PLUGIN_UNIX_SOCKET_GROUP: the socket cannot be given to group {group}: {reason}; "
+            "make the user that runs the plugin a member of it"
+        ) from exc

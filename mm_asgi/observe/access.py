@@ -1,0 +1,44 @@
+"""The access line: one INFO record a request on the logger ``mm_asgi.access``."""
+
+from __future__ import annotations
+
+import logging
+
+__all__ = ["log_access"]
+
+_logger = logging.getLogger("mm_asgi.access")
+
+
+def log_access(
+    *,
+    method: str,
+    path: str,
+    status: int,
+    sent: int,
+    seconds: float,
+    client: str | None,
+    user_id: str | None,
+) -> None:
+    """Log a request that was answered.
+
+    Args:
+        path: the path as the client sent it; a query, where tokens live, is cut off.
+        sent: bytes of the body.
+        seconds: from the first message of the host to the last one to it.
+        client: the client's address; None for a request of another plugin.
+        user_id: the logged-in user; None is anonymous.
+    """
+    if not _logger.isEnabledFor(logging.INFO):
+        return
+    path = path.partition("?")[0]
+    ms = round(seconds * 1000, 1)
+    facts = {
+        "method": method,
+        "path": path,
+        "status": status,
+        "bytes": sent,
+        "ms": ms,
+        "client": client,
+        "user_id": user_id,
+    }
+    _logger.info("%s %s %d in %s ms", method, path, status, ms, extra=facts)

@@ -1,0 +1,244 @@
+"""Python's logging as the host's log: true level, logger name, request and user, own facts.
+
+A record becomes one line of hclog's JSON, which the host files under its level. Nothing here
+adds secrets: environment variables, headers, bodies and queries are never part of a line unless
+the app logs them itself. The host's own environment, with its database password, is inherited
+by every plugin: do not log ``os.environ``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.errors import ConfigError
+from mm_asgi.observe.context import LOG_CONTEXT
+from mm_asgi.observe.hclog import encode, safe_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["TRACE", "HclogFormatter", "HclogHandler", "configure_logging", "level_number"]
+
+TRACE = 5
+"""Below DEBUG; hclog and uvicorn have it, logging does not."""
+
+_LEVELS = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "critical": logging.CRITICAL,
+    "panic": logging.CRITICAL,
+    "fatal": logging.CRITICAL,
+}
+
+# What logging itself puts on a record; taskName came with 3.12.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+_logger = logging.getLogger("mm_asgi.logs")
+
+
+class HclogFormatter(logging.Formatter):
+    """A record as one line of hclog's JSON. Never raises and never loses the record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.line(record).decode()
+
+    def line(self, record: logging.LogRecord) -> bytes:
+        """The line in bytes, without its newline; with it at most 64 KiB."""
+        fields: dict[str, object] = {}
+        context = LOG_CONTEXT.get()
+        if context is not None:
+            fields["request_id"] = context.request_id
+            if context.user_id is not None:
+                fields["user_id"] = context.user_id
+        message = _message(record, fields)
+        fields |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        exception = _exception(record)
+        if exception:
+            fields["exception"] = exception
+        if isinstance(record.stack_info, str):
+            fields["stack"] = record.stack_info
+        return encode(
+            _level(record.levelno),
+            safe_text(record.name),
+            message,
+            created=record.created,
+            fields=fields,
+        )
+
+
+class HclogHandler(logging.Handler):
+    """Hands each line to ``write``, which must neither block nor raise."""
+
+    def __init__(self, write: Callable[[bytes], object], level: int | str = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._write = write
+        self._hclog = HclogFormatter()
+
+    def createLock(self) -> None:
+        # write is safe from any thread. Without a lock, the watchdog's last words cannot wait
+        # for the very thread that they are about, and a forked child inherits none that is held.
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> Any:
+        # As logging's own, which since 3.13 takes the lock without asking whether there is one.
+        kept = self.filter(record)
+        if kept:
+            self.emit(kept if isinstance(kept, logging.LogRecord) else record)
+        return kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; a formatter that was set on the handler is not asked."""
+        try:
+            line = self._hclog.line(record)
+        # A record class of the app's own; logging's handleError would print to stderr.
+        except Exception as exc:  # noqa: BLE001
+            line = encode("error", __name__, f"a log record was lost: {type(exc).__name__}")
+        self._write(line)
+
+
+def configure_logging(
+    level: str | None, write: Callable[[bytes], object], config: str | None = None
+) -> None:
+    """Send the root logger's records to ``write``, and what Python would print about faults too.
+
+    Args:
+        level: a level's name in any case; None is ``info``.
+        write: takes one line without its newline.
+        config: a file for ``logging.config`` (.json, .yaml, .yml, else ini), applied as uvicorn
+            does. If it says what the root logger does, that stands. Its handlers of the class
+            ``mm_asgi.observe.logs.HclogHandler`` write to the host.
+    """
+    if logging.getLevelName(TRACE) == f"Level {TRACE}":
+        logging.addLevelName(TRACE, "TRACE")
+    root = logging.getLogger()
+    number = level_number(level)
+    root.setLevel(logging.INFO if number is None else number)
+    own = HclogHandler(write)
+    root.handlers[:] = [own]
+    if config is not None:
+        _apply(config, write)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_thread
+    sys.unraisablehook = _log_unraisable
+    if number is None:
+        _logger.warning("log level %.40r is not known, logging at info", level)
+
+
+def level_number(name: str | None) -> int | None:
+    """The number of a level's name, in any case; INFO for None, None for an unknown name."""
+    return logging.INFO if name is None else _LEVELS.get(name.strip().lower())
+
+
+def _level(number: object) -> str:
+    if not isinstance(number, int):
+        return "info"
+    if number >= logging.WARNING:
+        return "warn" if number < logging.ERROR else "error"
+    if number >= logging.INFO:
+        return "info"
+    return "debug" if number >= logging.DEBUG else "trace"
+
+
+def _message(record: logging.LogRecord, fields: dict[str, object]) -> str:
+    text = safe_text(record.msg)
+    try:
+        return str.__str__(text % record.args) if record.args else text
+    # The app's arguments run the app's code; whatever that does, the line is kept.
+    except BaseException as exc:  # noqa: BLE001
+        fields["logging_error"] = f"{type(exc).__name__}: {safe_text(exc)}"
+        return f"{text} {_arguments(record.args)}"
+
+
+def _arguments(args: object) -> str:
+    values = args if isinstance(args, tuple) else (args,)
+    return "[" + ", ".join(safe_text(value) for value in values) + "]"
+
+
+def _exception(record: logging.LogRecord) -> str:
+    info = record.exc_info
+    exc = info[1] if isinstance(info, tuple) and len(info) == 3 else info
+    if not isinstance(exc, BaseException):
+        return record.exc_text if isinstance(record.exc_text, str) else ""
+    try:
+        return "".join(traceback.format_exception(exc)).rstrip()
+    # A fault's own code (__str__, __notes__, a source file) can be at fault as well.
+    except BaseException:  # noqa: BLE001
+        return f"{type(exc).__name__}: {safe_text(exc)} (its traceback cannot be shown)"
+
+
+def _apply(path: str, write: Callable[[bytes], object]) -> None:
+    """Apply a logging configuration file; every fault in it is the operator's."""
+    # Late: logging.config takes 8 ms and nearly nobody asks for it.
+    import logging.config
+
+    try:
+        if path.endswith((".json", ".yaml", ".yml")):
+            logging.config.dictConfig(_prepared(_load(path), write))
+        else:
+            with open(path, encoding="utf-8") as file:
+                logging.config.fileConfig(file, disable_existing_loggers=False)
+    except ConfigError:
+        raise
+    # The file names classes by import path: what their import or call raises is anything.
+    except Exception as exc:
+        reason = f"{type(exc).__name__}: {exc}"
+        if exc.__cause__ is not None:
+            reason += f" ({exc.__cause__})"
+        raise ConfigError(f"log-config: {path} cannot be applied: {reason}") from exc
+
+
+def _load(path: str) -> Any:
+    with open(path, "rb") as file:
+        if path.endswith(".json"):
+            import json
+
+            return json.load(file)
+        try:
+            import yaml  # type: ignore[import-untyped, unused-ignore]
+        except ImportError as exc:
+            raise ConfigError(
+                f"log-config: {path} is YAML, for which PyYAML is not installed; "
+                "pip install pyyaml, or write the file as .json"
+            ) from exc
+        return yaml.safe_load(file)
+
+
+def _prepared(config: Any, write: Callable[[bytes], object]) -> Any:
+    """The configuration with ``write`` given to its handlers of our class."""
+    # dictConfig's default would silence every logger that exists by now, ours too.
+    config.setdefault("disable_existing_loggers", False)
+    name = f"{HclogHandler.__module__}.{HclogHandler.__qualname__}"
+    for handler in config.get("handlers", {}).values():
+        if name in (handler.get("class"), handler.get("()")):
+            handler["write"] = write
+    return config
+
+
+def _log_uncaught(kind: type[BaseException], exc: BaseException, trace: Any) -> None:
+    _logger.error("uncaught exception, the process ends", exc_info=(kind, exc, trace))
+
+
+def _log_thread(args: threading.ExceptHookArgs) -> None:
+    # As threading's own hook: a thread may end itself by SystemExit.
+    if args.exc_type is SystemExit or args.exc_value is None:
+        return
+    name = "unknown" if args.thread is None else args.thread.name
+    info = (args.exc_type, args.exc_value, args.exc_traceback)
+    _logger.error("uncaught exception in thread %s", name, exc_info=info)
+
+
+def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
+    # The object is on its way out: only its type is named, so that nothing keeps it.
+    what = args.err_msg or "exception ignored in"
+    exc = args.exc_value
+    info = None if exc is None else (type(exc), exc, args.exc_traceback)
+    _logger.error("%s %s", what, type(args.object).__name__, exc_info=info)

@@ -1,0 +1,68 @@
+"""What threads are doing, as text for a log line, and whether a debugger holds one of them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["all_stacks", "debugged", "frame_of", "place_of", "stack_text"]
+
+_FRAMES = 40
+_THREADS = 50
+
+
+def frame_of(thread_id: int) -> FrameType | None:
+    """The frame that a thread runs now; None when it is gone."""
+    return sys._current_frames().get(thread_id)
+
+
+def place_of(frame: FrameType | None) -> str:
+    """Where a frame is, in one line."""
+    if frame is None:
+        return "a thread that is gone"
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def stack_text(frame: FrameType | None) -> str:
+    """The frame's stack, the innermost call last."""
+    return "" if frame is None else "".join(traceback.format_stack(frame, _FRAMES)).rstrip()
+
+
+def all_stacks() -> list[tuple[str, str]]:
+    """Each thread's name and stack, but the calling one's."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    own = threading.get_ident()
+    return [
+        (names.get(ident, "not made by Python"), stack_text(frame))
+        for ident, frame in list(sys._current_frames().items())[:_THREADS]
+        if ident != own
+    ]
+
+
+def debugged(frame: FrameType | None) -> bool:
+    """Whether a debugger has to do with this process, or traces this stack.
+
+    ``sys.gettrace()`` would tell of the calling thread only; a traced frame carries its tracer.
+    Coverage measurement traces too and is no debugger.
+    """
+    if "pydevd" in sys.modules or "debugpy" in sys.modules:
+        return True
+    monitoring = getattr(sys, "monitoring", None)
+    if monitoring is not None and monitoring.get_tool(monitoring.DEBUGGER_ID) is not None:
+        return True
+    while frame is not None:
+        tracer = frame.f_trace
+        if tracer is not None and not _measures_coverage(tracer):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _measures_coverage(tracer: object) -> bool:
+    module = getattr(tracer, "__module__", None) or type(tracer).__module__
+    return str(module).partition(".")[0] == "coverage"

@@ -1,0 +1,261 @@
+"""One daemon thread that sees what the event loop cannot: that it is blocked, that the host died.
+
+go-plugin's Ping and Shutdown have no deadline, so one plugin whose loop stands still holds up the
+health checks of all plugins and the stop of the whole server (row L10). And a host that is killed
+tells nobody (row L5).
+
+Known limit: code that keeps Python's global lock for long (a regular expression that backtracks,
+C code) stops this thread too. It says so as soon as it runs again, and counts that time if the
+process was busy in it; it cannot end the process before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.observe.stacks import all_stacks, debugged, frame_of, place_of, stack_text
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from types import FrameType
+
+__all__ = ["EXIT_BLOCKED", "Pulse", "Watchdog"]
+
+EXIT_BLOCKED: Final = 70
+"""The exit code of a plugin whose loop was blocked for too long: sysexits.h, EX_SOFTWARE."""
+
+_EXIT_ORPHANED = 1
+
+_TICK = 0.5
+_SHORTEST_TICK = 0.05
+_LATE = 3
+"""Ticks. After a longer gap the process was suspended, or the machine, or the lock was kept."""
+
+_LAST_WORDS = 0.5
+"""Seconds for the log, and again for the cleanup, before the process ends without them."""
+
+_logger = logging.getLogger("mm_asgi.watchdog")
+
+
+class Pulse:
+    """How long the loop has not answered. Pure: told of beats and ticks, with the clocks' values.
+
+    Time in which this process did not run (a suspended machine, SIGSTOP, a paused container) is
+    not the loop's fault. It shows as a tick that comes far too late while the process used no
+    processor time.
+    """
+
+    def __init__(self, tick: float, now: float, cpu: float) -> None:
+        self.blocked = 0.0
+        self.late = False
+        self._tick = tick
+        self._now = now
+        self._cpu = cpu
+
+    def tick(self, answered: bool, now: float, cpu: float) -> None:
+        """Count the time since the last tick, unless the loop has answered since."""
+        elapsed, busy = now - self._now, cpu - self._cpu
+        self._now, self._cpu = now, cpu
+        self.late = elapsed > _LATE * self._tick
+        counted = elapsed if not self.late or busy > elapsed / 2 else self._tick
+        self.blocked = 0.0 if answered else self.blocked + counted
+
+
+class Watchdog:
+    """Watches one event loop and the parent process, and can end the process on its own.
+
+    Args:
+        loop: the loop to watch. None: the parent and ``exit_after`` only.
+        warn: seconds without an answer after which the loop's stack is logged; 0 is never.
+        kill: seconds after which the process ends with EXIT_BLOCKED; 0 is never. Neither
+            happens while a debugger is at work.
+        on_orphan: called once on the loop when the parent is another one than ``parent``.
+        cleanup: called, in any thread, before the process is ended; what it does must be safe
+            to do twice.
+        parent: ``os.getppid()`` as the process found it at its very start: a host that dies
+            before this object exists would else go unnoticed.
+        orphan_grace: seconds that an orphan has for its own end.
+        exit: what ends the process.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None,
+        *,
+        warn: float,
+        kill: float,
+        on_orphan: Callable[[], object],
+        cleanup: Callable[[], object],
+        parent: int | None = None,
+        orphan_grace: float = 2.0,
+        exit: Callable[[int], object] = os._exit,
+    ) -> None:
+        # What it was told.
+        self._loop = loop
+        self._warn = warn
+        self._kill = kill
+        self._on_orphan = on_orphan
+        self._cleanup = cleanup
+        self._parent = os.getppid() if parent is None else parent
+        self._orphan_grace = orphan_grace
+        self._exit = exit
+        limits = [limit / 2 for limit in (warn, kill) if limit > 0]
+        self._tick = max(min([_TICK, *limits]), _SHORTEST_TICK)
+        # The loop's life signs: the loop counts the beats, the thread compares.
+        self._beats = 0
+        self._beats_seen = -1
+        self._loop_thread = 0
+        self._pulse = Pulse(self._tick, time.monotonic(), time.process_time())
+        self._episode = False
+        # The end.
+        self._orphaned = False
+        self._deadline: tuple[float, int] | None = None
+        self._stopped = False
+        self._changed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+
+    def start(self) -> None:
+        """Start to watch; call it on the loop's own thread."""
+        self._loop_thread = threading.get_ident()
+        self._ensure_thread()
+
+    def stop(self) -> None:
+        """Watch no more and end nothing any more."""
+        self._stopped = True
+        self._changed.set()
+
+    def exit_after(self, seconds: float, code: int) -> None:
+        """End the process with ``code`` in ``seconds``, whatever holds it up. The earliest wins."""
+        deadline = time.monotonic() + seconds
+        if self._deadline is None or deadline < self._deadline[0]:
+            self._deadline = (deadline, code)
+        self._ensure_thread()
+        self._changed.set()
+
+    def _ensure_thread(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name="mm_asgi-watchdog", daemon=True
+                )
+                self._thread.start()
+
+    # The thread.
+
+    def _run(self) -> None:
+        next_tick = time.monotonic()
+        while not self._stopped:
+            now = time.monotonic()
+            if self._deadline is not None and now >= self._deadline[0]:
+                self._end(self._deadline[1], _report_held)
+                return
+            if now >= next_tick:
+                self._look(now)
+                next_tick = now + self._tick
+            until = next_tick if self._deadline is None else min(next_tick, self._deadline[0])
+            self._changed.wait(max(until - time.monotonic(), 0.0))
+            self._changed.clear()
+
+    def _look(self, now: float) -> None:
+        if not self._orphaned and os.getppid() != self._parent:
+            self._orphaned = True
+            self.exit_after(self._orphan_grace, _EXIT_ORPHANED)
+            self._call_loop(self._on_orphan)
+        if self._loop is None or not (self._warn or self._kill):
+            return
+        answered = self._beats != self._beats_seen
+        blocked = self._pulse.blocked
+        self._pulse.tick(answered, now, time.process_time())
+        if answered:
+            if self._episode:
+                self._episode = False
+                _aside(lambda: _report_recovery(blocked))
+            # One beat at a time: a blocked loop's queue must not grow.
+            self._beats_seen = self._beats
+            self._call_loop(self._beat)
+        elif self._loop_thread:
+            self._judge(self._pulse)
+
+    def _judge(self, pulse: Pulse) -> None:
+        over_warn = 0 < self._warn <= pulse.blocked and not self._episode
+        # After a gap the loop gets a tick to answer in, before it is held to be blocked still.
+        over_kill = 0 < self._kill <= pulse.blocked and not pulse.late
+        if not (over_warn or over_kill):
+            return
+        frame = frame_of(self._loop_thread)
+        if debugged(frame):
+            return
+        if over_kill:
+            self._end(EXIT_BLOCKED, lambda: _report_kill(pulse.blocked))
+            return
+        self._episode = True
+        _aside(lambda: _report_blocked(pulse.blocked, frame))
+
+    def _beat(self) -> None:
+        self._beats += 1
+
+    def _call_loop(self, callback: Callable[[], object]) -> None:
+        if self._loop is None:
+            return
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            # The loop is closed: the process is about to end, by itself or by the deadline.
+            self._loop = None
+
+    def _end(self, code: int, report: Callable[[], object]) -> None:
+        # The log first, since the cleanup flushes it. Each may hang on a lock that the blocked
+        # thread holds, so neither is waited for without a bound.
+        _aside(report)
+        _aside(self._cleanup)
+        if not self._stopped:
+            self._stopped = True
+            self._exit(code)
+
+
+def _report_blocked(seconds: float, frame: FrameType | None) -> None:
+    _logger.warning(
+        "the event loop has been blocked for %.1f s at %s",
+        seconds,
+        place_of(frame),
+        extra={"stack": stack_text(frame)},
+    )
+
+
+def _report_recovery(seconds: float) -> None:
+    _logger.info("the event loop runs again after about %.1f s", seconds)
+
+
+def _report_kill(seconds: float) -> None:
+    _logger.error(
+        "the event loop has been blocked for %.1f s, the plugin ends (setting blocked-kill)",
+        seconds,
+    )
+    _report_threads(logging.ERROR)
+
+
+def _report_held() -> None:
+    _logger.warning("the plugin did not end by itself in time and is ended")
+    _report_threads(logging.WARNING)
+
+
+def _report_threads(level: int) -> None:
+    for name, stack in all_stacks():
+        _logger.log(level, "thread %s", name, extra={"stack": stack})
+
+
+def _aside(function: Callable[[], object]) -> None:
+    """Call it in a thread of its own, and go on after a while whether it is done or not."""
+    thread = threading.Thread(target=function, name="mm_asgi-last-words", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        # No thread can be made any more; better no word than a watchdog that hangs.
+        return
+    thread.join(_LAST_WORDS)
