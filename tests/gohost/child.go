@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -28,8 +29,10 @@ type child struct {
 	command  *exec.Cmd
 	conn     *grpc.ClientConn
 	pid      int
-	exited   chan struct{}
+	exited   chan struct{} // closed when go-plugin has waited for the process
 	once     sync.Once
+	// announced is closed when the event is out; only a child with a connection has one.
+	announced chan struct{}
 }
 
 type childSettings struct {
@@ -43,12 +46,14 @@ type childSettings struct {
 // startChild runs `PYTHON executable` in the plugin's folder and returns after the handshake and
 // the dial. On an error go-plugin has killed the process; call kill all the same.
 func startChild(s childSettings, log *hostLog) (*child, error) {
-	// The interpreter's path as given: exec would look a relative one up below the plugin's folder.
+	if script := filepath.Join(s.dir, s.executable); !exists(script) {
+		return &child{}, fmt.Errorf("Python plugin script not found: %s", script)
+	}
 	command := exec.Command(s.python, s.executable)
 	command.Dir = s.dir
 	command.WaitDelay = 5 * time.Second
 
-	c := &child{command: command, exited: make(chan struct{})}
+	c := &child{command: command, exited: make(chan struct{}), announced: make(chan struct{})}
 	log.watch(func(message string) {
 		// go-plugin says so right after it has waited for the process.
 		if message == "plugin process exited" {
@@ -90,7 +95,9 @@ func startChild(s childSettings, log *hostLog) (*child, error) {
 // kill is go-plugin's Kill: Controller.Shutdown without a deadline, 2 s, SIGKILL, wait.
 func (c *child) kill() object {
 	started := time.Now()
-	c.client.Kill()
+	if c.client != nil {
+		c.client.Kill()
+	}
 	facts := c.fate()
 	facts["kill_ms"] = ms(started)
 	return facts
@@ -99,10 +106,10 @@ func (c *child) kill() object {
 // fate tells how the process ended; call it after kill or after exited is closed.
 func (c *child) fate() object {
 	facts := object{"pid": c.pid, "exit_code": nil, "signal": nil, "sigkill": false}
-	state := c.command.ProcessState
-	if state == nil {
+	if c.command == nil || c.command.ProcessState == nil {
 		return facts
 	}
+	state := c.command.ProcessState
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		facts["signal"] = int(status.Signal())
 		facts["sigkill"] = status.Signal() == syscall.SIGKILL
@@ -121,6 +128,11 @@ func (hooksPlugin) GRPCServer(*plugin.GRPCBroker, *grpc.Server) error {
 
 func (hooksPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, _ *grpc.ClientConn) (any, error) {
 	return nil, fmt.Errorf("nothing is dispensed")
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func ms(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }

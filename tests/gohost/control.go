@@ -253,7 +253,7 @@ func (c *control) raw(r *http.Request) (object, error) {
 		return nil, err
 	}
 	defer stream.close()
-	return stream.run(order.Steps), nil
+	return stream.run(order.Steps)
 }
 
 func (c *control) rawOpen(r *http.Request) (object, error) {
@@ -261,12 +261,16 @@ func (c *control) rawOpen(r *http.Request) (object, error) {
 	if err != nil {
 		return nil, err
 	}
+	facts, err := stream.run(order.Steps)
+	if err != nil {
+		stream.close()
+		return nil, err
+	}
 	c.lock.Lock()
+	defer c.lock.Unlock()
 	c.last++
 	id := strconv.Itoa(c.last)
 	c.raws[id] = stream
-	c.lock.Unlock()
-	facts := stream.run(order.Steps)
 	facts["id"] = id
 	return facts, nil
 }
@@ -295,7 +299,7 @@ func (c *control) rawSteps(r *http.Request) (object, error) {
 	if err := read(r, &order); err != nil {
 		return nil, err
 	}
-	return stream.run(order.Steps), nil
+	return stream.run(order.Steps)
 }
 
 func (c *control) rawClose(r *http.Request) (object, error) {

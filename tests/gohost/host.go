@@ -100,6 +100,7 @@ func (h *host) connect() (*grpc.ClientConn, error) {
 		return nil, err
 	}
 	go func() {
+		defer close(child.announced)
 		<-child.exited
 		h.events.emit("exited", child.fate())
 	}()
@@ -121,7 +122,11 @@ func (h *host) kill() object {
 	h.lock.Unlock()
 	switch {
 	case child != nil:
-		return child.kill()
+		facts := child.kill()
+		if child.conn != nil {
+			<-child.announced // so that `exited` always comes before `stopped`
+		}
+		return facts
 	case conn != nil:
 		_ = conn.Close()
 	}

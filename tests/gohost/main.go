@@ -118,12 +118,13 @@ func (s *settings) absolute() (err error) {
 	if s.child.dir, err = filepath.Abs(s.child.dir); err != nil || s.target != "" {
 		return err
 	}
-	// Not made absolute by symlinks: a venv's python has to be called by its own name.
-	if s.child.python, err = exec.LookPath(s.child.python); err != nil {
+	// Links stay: a venv's python has to be called by its own name. One that is not there fails
+	// the start, as a plugin's fault and not as ours.
+	if found, err := exec.LookPath(s.child.python); err == nil {
+		s.child.python, err = filepath.Abs(found)
 		return err
 	}
-	s.child.python, err = filepath.Abs(s.child.python)
-	return err
+	return nil
 }
 
 // exportEnvironment puts what the plugin shall see into our own environment: go-plugin hands that

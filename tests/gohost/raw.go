@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -69,6 +70,7 @@ type rawStream struct {
 	sending  chan error // a send that its step did not wait for to the end
 	waiting  bool       // a Recv is under way whose step timed out
 	status   *status.Status
+	foreign  bool // not ServeHTTP: answers stay bytes
 }
 
 type received struct {
@@ -85,11 +87,15 @@ func openRaw(conn *grpc.ClientConn, order rawOrder) (*rawStream, error) {
 	for key, value := range order.Metadata {
 		ctx = metadata.AppendToOutgoingContext(ctx, key, value)
 	}
+	const serveHTTP = "/" + hooksService + "/ServeHTTP"
 	method := order.Method
 	if method == "" {
-		method = "/" + hooksService + "/ServeHTTP"
+		method = serveHTTP
 	}
-	s := &rawStream{opened: time.Now(), cancel: cancel, want: make(chan struct{}), received: make(chan received)}
+	s := &rawStream{
+		opened: time.Now(), cancel: cancel, foreign: method != serveHTTP,
+		want: make(chan struct{}), received: make(chan received),
+	}
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method,
 		grpc.ForceCodecV2(bytesCodec{}))
 	if err != nil {
@@ -112,8 +118,14 @@ func (s *rawStream) receive() {
 	}
 }
 
-// run does the steps in order and tells what came. It stops at the first step that fails.
-func (s *rawStream) run(steps []step) object {
+// badStep is a test's own mistake; what the plugin does is never one.
+type badStep struct{ err error }
+
+func (e badStep) Error() string { return "bad step: " + e.err.Error() }
+
+// run does the steps in order and tells what came. A send into an ended stream gives "EOF" and a
+// recv may time out; the steps after it are done all the same.
+func (s *rawStream) run(steps []step) (object, error) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
 	messages := []object{}
@@ -121,10 +133,10 @@ func (s *rawStream) run(steps []step) object {
 	for _, one := range steps {
 		began := time.Now()
 		verb, err := s.do(one, &messages)
-		outcomes = append(outcomes, object{"step": verb, "error": text(err), "ms": ms(began)})
-		if err != nil {
-			break
+		if errors.As(err, &badStep{}) {
+			return nil, err
 		}
+		outcomes = append(outcomes, object{"step": verb, "error": text(err), "ms": ms(began)})
 	}
 	answer := object{
 		"messages": messages, "steps": outcomes, "ended": s.status != nil, "status": nil,
@@ -139,7 +151,7 @@ func (s *rawStream) run(steps []step) object {
 			answer["headers"] = headers
 		}
 	}
-	return answer
+	return answer, nil
 }
 
 func (s *rawStream) do(one step, messages *[]object) (verb string, err error) {
@@ -147,17 +159,17 @@ func (s *rawStream) do(one step, messages *[]object) (verb string, err error) {
 	case one.Send != nil:
 		var request pb.ServeHTTPRequest
 		if err := protojson.Unmarshal(one.Send, &request); err != nil {
-			return "send", err
+			return "send", badStep{err}
 		}
 		data, err := proto.Marshal(&request)
 		if err != nil {
-			return "send", err
+			return "send", badStep{err}
 		}
 		return "send", s.send(data, one)
 	case one.SendHex != nil:
 		data, err := hex.DecodeString(*one.SendHex)
 		if err != nil {
-			return "send_hex", err
+			return "send_hex", badStep{err}
 		}
 		return "send_hex", s.send(data, one)
 	case one.CloseSend:
@@ -171,7 +183,7 @@ func (s *rawStream) do(one step, messages *[]object) (verb string, err error) {
 		time.Sleep(time.Duration(*one.WaitMS) * time.Millisecond)
 		return "wait_ms", nil
 	}
-	return "none", fmt.Errorf("a step needs send, send_hex, close_send, cancel, recv or wait_ms")
+	return "", badStep{errors.New("send, send_hex, close_send, cancel, recv or wait_ms is missing")}
 }
 
 // send gives up after the step's time-out, which is how a test sees flow control hold it back. The
@@ -201,7 +213,7 @@ func (s *rawStream) sent(deadline <-chan time.Time) error {
 		}
 		return err
 	case <-deadline:
-		return fmt.Errorf("timed out: the message is held back")
+		return errors.New("timed out: the message is held back")
 	}
 }
 
@@ -210,7 +222,7 @@ func (s *rawStream) recv(one step, messages *[]object) error {
 	count := -1
 	if string(one.Recv) != `"all"` {
 		if err := json.Unmarshal(one.Recv, &count); err != nil {
-			return fmt.Errorf("recv: a number or \"all\": %w", err)
+			return badStep{fmt.Errorf("recv: a number or \"all\": %w", err)}
 		}
 	}
 	deadline := time.After(one.timeout())
@@ -241,7 +253,7 @@ func (s *rawStream) keep(got received, messages *[]object) {
 	}
 	facts := object{"ms": got.at, "size": len(got.data)}
 	var response pb.ServeHTTPResponse
-	if err := proto.Unmarshal(got.data, &response); err != nil {
+	if s.foreign || proto.Unmarshal(got.data, &response) != nil {
 		facts["hex"] = hex.EncodeToString(got.data)
 	} else {
 		facts["message"] = protoJSON(&response)
