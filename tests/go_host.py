@@ -48,11 +48,12 @@ class GoHostError(Exception):
 class StartFailed(GoHostError):
     """The plugin did not start. `event` is the host's `failed` line: stage, error, exit_code."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, stderr: "Sequence[str]" = ()) -> None:
         self.event = event
         self.stage: str = event.get("stage", "")
         self.error: str = event.get("error", "")
-        super().__init__(f"the plugin's start failed at {self.stage!r}: {self.error}")
+        said = "".join(f"\n  {line}" for line in stderr)
+        super().__init__(f"the plugin's start failed at {self.stage!r}: {self.error}{said}")
 
 
 def find_go() -> Path | None:
@@ -179,7 +180,8 @@ class GoHost:
         await self.launch()
         event = await self.wait_event("ready", "failed", timeout=timeout)
         if event["event"] == "failed":
-            raise StartFailed(event)
+            said = [line["message"] for line in self.log_lines("plugin")]
+            raise StartFailed(event, said[-20:])
         self.implemented = event["implemented"]
         return self
 
