@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import Lifespan
-from mm_asgi.errors import StartupError
+from mm_asgi.errors import MMASGIError, StartupError
+from mm_asgi.goplugin.services import unary
 from mm_asgi.hooks import LIFECYCLE
 from mm_asgi.identity import Identity
 from mm_asgi.importer import last_line
@@ -30,7 +31,7 @@ from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     OnDeactivateRequest,
     OnDeactivateResponse,
 )
-from mm_asgi.wire.port import Method, StatusCode
+from mm_asgi.wire.port import Method
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from mm_asgi.settings import Settings
     from mm_asgi.tasks import TaskSet
     from mm_asgi.wire.port import Stream
+
+    Answer = Callable[[Any, Stream], Awaitable[Message | None]]
 
 __all__ = ["SERVICE", "Dispatch", "Phase"]
 
@@ -105,15 +108,15 @@ class Dispatch:
 
     def methods(self) -> dict[str, Method]:
         """The RPCs by path. What is not here is UNIMPLEMENTED, as for a hook nobody registered."""
-        unary: list[tuple[str, type[Message], Callable[[Stream], Awaitable[Message]]]] = [
+        answers: list[tuple[str, type[Message], Answer]] = [
             ("Implemented", ImplementedRequest, self._implemented),
             ("OnActivate", OnActivateRequest, self._on_activate),
             ("OnDeactivate", OnDeactivateRequest, self._on_deactivate),
             ("OnConfigurationChange", OnConfigurationChangeRequest, self._on_configuration_change),
         ]
         methods = {
-            SERVICE + name: Method(self._unary(answer, name), request, UNARY_LIMIT)
-            for name, request, answer in unary
+            SERVICE + name: Method(unary(answer), request, UNARY_LIMIT)
+            for name, request, answer in answers
         }
         methods[SERVICE + "ServeHTTP"] = Method(
             self._serve_http, ServeHTTPRequest, SERVE_HTTP_LIMIT
@@ -126,36 +129,18 @@ class Dispatch:
         # A task of its own: the app outlives the RPC (background tasks, row R14).
         self._tasks.start(self.http.serve(stream), "ServeHTTP")
 
-    def _unary(
-        self, answer: Callable[[Stream], Awaitable[Message]], name: str
-    ) -> Callable[[Stream], Awaitable[None]]:
-        async def handle(stream: Stream) -> None:
-            if await stream.read() is None:
-                stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
-                return
-            try:
-                response = await answer(stream)
-            except Exception:
-                logger.exception("the hook %s failed", name)
-                stream.abort(StatusCode.INTERNAL, "internal error in the plugin")
-                return
-            await stream.write(response)
-            stream.finish()
-
-        return handle
-
-    async def _implemented(self, stream: Stream) -> ImplementedResponse:
+    async def _implemented(self, request: Message, stream: Stream) -> ImplementedResponse:
         self.load()
         names = [hook.rpc for hook in LIFECYCLE]
         if self._fault is None and self._plugin is not None and self._plugin.app is not None:
             names.append("ServeHTTP")
         return ImplementedResponse(hooks=names)
 
-    async def _on_activate(self, stream: Stream) -> OnActivateResponse:
+    async def _on_activate(self, request: Message, stream: Stream) -> OnActivateResponse:
         fault = await self.activate()
         return OnActivateResponse(error=app_error("OnActivate", fault) if fault else None)
 
-    async def _on_deactivate(self, stream: Stream) -> OnDeactivateResponse:
+    async def _on_deactivate(self, request: Message, stream: Stream) -> OnDeactivateResponse:
         budget = self._settings.drain
         if stream.deadline is not None:
             left = stream.deadline - asyncio.get_running_loop().time() - DEADLINE_MARGIN
@@ -163,7 +148,9 @@ class Dispatch:
         await self.deactivate(budget)
         return OnDeactivateResponse()
 
-    async def _on_configuration_change(self, stream: Stream) -> OnConfigurationChangeResponse:
+    async def _on_configuration_change(
+        self, request: Message, stream: Stream
+    ) -> OnConfigurationChangeResponse:
         if self.phase is not Phase.ACTIVE:  # activation runs the hook itself
             return OnConfigurationChangeResponse()
         try:
@@ -187,7 +174,7 @@ class Dispatch:
             self._tasks.use_context()
         except Exception as exc:
             logger.exception("the app could not be imported")
-            self._fault = last_line(exc)
+            self._fault = str(exc) if isinstance(exc, MMASGIError) else last_line(exc)
 
     async def activate(self) -> str | None:
         """Start the app; gives the text of what failed, or None. A second call waits for the first."""

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from mm_asgi.dispatch import Dispatch
 from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.goplugin.environ import StartedByHand, read_environment
-from mm_asgi.goplugin.handshake import handshake_line
+from mm_asgi.goplugin.handshake import fault_line, handshake_line
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
 from mm_asgi.goplugin.standard_streams import StandardStreams
 from mm_asgi.importer import import_target, interface_of
+from mm_asgi.observe import hclog
 from mm_asgi.observe.logs import configure_logging
 from mm_asgi.observe.watchdog import Watchdog
 from mm_asgi.plugin import Plugin, as_plugin
@@ -81,7 +82,7 @@ def _refuse(exc: ConfigError) -> int:
     sys.stderr.write(f"{exc}\n")
     if not isinstance(exc, StartedByHand):
         # The host shows a first line that is no handshake in its activation error.
-        sys.stdout.write(f"{' '.join(str(exc).replace('|', '/').split())}\n")
+        sys.stdout.write(f"{fault_line(str(exc))}\n")
         sys.stdout.flush()
     return 1
 
@@ -92,7 +93,8 @@ class Runtime:
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
-        self._streams = StandardStreams.take()
+        self._parent = os.getppid()
+        self._streams = StandardStreams.take(hclog.relay)
         self._tasks = TaskSet()
         self._stop = asyncio.Event()
         self._budget = settings.drain
@@ -115,7 +117,8 @@ class Runtime:
             self._loop_until_done()
         except ConfigError as exc:
             logger.error("%s", exc)
-            self._streams.announce(f"{' '.join(str(exc).replace('|', '/').split())}")
+            if not self._streams.announced:
+                self._streams.announce(fault_line(str(exc)))
             return 1
         finally:
             self._clean_up()
@@ -164,6 +167,7 @@ class Runtime:
             kill=self._settings.blocked_kill,
             on_orphan=self._on_orphan,
             cleanup=self._clean_up,
+            parent=self._parent,
         )
         self._watchdog.start()
         self._streams.announce(
