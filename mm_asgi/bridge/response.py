@@ -34,7 +34,7 @@ CHUNK_SIZE = 64 * 1024
 # RFC 9110 5.6.2 (token) and 5.5: net/http drops a bad name and rewrites a bad value.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _BAD_VALUE = re.compile(rb"[\r\n\0]")
-_LENGTH = re.compile(rb"[0-9]+")
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # Go reads it as an int64
 
 # The host is one HTTP/1.1 or HTTP/2 hop further: these are its to say (row R13).
 _HOP_BY_HOP = frozenset(
@@ -125,7 +125,7 @@ def _check_headers(given: Any) -> tuple[list[tuple[str, str]], int | None]:
         if key == b"content-length":
             if length is not None:
                 raise _fault("second content-length", raw, "at most one")
-            if not _LENGTH.fullmatch(raw.strip(b" \t")) or len(raw) > 19:
+            if not _LENGTH.fullmatch(raw.strip(b" \t")):
                 raise _fault("content-length", raw, "decimal digits, at most 18 of them")
             length = int(raw)
         elif key not in _HOP_BY_HOP:
@@ -150,7 +150,7 @@ def check_body(event: dict[str, Any]) -> tuple[bytes | bytearray | memoryview, b
     body = event.get("body", b"")
     if not isinstance(body, _BYTES):
         raise _fault("body", body, "bytes, bytearray or memoryview")
-    if isinstance(body, memoryview) and (body.itemsize != 1 or not body.contiguous):
+    if isinstance(body, memoryview) and not (body.ndim == body.itemsize == 1 and body.contiguous):
         body = body.tobytes()
     return body, bool(event.get("more_body", False))
 
