@@ -1,0 +1,554 @@
+"""response.py: an event is checked whole, and becomes messages that the host can write out."""
+
+from __future__ import annotations
+
+import array
+import http
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm_asgi.bridge.response import (
+    CHUNK_SIZE,
+    Head,
+    check_body,
+    check_length,
+    check_start,
+    messages,
+    plain_answer,
+    scope_cookies,
+)
+from mm_asgi.errors import AppProtocolError
+from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Unprintable:
+    """A value of the app's whose repr fails too."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def start(method: str = "GET", **event: Any) -> Head:
+    """A checked start; the status is 200 unless given."""
+    return check_start({"type": "http.response.start", "status": 200, **event}, method)
+
+
+def start_fault(**event: Any) -> str:
+    """What the app is told about a start."""
+    with pytest.raises(AppProtocolError) as caught:
+        start(**event)
+    return str(caught.value)
+
+
+def init_headers(head: Head) -> list[tuple[str, list[str]]]:
+    """The headers as they go over the wire."""
+    return [(header.key, list(header.values)) for header in head.to_init().headers]
+
+
+# ---------------------------------------------------------------- R7: faults, each with its sentence
+
+STATUS = "an int from 200 to 999"
+INTERIM = "an int from 200 to 999 (1xx cannot be a final status)"
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (1000, INTERIM),
+        (199, INTERIM),
+        (101, INTERIM),
+        (100, INTERIM),
+        (99, INTERIM),
+        (0, INTERIM),
+        (-200, INTERIM),
+        ("200", STATUS),
+        (b"200", STATUS),
+        (200.0, STATUS),
+        (True, STATUS),
+        (None, STATUS),
+    ],
+)
+def test_bad_status(status: object, expected: str) -> None:
+    assert start_fault(status=status) == (
+        f"http.response: status: the app sent {status!r}; expected {expected}"
+    )
+
+
+def test_a_missing_status_reads_as_none() -> None:
+    with pytest.raises(AppProtocolError, match=r"status: the app sent None; expected an int"):
+        check_start({"type": "http.response.start"}, "GET")
+
+
+@pytest.mark.parametrize("status", [200, 299, 600, 999, http.HTTPStatus.CREATED])
+def test_good_status(status: int) -> None:
+    assert start(status=status).to_init().status_code == status
+
+
+def test_trailers_are_refused() -> None:
+    assert start_fault(trailers=True) == (
+        "http.response: trailers: the app sent True; expected no trailers: the host's wire has none"
+    )
+    assert start(trailers=False).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [None, 5, "ab", [b"name", b"value"], [(b"a", b"b", b"c")], [5], {b"name": b"value"}]
+)
+def test_headers_that_are_no_pairs(headers: object) -> None:
+    assert start_fault(headers=headers) == (
+        f"http.response: headers: the app sent {headers!r};"
+        " expected an iterable of (name, value) pairs of bytes"
+    )
+
+
+@pytest.mark.parametrize(
+    "pair", [("a", b"b"), (b"a", "b"), ("a", "b"), (None, b"b"), (b"a", 5), (5, 5)]
+)
+def test_headers_that_are_not_bytes(pair: tuple[object, object]) -> None:
+    assert start_fault(headers=[(b"ok", b"ok"), pair]) == (
+        f"http.response: header: the app sent {pair!r}; expected name and value as bytes"
+    )
+
+
+@pytest.mark.parametrize("name", [b"", b"a b", b"a:", b"a\r\nb", b"a\0", b"\xe4", b"a\n", b"(a)"])
+def test_bad_header_names(name: bytes) -> None:
+    assert start_fault(headers=[(name, b"x")]) == (
+        f"http.response: header name: the app sent {name.lower()!r};"
+        " expected a token of RFC 9110 5.6.2"
+    )
+
+
+@pytest.mark.parametrize("value", [b"a\r\nset-cookie: b=c", b"a\r", b"\n", b"a\0b"])
+def test_bad_header_values(value: bytes) -> None:
+    assert start_fault(headers=[(b"X-A", value)]) == (
+        f"http.response: header value: the app sent {(b'x-a', value)!r};"
+        " expected no CR, LF or NUL in it"
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b" ", b"+3", b"-1", b"1 2", b"1,1", b"0x10", b"1.0", b"1_0", b"\xb2", b"9" * 19, b"abc"],
+)
+def test_bad_content_length(value: bytes) -> None:
+    assert start_fault(headers=[(b"Content-Length", value)]) == (
+        f"http.response: content-length: the app sent {value!r};"
+        " expected decimal digits, at most 18 of them"
+    )
+
+
+@pytest.mark.parametrize("second", [b"5", b"6"])
+def test_two_content_lengths(second: bytes) -> None:
+    headers = [(b"content-length", b"5"), (b"Content-Length", second)]
+    assert start_fault(headers=headers) == (
+        f"http.response: second content-length: the app sent {second!r}; expected at most one"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "length"), [(b"0", 0), (b"007", 7), (b" 5\t", 5), (b"9" * 18, 10**18 - 1)]
+)
+def test_good_content_length(value: bytes, length: int) -> None:
+    head = start(headers=[(b"content-length", value)])
+    assert head.length == length
+    assert init_headers(head) == [("content-length", [str(length)])]
+
+
+def test_a_fault_shows_at_most_200_characters_of_what_came() -> None:
+    text = start_fault(status="x" * 5000)
+    assert len(text) < 320
+    assert "xxx...;" in text
+
+
+def test_a_fault_survives_a_value_that_cannot_be_printed() -> None:
+    assert "the app sent <Unprintable>;" in start_fault(status=Unprintable())
+
+
+@pytest.mark.parametrize("body", ["text", None, 5, [b"a"], array.array("B", b"a")])
+def test_a_body_that_is_not_bytes(body: object) -> None:
+    with pytest.raises(AppProtocolError) as caught:
+        check_body({"type": "http.response.body", "body": body})
+    assert str(caught.value) == (
+        f"http.response: body: the app sent {body!r}; expected bytes, bytearray or memoryview"
+    )
+
+
+# ---------------------------------------------------------------- R7: what is no fault
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"X-One", b"1"), (b"x-TWO", b"2")],
+        ((b"X-One", b"1"), (b"x-TWO", b"2")),
+        [[b"X-One", b"1"], [b"x-TWO", b"2"]],
+        iter([(b"X-One", b"1"), (b"x-TWO", b"2")]),
+        (pair for pair in [(b"X-One", b"1"), (b"x-TWO", b"2")]),
+        {b"X-One": b"1", b"x-TWO": b"2"}.items(),
+        [(bytearray(b"X-One"), memoryview(b"1")), (memoryview(b"x-TWO"), bytearray(b"2"))],
+    ],
+    ids=["list", "tuple", "lists", "iterator", "generator", "items", "buffers"],
+)
+def test_headers_of_any_shape(headers: object) -> None:
+    assert init_headers(start(headers=headers)) == [("x-one", ["1"]), ("x-two", ["2"])]
+
+
+def test_no_headers_at_all() -> None:
+    assert init_headers(start()) == []
+
+
+def test_repeated_headers_keep_their_order() -> None:
+    pairs = [(b"set-cookie", b"a=1"), (b"x", b""), (b"set-cookie", b"b=2"), (b"set-cookie", b"a=1")]
+    assert init_headers(start(headers=pairs)) == [
+        ("set-cookie", ["a=1"]),
+        ("x", [""]),
+        ("set-cookie", ["b=2"]),
+        ("set-cookie", ["a=1"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "plain"),
+    [
+        (b"ab", b"ab"),
+        (bytearray(b"ab"), b"ab"),
+        (memoryview(b"ab"), b"ab"),
+        (memoryview(b"a-b-")[::2], b"ab"),
+        (memoryview(array.array("H", [0x6161, 0x6262])), b"aabb"),
+        (memoryview(b"abcdef").cast("B", (2, 3)), b"abcdef"),
+        (memoryview(b"a").cast("B", ()), b"a"),
+        (memoryview(b"ab").cast("c"), b"ab"),
+    ],
+    ids=["bytes", "bytearray", "view", "strided", "wide", "table", "scalar", "chars"],
+)
+def test_a_body_of_any_buffer(body: Any, plain: bytes) -> None:
+    checked, more = check_body({"type": "http.response.body", "body": body})
+    assert not more
+    assert [m.body_chunk for m in messages(start(), checked, more=False)] == [plain]
+    assert len(checked) == len(plain)
+
+
+def test_body_and_more_body_may_be_missing() -> None:
+    assert check_body({"type": "http.response.body"}) == (b"", False)
+    assert check_body({"type": "http.response.body", "more_body": True}) == (b"", True)
+
+
+# ---------------------------------------------------------------- R12, R13
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"plain", "plain"),
+        ("gr\u00fcn \U0001f600".encode(), "gr\u00fcn \U0001f600"),
+        (b"gr\xfcn", "gr\u00fcn"),
+        (b"\xff\x80 \xc3", "\u00ff\u0080 \u00c3"),
+        (b"\xed\xa0\x80", "\u00ed\u00a0\u0080"),  # a surrogate: not UTF-8, and protobuf refuses it
+    ],
+)
+def test_header_bytes_that_are_not_utf8_are_latin1(raw: bytes, text: str) -> None:
+    head = start(headers=[(b"x-a", raw)])
+    assert init_headers(head) == [("x-a", [text])]
+    (message,) = messages(head, b"", more=False)
+    assert ServeHTTPResponse.FromString(message.SerializeToString()) == message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"Transfer-Encoding", b"connection", b"Keep-Alive", b"upgrade", b"TE", b"Trailer"],
+)
+def test_hop_by_hop_headers_are_dropped(name: bytes) -> None:
+    headers = [(b"x-a", b"1"), (name, b"chunked"), (b"x-b", b"2")]
+    assert init_headers(start(headers=headers)) == [("x-a", ["1"]), ("x-b", ["2"])]
+
+
+def test_a_hop_by_hop_header_is_checked_before_it_is_dropped() -> None:
+    assert "header value" in start_fault(headers=[(b"connection", b"close\r\nx: y")])
+
+
+# ---------------------------------------------------------------- R4, R6: bodiless, Content-Length
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "bodiless"),
+    [("GET", 200, False), ("GET", 204, True), ("GET", 304, True), ("HEAD", 200, True)],
+)
+def test_which_answers_have_no_body(method: str, status: int, bodiless: bool) -> None:
+    assert start(method, status=status).bodiless is bodiless
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "kept"),
+    [("GET", 200, True), ("HEAD", 200, True), ("GET", 304, True), ("GET", 204, False)],
+)
+def test_a_declared_length_is_kept_but_for_204(method: str, status: int, kept: bool) -> None:
+    head = start(method, status=status, headers=[(b"content-length", b"12"), (b"x-a", b"1")])
+    length = [("content-length", ["12"])] if kept else []
+    assert init_headers(head) == [("x-a", ["1"]), *length]
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "size", "length"),
+    [
+        ("GET", 200, 5, 5),
+        ("GET", 200, 0, 0),
+        ("GET", 500, 3, 3),
+        ("HEAD", 200, 5, 5),
+        ("HEAD", 200, 0, None),
+        ("GET", 204, 5, None),
+        ("GET", 304, 5, None),
+        ("GET", 304, 0, None),
+    ],
+)
+def test_set_length(method: str, status: int, size: int, length: int | None) -> None:
+    head = start(method, status=status)
+    head.set_length(size)
+    assert head.length == length
+
+
+def test_set_length_leaves_a_declared_length_alone() -> None:
+    head = start(headers=[(b"content-length", b"7")])
+    head.set_length(5)
+    assert head.length == 7
+
+
+# ---------------------------------------------------------------- R5: lengths
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "more"),
+    [(None, 5, False), (None, 5, True), (5, 5, False), (5, 5, True), (5, 4, True), (0, 0, False)],
+)
+def test_a_length_that_holds(length: int | None, size: int, more: bool) -> None:
+    assert check_length(replace(start(), length=length), size, more=more) is None
+
+
+@pytest.mark.parametrize(
+    ("size", "more", "sent"),
+    [(4, False, "4 body bytes"), (6, False, "6 body bytes"), (6, True, "6 body bytes so far")],
+)
+def test_a_length_that_is_broken(size: int, more: bool, sent: str) -> None:
+    fault = check_length(replace(start(), length=5), size, more=more)
+    assert isinstance(fault, AppProtocolError)
+    assert str(fault) == (
+        f"http.response: the app sent {sent}; expected the 5 that its Content-Length declares"
+    )
+
+
+# ---------------------------------------------------------------- R1 to R3: messages
+
+
+def flags(message: ServeHTTPResponse) -> tuple[bool, int, bool, bool]:
+    """init there, bytes, flush, body_complete."""
+    return (
+        message.HasField("init"),
+        len(message.body_chunk),
+        message.flush,
+        message.body_complete,
+    )
+
+
+@pytest.mark.parametrize(
+    ("with_head", "size", "more", "expected"),
+    [
+        (True, 0, False, [(True, 0, False, True)]),
+        (True, 5, False, [(True, 5, False, True)]),
+        (True, 0, True, [(True, 0, True, False)]),
+        (True, 5, True, [(True, 5, True, False)]),
+        (False, 5, True, [(False, 5, True, False)]),
+        (False, 0, True, []),
+        (False, 0, False, [(False, 0, False, True)]),
+        (True, CHUNK_SIZE, False, [(True, CHUNK_SIZE, False, True)]),
+        (
+            True,
+            CHUNK_SIZE + 1,
+            False,
+            [(True, CHUNK_SIZE, False, False), (False, 1, False, True)],
+        ),
+        (
+            False,
+            2 * CHUNK_SIZE,
+            True,
+            [(False, CHUNK_SIZE, False, False), (False, CHUNK_SIZE, True, False)],
+        ),
+    ],
+)
+def test_messages_of_one_event(
+    with_head: bool, size: int, more: bool, expected: list[tuple[bool, int, bool, bool]]
+) -> None:
+    head = start() if with_head else None
+    assert [flags(m) for m in messages(head, bytes(size), more=more)] == expected
+
+
+NAMES = st.sampled_from(
+    [b"x-a", b"X-B", b"Set-Cookie", b"Content-Type", b"Connection", b"content-length", b"bad name"]
+)
+PAIRS = st.tuples(NAMES | st.binary(max_size=8), st.binary(max_size=12) | st.just(b"5"))
+BODIES: st.SearchStrategy[list[Any]] = st.lists(
+    st.binary(max_size=40)
+    | st.integers(CHUNK_SIZE - 2, 2 * CHUNK_SIZE + 2).map(bytes)
+    | st.binary(max_size=20).map(bytearray)
+    | st.binary(max_size=20).map(lambda data: memoryview(data)),
+    min_size=1,
+    max_size=4,
+)
+
+
+def pieces_of(head: Head, bodies: list[Any]) -> Iterator[list[ServeHTTPResponse]]:
+    """Each event's messages, as the cycle would ask for them."""
+    for index, body in enumerate(bodies):
+        more = index + 1 < len(bodies)
+        checked, given_more = check_body({"body": body, "more_body": more})
+        assert given_more is more
+        yield list(messages(None if index else head, checked, more=more))
+
+
+@given(
+    status=st.integers(190, 1010),
+    pairs=st.lists(PAIRS, max_size=5),
+    bodies=BODIES,
+    method=st.sampled_from(["GET", "HEAD"]),
+)
+def test_any_answer_is_refused_or_whole(
+    status: int, pairs: list[tuple[bytes, bytes]], bodies: list[Any], method: str
+) -> None:
+    try:
+        head = start(method, status=status, headers=pairs)
+    except AppProtocolError:
+        return
+    whole = b"".join(bytes(body) for body in bodies)
+    events = list(pieces_of(head, bodies))
+    sent = [message for event in events for message in event]
+    for message in sent:
+        assert ServeHTTPResponse.FromString(message.SerializeToString()) == message
+        assert len(message.body_chunk) <= CHUNK_SIZE
+    assert b"".join(message.body_chunk for message in sent) == whole
+    assert [message.HasField("init") for message in sent] == [True] + [False] * (len(sent) - 1)
+    assert [message.body_complete for message in sent] == [False] * (len(sent) - 1) + [True]
+    for event in events[:-1]:  # nothing of an event stays in the host's buffer
+        assert [message.flush for message in event] == [False] * (len(event) - 1) + [True] * bool(
+            event
+        )
+    assert not any(message.flush for message in events[-1])
+
+
+# ---------------------------------------------------------------- plain_answer
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b"No"), ("HEAD", b""), ("POST", b"No")])
+def test_plain_answer(method: str, body: bytes) -> None:
+    answer = plain_answer(500, "No", method=method)
+    assert flags(answer) == (True, len(body), False, True)
+    assert answer.body_chunk == body
+    assert answer.init.status_code == 500
+    assert [(h.key, list(h.values)) for h in answer.init.headers] == [
+        ("content-type", ["text/plain; charset=utf-8"]),
+        ("content-length", ["2"]),
+    ]
+
+
+def test_plain_answer_that_asks_to_come_again() -> None:
+    answer = plain_answer(503, "Later", method="GET", retry=True)
+    assert [(h.key, list(h.values)) for h in answer.init.headers][1] == ("retry-after", ["1"])
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (b"text/event-stream", "text/event-stream"),
+        (b"Text/Event-Stream; charset=utf-8", "text/event-stream"),
+        (b" text/plain ;x", "text/plain"),
+        (b"", ""),
+    ],
+)
+def test_content_type(value: bytes, kind: str) -> None:
+    assert start(headers=[(b"content-type", value)]).content_type == kind
+
+
+def test_no_content_type() -> None:
+    assert start(headers=[(b"x", b"text/html")]).content_type == ""
+
+
+# ---------------------------------------------------------------- R17: cookies
+
+ROOT = "/mm/plugins/demo"
+
+
+def scoped(*cookies: bytes, rewrite: bool) -> tuple[list[str], list[str]]:
+    """The names that were found, and the cookies afterwards."""
+    head = start(headers=[(b"x-a", b"a=b; Path=/"), *((b"set-cookie", one) for one in cookies)])
+    named = scope_cookies(head, ROOT, rewrite=rewrite)
+    assert head.headers[0] == ("x-a", "a=b; Path=/")
+    return named, [value for name, value in head.headers if name == "set-cookie"]
+
+
+@pytest.mark.parametrize(
+    ("cookie", "named", "root"),
+    [
+        (b"a=1; Path=/", ["a"], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1;path=/;HttpOnly", ["a"], "a=1;HttpOnly; Path=/mm/plugins/demo"),
+        (b"a=1; PATH = / ; Secure", ["a"], "a=1; Secure; Path=/mm/plugins/demo"),
+        (b" a =1; Path=/", ["a"], " a =1; Path=/mm/plugins/demo"),
+        (b"a=1", [], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1; Path=", [], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1; Path", [], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1; Path=x", [], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1; Path=/x", [], "a=1; Path=/x"),
+        (b"a=1; Path=/mm/plugins/demo/admin", [], "a=1; Path=/mm/plugins/demo/admin"),
+        # RFC 6265 5.3: the last Path counts.
+        (b"a=1; Path=/x; Path=/", ["a"], "a=1; Path=/mm/plugins/demo"),
+        (b"a=1; Path=/; Path=/x", [], "a=1; Path=/; Path=/x"),
+        (b"a=1; Path=/; Path=", [], "a=1; Path=/mm/plugins/demo"),
+        # 5.2 splits at each semicolon, quoted or not.
+        (b'a="x; Path=/y"; Path=/', ["a"], 'a="x; Path=/mm/plugins/demo'),
+        (b"=1; Path=/", [""], "=1; Path=/mm/plugins/demo"),
+        (b"a; Path=/", ["a"], "a; Path=/mm/plugins/demo"),
+        (b"a=b=c; Path=/", ["a"], "a=b=c; Path=/mm/plugins/demo"),
+        (b"", [], "; Path=/mm/plugins/demo"),
+        (b"a=gr\xfcn; Path=/", ["a"], "a=gr\u00fcn; Path=/mm/plugins/demo"),
+        (b"a=1; Xpath=/; Path=/y", [], "a=1; Xpath=/; Path=/y"),
+    ],
+)
+def test_cookies_of_odd_syntax(cookie: bytes, named: list[str], root: str) -> None:
+    try:
+        text = cookie.decode()
+    except UnicodeDecodeError:
+        text = cookie.decode("latin-1")
+    assert scoped(cookie, rewrite=False) == (named, [text])
+    assert scoped(cookie, rewrite=True) == (named, [root])
+
+
+def test_each_cookie_for_itself() -> None:
+    assert scoped(b"a=1; Path=/", b"b=2; Path=/x", b"c=3", rewrite=True) == (
+        ["a"],
+        ["a=1; Path=/mm/plugins/demo", "b=2; Path=/x", "c=3; Path=/mm/plugins/demo"],
+    )
+
+
+def test_a_plugin_at_the_root_keeps_the_slash() -> None:
+    head = start(headers=[(b"set-cookie", b"a=1; Path=/")])
+    assert scope_cookies(head, "", rewrite=True) == ["a"]
+    assert head.headers == [("set-cookie", "a=1; Path=/")]
+
+
+@given(
+    st.lists(st.sampled_from(["Path=/", "path=/x", "Path", "Secure", "a=b", "", "Domain=x"])),
+    st.booleans(),
+)
+def test_any_cookie_keeps_what_is_not_its_path(attributes: list[str], rewrite: bool) -> None:
+    cookie = ";".join(["n=v", *attributes])
+    _, (after,) = scoped(cookie.encode(), rewrite=rewrite)
+    kept = [a for a in attributes if a.partition("=")[0].lower() != "path"]
+    found = [a.strip() for a in after.split(";")[1:]]
+    if rewrite:
+        assert [a for a in found if a.partition("=")[0].lower() != "path"] == kept
+        assert f"Path={ROOT}" in found or "path=/x" in found
+    else:
+        assert after == cookie
