@@ -193,7 +193,7 @@ class Dispatch:
     async def _activate(self) -> None:
         try:
             if self._fault is None:
-                async with asyncio.timeout(self._settings.hook_budget):
+                async with asyncio.timeout(self._settings.hook_budget or None):
                     await self._start_app()
         except TimeoutError:
             self._fault = (
@@ -286,7 +286,8 @@ class Dispatch:
         function = self._hooks.get(name)
         if function is None:
             return None
-        async with asyncio.timeout(self._settings.hook_budget if seconds is None else seconds):
+        budget = (self._settings.hook_budget or None) if seconds is None else seconds
+        async with asyncio.timeout(budget):
             if inspect.iscoroutinefunction(function):
                 return await function(self._context)
             return await asyncio.to_thread(function, self._context)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -100,9 +101,8 @@ class Runtime:
         self._budget = settings.drain
         self._listener: Listener | None = None
         self._watchdog: Watchdog | None = None
-        self._dispatch = Dispatch(
-            settings, environment.plugin_id, load=self._load, tasks=self._tasks
-        )
+        plugin_id = environment.plugin_id or _id_in_manifest()
+        self._dispatch = Dispatch(settings, plugin_id, load=self._load, tasks=self._tasks)
 
     def run(self) -> int:
         """Serve until the host, a signal or the host's death ends it; gives the exit code."""
@@ -263,6 +263,14 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(loop.shutdown_asyncgens())
     asyncio.set_event_loop(None)
     loop.close()
+
+
+def _id_in_manifest() -> str:
+    """The id in plugin.json: not every server version sets MATTERMOST_PLUGIN_ID."""
+    try:
+        return str(json.loads(Path("plugin.json").read_text("utf-8"))["id"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _new_server(wire: str) -> Server:

@@ -89,7 +89,8 @@ class HTTPHandler:
             return
         self._open += 1
         try:
-            if not self.draining and self._open <= self._settings.limit_concurrency:
+            limit = self._settings.limit_concurrency
+            if not self.draining and (self._open <= limit or not limit):
                 if await self._ready() and not self.draining:
                     await self._run(stream, first)
                     return
@@ -97,7 +98,7 @@ class HTTPHandler:
                 self._say_once(
                     "limit",
                     "limit_concurrency: more than %d requests at once; those above get a 503",
-                    self._settings.limit_concurrency,
+                    limit,
                 )
             await self._refuse(stream, first)
         finally:
