@@ -8,14 +8,16 @@ state moves, so that a wrong ``send()`` leaves the cycle as it was. The request 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.response import (
+    CHUNK_SIZE,
     Head,
     check_body,
-    check_length,
     check_start,
+    fit,
     messages,
     plain_answer,
     scope_cookies,
@@ -41,6 +43,7 @@ HOLD = 0.005
 LEFT_PAUSE = 0.02
 """Seconds that a send to a client who left takes (row D4), so that no loop spins."""
 
+ALONE = contextlib.nullcontext()
 
 # What the host may see of a failure: fixed texts, never the app's own (row R9).
 SERVER_ERROR = "Internal Server Error"
@@ -78,6 +81,7 @@ class HTTPCycle:
         "_stream",
         "_timer",
         "_told",
+        "_turn",
         "root_path",
         "status",
         "truncated",
@@ -108,6 +112,7 @@ class HTTPCycle:
         self._head: Head | None = None
         self._sent = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._turn: asyncio.Lock | None = None
         self._left_at = 0.0
         self._told = False
         self.status = 0
@@ -214,9 +219,7 @@ class HTTPCycle:
             " expected body chunks up to body_complete; the request was ended"
         )
         logger.error("%s", fault)
-        self._move(Step.BREAK)
-        self._stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
-        self._wake()
+        self._abort(Step.BREAK, BROKEN_BY_HOST, StatusCode.INVALID_ARGUMENT)
 
     def _wake(self) -> None:
         if self._over is not None:
@@ -245,6 +248,9 @@ class HTTPCycle:
         """
         if self._state is State.LEFT:
             await self._send_to_nobody()
+            return
+        if self._state in ENDED:
+            logger.debug("a send after the end of the response was ignored")
             return
         try:
             kind = event["type"]
@@ -276,12 +282,10 @@ class HTTPCycle:
         return self._state
 
     def _start(self, event: dict[str, Any]) -> None:
-        if next_state(self._state, Step.START) in ENDED:
-            logger.debug("a start after the end of the response was ignored")
-            return
+        target = next_state(self._state, Step.START)
         head = check_start(event, self._method)
         self.wide_cookies = scope_cookies(head, self.root_path, rewrite=self._rewrite_cookies)
-        self._move(Step.START)
+        self._state = target
         self._head = head
         self.status = head.status
         self._timer = asyncio.get_running_loop().call_later(HOLD, self._release)
@@ -302,44 +306,40 @@ class HTTPCycle:
             self._timer = None
 
     async def _body(self, event: dict[str, Any]) -> None:
-        body, more = check_body(event)
+        given, more = check_body(event)
         target = next_state(self._state, Step.CHUNK if more else Step.LAST)
-        if target in ENDED and self._state in ENDED:
-            logger.debug("a body event after the end of the response was ignored")
-            return
         head = self._head
         assert head is not None  # the table lets no body pass before a start
-        fault: AppProtocolError | None = None
-        if head.bodiless:
-            size, body = len(body), b""
-        else:
-            size = self._sent + len(body)
-            fault = check_length(head, size, more=more)
-            if fault is not None and self._state is State.HELD:
-                raise fault  # nothing has left: the app may still send a right body
-        if self._state is State.HELD and not more and fault is None:
-            head.set_length(size)
-        if fault is not None and head.length is not None and size > head.length:
-            body, more = memoryview(body)[: head.length - self._sent], False
-            target = next_state(self._state, Step.LAST)
-        elif fault is not None:
-            self._abort(Step.FAULT, TOO_SHORT)
-            raise fault
         unsent = head if self._state is State.HELD else None
+        body, more, fault = fit(head, self._sent, given, more=more)
+        if unsent is not None:
+            if fault is not None:
+                raise fault  # nothing has left: the app may still send a right body
+            if not more:
+                head.set_length(len(given))
+        elif fault is not None:
+            if len(body) == len(given):
+                self._abort(Step.FAULT, TOO_SHORT)
+                raise fault
+            target = next_state(self._state, Step.LAST)
         self._state = target
         self._stop_timer()
         self._sent += len(body)
+        if len(body) > CHUNK_SIZE and self._turn is None:
+            self._turn = asyncio.Lock()  # no other send's event comes between its messages
         await self._write(messages(unsent, body, more=more), last=not more)
         if fault is not None:
             raise fault
 
     async def _write(self, pieces: Iterator[ServeHTTPResponse], *, last: bool) -> None:
         """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
-        whole = True
+        whole = False
         try:
-            for piece in pieces:
-                whole = piece.body_complete or piece.flush  # the event's last piece has one of them
-                await self._stream.write(piece)
+            async with self._turn or ALONE:
+                whole = True
+                for piece in pieces:
+                    whole = piece.body_complete or piece.flush  # the last piece has one of them
+                    await self._stream.write(piece)
         finally:
             if not whole:
                 self._state = State.ABORTED
@@ -349,10 +349,10 @@ class HTTPCycle:
                 self._stream.finish()
                 self._wake()
 
-    def _abort(self, step: Step, text: str) -> None:
+    def _abort(self, step: Step, text: str, code: StatusCode = StatusCode.INTERNAL) -> None:
         self._move(step)
         self._stop_timer()
-        self._stream.abort(StatusCode.INTERNAL, text)
+        self._stream.abort(code, text)
         self._wake()
 
     # ---------------------------------------------------------------- the app's end
@@ -378,19 +378,13 @@ class HTTPCycle:
             stopping = self._told or cancelled
             self.status, text = (503, "Service Unavailable") if stopping else (500, SERVER_ERROR)
             self._move(Step.FAULT)
-            await self._answer(plain_answer(self.status, text, method=self._method, retry=stopping))
+            answer = plain_answer(self.status, text, method=self._method, retry=stopping)
+            await self._write(iter([answer]), last=True)
         elif self._state is State.STREAMING and self._told:
             self._move(Step.LAST)
             await self._write(messages(None, b"", more=False), last=True)
         elif self._state is State.STREAMING:
             self._abort(Step.FAULT, FAILED_LATE)
-
-    async def _answer(self, message: ServeHTTPResponse) -> None:
-        try:
-            await self._stream.write(message)
-        finally:
-            self._stream.finish()
-            self._wake()
 
     def _log_failure(self, failure: BaseException) -> None:
         if self.disconnected and is_disconnect(failure):

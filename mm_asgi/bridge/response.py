@@ -23,6 +23,7 @@ __all__ = [
     "check_body",
     "check_length",
     "check_start",
+    "fit",
     "messages",
     "plain_answer",
     "scope_cookies",
@@ -43,6 +44,7 @@ _HOP_BY_HOP = frozenset(
 _BODILESS = frozenset({204, 304})
 
 _BYTES = (bytes, bytearray, memoryview)
+Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ def _text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def check_body(event: dict[str, Any]) -> tuple[bytes | bytearray | memoryview, bool]:
+def check_body(event: dict[str, Any]) -> tuple[Buffer, bool]:
     """The body bytes of an http.response.body and its more_body.
 
     Raises:
@@ -165,6 +167,22 @@ def check_length(head: Head, size: int, *, more: bool) -> AppProtocolError | Non
     )
 
 
+def fit(
+    head: Head, sent: int, body: Buffer, *, more: bool
+) -> tuple[Buffer, bool, AppProtocolError | None]:
+    """What may leave of a body event after ``sent`` bytes, whether more may follow, its fault.
+
+    Nothing leaves of a bodiless answer; a body over the declared length is cut there and ends.
+    """
+    if head.bodiless:
+        return b"", more, None
+    size = sent + len(body)
+    fault = check_length(head, size, more=more)
+    if head.length is not None and size > head.length:
+        return memoryview(body)[: head.length - sent], False, fault
+    return body, more, fault
+
+
 def _fault(subject: str, came: object, expected: str) -> AppProtocolError:
     try:
         shown = repr(came)
@@ -175,9 +193,7 @@ def _fault(subject: str, came: object, expected: str) -> AppProtocolError:
     return AppProtocolError(f"http.response: {subject}: the app sent {shown}; expected {expected}")
 
 
-def messages(
-    head: Head | None, body: bytes | bytearray | memoryview, *, more: bool
-) -> Iterator[ServeHTTPResponse]:
+def messages(head: Head | None, body: Buffer, *, more: bool) -> Iterator[ServeHTTPResponse]:
     """The messages for one body event, with ``head`` in the first one when it is still unsent.
 
     One message for what fits (row R1), else pieces of CHUNK_SIZE (row R3). The last one carries
