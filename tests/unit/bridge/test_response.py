@@ -17,6 +17,7 @@ from mm_asgi.bridge.response import (
     check_body,
     check_length,
     check_start,
+    fit,
     messages,
     plain_answer,
     scope_cookies,
@@ -340,6 +341,29 @@ def test_a_length_that_is_broken(size: int, more: bool, sent: str) -> None:
     assert str(fault) == (
         f"http.response: the app sent {sent}; expected the 5 that its Content-Length declares"
     )
+
+
+@pytest.mark.parametrize(
+    ("sent", "body", "more", "kept", "goes_on", "faulty"),
+    [
+        (0, b"abcde", False, b"abcde", False, False),
+        (0, b"abc", True, b"abc", True, False),
+        (3, b"de", True, b"de", True, False),
+        (3, b"def", True, b"de", False, True),
+        (3, bytearray(b"def"), False, b"de", False, True),
+        (5, b"f", False, b"", False, True),
+        (3, b"d", False, b"d", False, True),
+    ],
+)
+def test_fit(sent: int, body: bytes, more: bool, kept: bytes, goes_on: bool, faulty: bool) -> None:
+    piece, after, fault = fit(replace(start(), length=5), sent, body, more=more)
+    assert (bytes(piece), after, fault is not None) == (kept, goes_on, faulty)
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_fit_drops_the_body_of_a_bodiless_answer(more: bool) -> None:
+    head = start("HEAD", headers=[(b"content-length", b"5")])
+    assert fit(head, 0, b"much too long", more=more) == (b"", more, None)
 
 
 # ---------------------------------------------------------------- R1 to R3: messages
