@@ -61,6 +61,7 @@ class LineWriter:
                 return False
             if self._size + len(line) > self._limit * share:
                 self._dropped += 1
+                self._changed.notify_all()
                 return False
             self._lines.append(line)
             self._size += len(line)

@@ -11,6 +11,7 @@ process was busy in it; it cannot end the process before.
 
 from __future__ import annotations
 
+import enum
 import logging
 import os
 import threading
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-__all__ = ["EXIT_BLOCKED", "Pulse", "Watchdog"]
+__all__ = ["EXIT_BLOCKED", "Pulse", "Verdict", "Watchdog"]
 
 EXIT_BLOCKED: Final = 70
 """The exit code of a plugin whose loop was blocked for too long: sysexits.h, EX_SOFTWARE."""
@@ -34,7 +35,7 @@ _EXIT_ORPHANED = 1
 _TICK = 0.5
 _SHORTEST_TICK = 0.05
 _LATE = 3
-"""Ticks. After a longer gap the process was suspended, or the machine, or the lock was kept."""
+"""Intervals. After a longer gap the process was suspended, or the machine, or the lock was kept."""
 
 _LAST_WORDS = 0.5
 """Seconds for the log, and again for the cleanup, before the process ends without them."""
@@ -42,28 +43,59 @@ _LAST_WORDS = 0.5
 _logger = logging.getLogger("mm_asgi.watchdog")
 
 
+class Verdict(enum.Enum):
+    """What a tick found out."""
+
+    WARN = "blocked for long: said once an episode"
+    KILL = "blocked for too long"
+    RUNS = "runs again after a warning"
+
+
 class Pulse:
-    """How long the loop has not answered. Pure: told of beats and ticks, with the clocks' values.
+    """How long the loop has not answered, and what to do about it. Pure: it is told the clocks.
 
     Time in which this process did not run (a suspended machine, SIGSTOP, a paused container) is
     not the loop's fault. It shows as a tick that comes far too late while the process used no
     processor time.
+
+    Attributes:
+        blocked: seconds without an answer.
+        lasted: seconds of the last time without an answer, for RUNS.
     """
 
-    def __init__(self, tick: float, now: float, cpu: float) -> None:
+    def __init__(self, warn: float, kill: float, *, now: float, cpu: float) -> None:
+        limits = [limit / 2 for limit in (warn, kill) if limit > 0]
+        self.interval = max(min([_TICK, *limits]), _SHORTEST_TICK)
         self.blocked = 0.0
-        self.late = False
-        self._tick = tick
+        self.lasted = 0.0
+        self._warn = warn
+        self._kill = kill
         self._now = now
         self._cpu = cpu
+        self._warned = False
 
-    def tick(self, answered: bool, now: float, cpu: float) -> None:
+    def tick(self, answered: bool, *, now: float, cpu: float) -> Verdict | None:
         """Count the time since the last tick, unless the loop has answered since."""
         elapsed, busy = now - self._now, cpu - self._cpu
         self._now, self._cpu = now, cpu
-        self.late = elapsed > _LATE * self._tick
-        counted = elapsed if not self.late or busy > elapsed / 2 else self._tick
-        self.blocked = 0.0 if answered else self.blocked + counted
+        if answered:
+            warned, self._warned = self._warned, False
+            self.lasted, self.blocked = self.blocked, 0.0
+            return Verdict.RUNS if warned else None
+        late = elapsed > _LATE * self.interval
+        self.blocked += elapsed if not late or busy > elapsed / 2 else self.interval
+        # After a gap the loop gets a tick to answer in, before it is held to be blocked still.
+        if 0 < self._kill <= self.blocked and not late:
+            return Verdict.KILL
+        if 0 < self._warn <= self.blocked and not self._warned:
+            self._warned = True
+            return Verdict.WARN
+        return None
+
+    def forgive(self) -> None:
+        """Begin to count anew: a debugger held the loop."""
+        self.blocked = 0.0
+        self._warned = False
 
 
 class Watchdog:
@@ -97,21 +129,18 @@ class Watchdog:
     ) -> None:
         # What it was told.
         self._loop = loop
-        self._warn = warn
-        self._kill = kill
         self._on_orphan = on_orphan
         self._cleanup = cleanup
         self._parent = os.getppid() if parent is None else parent
         self._orphan_grace = orphan_grace
         self._exit = exit
-        limits = [limit / 2 for limit in (warn, kill) if limit > 0]
-        self._tick = max(min([_TICK, *limits]), _SHORTEST_TICK)
         # The loop's life signs: the loop counts the beats, the thread compares.
         self._beats = 0
         self._beats_seen = -1
         self._loop_thread = 0
-        self._pulse = Pulse(self._tick, time.monotonic(), time.process_time())
-        self._episode = False
+        self._pulse: Pulse | None = None
+        if warn > 0 or kill > 0:
+            self._pulse = Pulse(warn, kill, now=time.monotonic(), cpu=time.process_time())
         # The end.
         self._orphaned = False
         self._deadline: tuple[float, int] | None = None
@@ -149,6 +178,7 @@ class Watchdog:
     # The thread.
 
     def _run(self) -> None:
+        interval = _TICK if self._pulse is None else self._pulse.interval
         next_tick = time.monotonic()
         while not self._stopped:
             now = time.monotonic()
@@ -157,7 +187,7 @@ class Watchdog:
                 return
             if now >= next_tick:
                 self._look(now)
-                next_tick = now + self._tick
+                next_tick = now + interval
             until = next_tick if self._deadline is None else min(next_tick, self._deadline[0])
             self._changed.wait(max(until - time.monotonic(), 0.0))
             self._changed.clear()
@@ -167,35 +197,29 @@ class Watchdog:
             self._orphaned = True
             self.exit_after(self._orphan_grace, _EXIT_ORPHANED)
             self._call_loop(self._on_orphan)
-        if self._loop is None or not (self._warn or self._kill):
-            return
+        if self._loop is not None and self._pulse is not None:
+            self._feel(self._pulse, now)
+
+    def _feel(self, pulse: Pulse, now: float) -> None:
         answered = self._beats != self._beats_seen
-        blocked = self._pulse.blocked
-        self._pulse.tick(answered, now, time.process_time())
+        verdict = pulse.tick(answered, now=now, cpu=time.process_time())
         if answered:
-            if self._episode:
-                self._episode = False
-                _aside(lambda: _report_recovery(blocked))
             # One beat at a time: a blocked loop's queue must not grow.
             self._beats_seen = self._beats
             self._call_loop(self._beat)
-        elif self._loop_thread:
-            self._judge(self._pulse)
-
-    def _judge(self, pulse: Pulse) -> None:
-        over_warn = 0 < self._warn <= pulse.blocked and not self._episode
-        # After a gap the loop gets a tick to answer in, before it is held to be blocked still.
-        over_kill = 0 < self._kill <= pulse.blocked and not pulse.late
-        if not (over_warn or over_kill):
+        if verdict is None:
             return
+        if verdict is Verdict.RUNS:
+            _aside(lambda: _report_recovery(pulse.lasted))
+            return
+        seconds = pulse.blocked
         frame = frame_of(self._loop_thread)
         if debugged(frame):
-            return
-        if over_kill:
-            self._end(EXIT_BLOCKED, lambda: _report_kill(pulse.blocked))
-            return
-        self._episode = True
-        _aside(lambda: _report_blocked(pulse.blocked, frame))
+            pulse.forgive()
+        elif verdict is Verdict.WARN:
+            _aside(lambda: _report_blocked(seconds, frame))
+        else:
+            self._end(EXIT_BLOCKED, lambda: _report_kill(seconds))
 
     def _beat(self) -> None:
         self._beats += 1
