@@ -1,0 +1,68 @@
+"""The command line ``mm-asgi``: one module a command, with NAME, HELP, add_arguments and run.
+
+What a command works with is imported only when it runs: `serve` is what a host waits for.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mm_asgi.cli import serve
+from mm_asgi.cli.options import refuse_unknown
+from mm_asgi.errors import ConfigError
+
+__all__ = ["main"]
+
+COMMANDS = (serve,)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 2 and a sentence when it was called wrongly."""
+    parser = _parser()
+    try:
+        arguments, extra = parser.parse_known_args(argv)
+        if "command" not in arguments:
+            parser.error(f"{extra[0]} is no command" if extra else "a command is missing")
+        refuse_unknown(extra, arguments.command.NAME)
+        return int(arguments.command.run(arguments))
+    except ConfigError as error:
+        sys.stderr.write(f"mm-asgi: {error}\n")
+        return 2
+
+
+class _TopParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_help(sys.stderr)
+        self.exit(2, f"\n{self.prog}: {message}\n")
+
+
+class _CommandParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse's own error puts the usage first: 27 flags above the sentence that matters.
+        raise ConfigError(f"{message}; see {self.prog} --help")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from mm_asgi import __version__
+
+        sys.stdout.write(f"mm-asgi {__version__}\n")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _TopParser(
+        prog="mm-asgi", description="Run any ASGI app as a Mattermost plugin.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(
+        title="commands", metavar="COMMAND", parser_class=_CommandParser
+    )
+    for command in COMMANDS:
+        below = commands.add_parser(
+            command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False
+        )
+        command.add_arguments(below)
+        below.set_defaults(command=command)
+    return parser
