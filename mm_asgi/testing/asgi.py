@@ -1,0 +1,209 @@
+"""An ASGI app as a plugin sees its requests, for clients that call the app in-process.
+
+What a client sends is first treated as the host treats it (``_init``) and then goes through the
+bridge's own ``build_scope``: there is one truth about scopes, and tests see it. Not imitated: the
+host's CSRF rule, its tokens and the wire itself. ``as_user`` says who the host vouches for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from urllib.parse import quote
+
+from mm_asgi.bridge.lifespan import Lifespan
+from mm_asgi.bridge.scope import build_scope
+from mm_asgi.protocol.hooks_common_pb2 import PluginContext
+from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
+from mm_asgi.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+    ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+__all__ = ["Facts", "as_user", "lifespan"]
+
+SESSION_COOKIE = "MMAUTHTOKEN"
+# Replaced or taken out by the host, whatever the client sent; Host travels in a field of its own.
+HOST_OWNED = frozenset({"host", "referer", "mattermost-user-id", "mattermost-plugin-id"})
+
+
+class Facts(TypedDict, total=False):
+    """What the host knows of a request beside the user, see ``mm_asgi.identity``.
+
+    Attributes:
+        session_id: of the user's session; by default made from the user's id.
+        request_id: by default another one for each request.
+        ip_address: by default the address that the transport gives its client.
+        user_agent: by default the client's header; so is accept_language.
+        source_plugin_id: makes it a request from another plugin: no host, no client address.
+    """
+
+    session_id: str
+    request_id: str
+    ip_address: str
+    user_agent: str
+    accept_language: str
+    source_plugin_id: str
+
+
+def as_user(
+    app: ASGIApp,
+    user_id: str | None,
+    *,
+    plugin_id: str = "com.example.plugin",
+    root_path: str | None = None,
+    **facts: Unpack[Facts],
+) -> ASGIApp:
+    """Wrap an app so that it sees each request as a plugin does, from this user.
+
+    Paths may be given with or without the plugin's prefix: ``/hello`` and
+    ``/plugins/{plugin_id}/hello`` are the same request. Lifespan events and ``state`` go through
+    unchanged.
+
+    Args:
+        app: an ASGI app.
+        user_id: who the host vouches for; None is an anonymous request.
+        plugin_id: the id that the host runs the plugin under.
+        root_path: the prefix, ``/plugins/{plugin_id}`` by default; with a site's subpath for
+            example ``/chat/plugins/{plugin_id}``. That of the transport is not looked at.
+        facts: the other keys of ``scope["extensions"]["mattermost"]``.
+
+    Raises:
+        TypeError: a fact that there is not.
+    """
+    if unknown := facts.keys() - Facts.__annotations__.keys():
+        raise TypeError(
+            f"as_user: no such fact: {', '.join(sorted(unknown))}; expected some of"
+            f" {', '.join(Facts.__annotations__)}"
+        )
+    prefix = f"/plugins/{plugin_id}" if root_path is None else root_path.rstrip("/")
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            raise ValueError(
+                f"as_user: the client began a {scope['type']}; expected http: the host has no"
+                " way to hand a WebSocket to a plugin"
+            )
+        init = _init(scope, user_id, prefix, facts)
+        # The client's URL says what a proxy in front of Mattermost would.
+        site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
+        settings = Settings(site_url=site, root_path=prefix)
+        state = scope.get("state", {})
+        seen, _ = build_scope(init, plugin_id=plugin_id, settings=settings, state=state)
+        await app(seen, receive, send)
+
+    return wrapped
+
+
+@contextlib.asynccontextmanager
+async def lifespan(app: ASGIApp, *, timeout: float = 10.0) -> AsyncIterator[ASGIApp]:
+    """Start the app as OnActivate does, give it with its state, stop it at the end.
+
+    ``httpx.ASGITransport`` runs no lifespan; wrap the outcome in as many ``as_user`` as the test
+    has users.
+
+    Args:
+        app: an ASGI app.
+        timeout: seconds that its shutdown may take.
+
+    Raises:
+        StartupError: the app's start-up failed.
+    """
+    running = Lifespan(app, "auto")
+    await running.startup()
+
+    async def started(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            scope = {**scope, "state": dict(running.state)}
+        await app(scope, receive, send)
+
+    try:
+        yield started
+    finally:
+        await running.shutdown(timeout)
+
+
+def _init(scope: Scope, user_id: str | None, prefix: str, facts: Facts) -> ServeHTTPRequestInit:
+    """The message that the host would send for a client's request."""
+    headers, sent = _headers(scope)
+    source = facts.get("source_plugin_id")
+    if user_id is not None:
+        headers.append(HTTPHeader(key="Mattermost-User-Id", values=[user_id]))
+    if source is not None:
+        headers.append(HTTPHeader(key="Mattermost-Plugin-ID", values=[source]))
+    client = scope.get("client") or ("", 0)
+    session = f"session-{user_id}" if user_id else ""
+    version = scope.get("http_version", "1.1")
+    request_uri, url = _targets(scope, prefix)
+    return ServeHTTPRequestInit(
+        plugin_context=PluginContext(
+            session_id=facts.get("session_id", session),
+            request_id=facts.get("request_id", uuid.uuid4().hex[:26]),
+            ip_address=facts.get("ip_address", client[0] if source is None else ""),
+            user_agent=facts.get("user_agent", sent.get("user-agent", "")),
+            accept_language=facts.get("accept_language", sent.get("accept-language", "")),
+        ),
+        method=scope["method"],
+        url=url,
+        proto=f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
+        proto_major=int(version[0]),
+        proto_minor=int(version[2:] or 0),
+        headers=headers,
+        # Another plugin's request has none of these three.
+        host=sent.get("host", "") if source is None else "",
+        remote_addr=_address(*client) if source is None and client[0] else "",
+        request_uri=request_uri if source is None else "",
+        content_length=int(sent.get("content-length", -1)),
+    )
+
+
+def _headers(scope: Scope) -> tuple[list[HTTPHeader], dict[str, str]]:
+    """The headers that the host passes on, and the first value of each that the client sent."""
+    sent: dict[str, list[str]] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name = raw_name.decode("latin-1").lower()
+        try:
+            sent.setdefault(name, []).append(raw_value.decode())
+        except UnicodeDecodeError:
+            raise ValueError(
+                f"as_user: the client sent a {name!r} that is not UTF-8; expected UTF-8: the"
+                " host's wire cannot carry it, such a request never reaches a plugin"
+            ) from None
+    passed = {name: values for name, values in sent.items() if name not in HOST_OWNED}
+    if "cookie" in passed:
+        passed["cookie"] = _cookies(passed["cookie"])
+    headers = [HTTPHeader(key=name, values=values) for name, values in passed.items() if values]
+    return headers, {name: values[0] for name, values in sent.items()}
+
+
+def _cookies(values: list[str]) -> list[str]:
+    """All cookies but the session's, in one header, as the host rebuilds them."""
+    pairs = [pair.strip() for value in values for pair in value.split(";")]
+    kept = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != SESSION_COOKIE]
+    return ["; ".join(kept)] if kept else []
+
+
+def _targets(scope: Scope, prefix: str) -> tuple[str, str]:
+    """request_uri with the prefix, and the path below it, both with the query."""
+    path: str = scope["path"]
+    raw = (scope.get("raw_path") or quote(path).encode()).partition(b"?")[0].decode("latin-1")
+    if path == prefix or path.startswith(prefix + "/"):
+        below = path[len(prefix) :] or "/"  # the host adds the slash here, and here only
+    else:
+        below, raw = path, quote(prefix) + raw
+    query = scope.get("query_string", b"").decode("latin-1")
+    mark = "?" if query else ""
+    return f"{raw}{mark}{query}", f"{quote(below)}{mark}{query}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
