@@ -1,0 +1,404 @@
+"""What grpcio does of its own accord, and that wire/grpcio.py answers it: a test for each trap.
+
+The conformance suite in test_port.py covers these as well where every wire can have the fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
+
+from mm_asgi.errors import ConfigError
+from mm_asgi.wire.grpcio import GrpcioServer, _options, add_methods
+from mm_asgi.wire.port import Method, StatusCode
+
+from .roads import LIMIT, RPC, GrpcPeer, GrpcRoad, LocalListener, message, number, settled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from mm_asgi.wire.port import Stream
+
+SLEEPER = """
+import sys, time, grpc
+channel = grpc.insecure_channel(sys.argv[1])
+call = channel.stream_stream(sys.argv[2])(iter([b""] * 50))
+next(call)
+print("reading", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+async def road() -> AsyncIterator[GrpcRoad]:
+    """The grpcio wire alone."""
+    made = GrpcRoad("grpcio", GrpcioServer())
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short one, for sockets."""
+    with tempfile.TemporaryDirectory(prefix="mm") as name:
+        yield Path(name)
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What anybody, grpcio too, logged as a warning or worse."""
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def nothing_left(server: GrpcioServer) -> None:
+    """Wait until no RPC is open and no task of one lives."""
+    calls = server._calls
+    for _ in range(1000):
+        if not len(calls) and not calls._tasks:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"left: {calls.streams}, {calls._tasks}")
+
+
+def told_when_left(stream: Stream) -> asyncio.Event:
+    """An event for the stream's cancel."""
+    left = asyncio.Event()
+    stream.on_cancel(left.set)
+    return left
+
+
+# read() returns EOF for half-close and for cancel, reset, lost connection, oversize: the stream
+# tells them apart by on_cancel.
+
+
+@pytest.mark.parametrize("end", ["half-close", "cancel", "lost", "oversize"])
+async def test_end_of_input_is_told_apart_by_on_cancel(road: GrpcRoad, end: str) -> None:
+    await road.start({})
+    channel = road.dial()
+    peer = road.open(channel=channel)
+    stream = await road.accept()
+    left = told_when_left(stream)
+    peer.send(message(1))
+    assert number(await stream.read()) == 1
+    if end == "half-close":
+        peer.half_close()
+    elif end == "cancel":
+        peer.cancel()
+    elif end == "lost":
+        await asyncio.to_thread(channel.close)
+    else:
+        peer.send(b"x" * (LIMIT + 1))
+    assert await stream.read() is None
+    if end == "half-close":
+        stream.finish()
+        assert await peer.ended() == (StatusCode.OK, "")
+        assert not left.is_set()
+    else:
+        await left.wait()
+    channel.close()
+
+
+# A read in flight must be neither doubled nor cancelled: one pump reads, and finish() leaves it.
+
+
+async def test_finish_leaves_the_read_in_flight_alone(
+    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = GrpcioServer()
+    road.server = server
+    await road.start({})
+    peers = []
+    for _ in range(20):
+        peer, stream = await road.pair()
+        readers = [asyncio.create_task(stream.read()) for _ in range(3)]
+        await asyncio.sleep(0)
+        stream.finish()
+        assert await asyncio.gather(*readers) == [None] * 3
+        peers.append(peer)
+    for peer in peers:
+        assert await peer.ended() == (StatusCode.OK, "")
+    await nothing_left(server)
+    assert complaints(caplog) == []
+
+
+# context.cancelled() stays False, a cancel while blocked in write is a private ExecuteBatchError,
+# which grpcio logs as an ERROR.
+
+
+@pytest.mark.parametrize("unread", [0, 5])
+@pytest.mark.parametrize("how", ["cancel", "close"])
+async def test_a_peer_that_leaves_is_noticed_while_a_write_is_blocked(
+    road: GrpcRoad, caplog: pytest.LogCaptureFixture, how: str, unread: int
+) -> None:
+    await road.start({})
+    channel = road.dial()
+    peer = road.open(channel=channel)
+    stream = await road.accept()
+    left = told_when_left(stream)
+    for i in range(unread):
+        peer.send(message(i))
+    writers = [asyncio.create_task(stream.write(message(b"x" * 2**20))) for _ in range(32)]
+    await settled(lambda: sum(writer.done() for writer in writers))
+    if how == "cancel":
+        peer.cancel()
+    else:
+        await asyncio.to_thread(channel.close)
+    await left.wait()
+    await asyncio.gather(*writers)
+    assert complaints(caplog) == []
+    channel.close()
+
+
+async def test_a_killed_peer_is_noticed_while_a_write_is_blocked(road: GrpcRoad) -> None:
+    await road.start({})
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SLEEPER, f"unix:{road.listener.address}", RPC, stdout=-1
+    )
+    stream = await road.accept()
+    left = told_when_left(stream)
+    writers = [asyncio.create_task(stream.write(message(b"x" * 2**20))) for _ in range(32)]
+    assert child.stdout is not None
+    await child.stdout.readline()
+    await settled(lambda: sum(writer.done() for writer in writers))
+    child.send_signal(signal.SIGKILL)
+    await left.wait()
+    await asyncio.gather(*writers)
+    await child.wait()
+
+
+# A host cancels each RPC as soon as it has the whole answer: that races with the status.
+
+
+async def test_the_cancel_that_follows_the_answer_is_silent(
+    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = 0
+
+    async def answer(stream: Stream) -> None:
+        def told() -> None:
+            nonlocal left
+            left += 1
+
+        stream.on_cancel(told)
+        received = message(number(await stream.read()))
+        # As the bridge does: the last message and the end in one turn of the loop.
+        writer = asyncio.ensure_future(stream.write(received))
+        await asyncio.sleep(0)
+        stream.finish()
+        await writer
+
+    server = GrpcioServer()
+    road.server = server
+    await road.start({"/test.Wire/Answer": answer})
+
+    def client() -> None:
+        for i in range(200):
+            peer = road.open("/test.Wire/Answer")
+            peer.send(message(i))
+            assert number(peer.receive_now()) == i
+            peer.cancel()
+
+    await asyncio.to_thread(client)
+    await nothing_left(server)
+    assert left == 0
+    assert complaints(caplog) == []
+
+
+# grpc/grpc#43360: 8,000 cancelled RPCs whose handler swallows the cancel take 1.6 MiB for good.
+
+
+async def cancel_many(road: GrpcRoad, server: GrpcioServer, count: int) -> None:
+    """Open and cancel ``count`` RPCs, in every state."""
+    for i in range(count):
+        peer, stream = await road.pair()
+        assert isinstance(peer, GrpcPeer)
+        left = told_when_left(stream)
+        if i % 3 == 0:
+            peer.send(message(i))
+            await stream.read()
+        if i % 3 == 1:
+            await stream.write(message(i))
+        peer.close()
+        await left.wait()
+    await nothing_left(server)
+
+
+async def test_cancelled_rpcs_leave_nothing_behind(
+    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = GrpcioServer()
+    road.server = server
+    await road.start({})
+    await cancel_many(road, server, 20)
+    before = len(asyncio.all_tasks())
+    await cancel_many(road, server, 200)
+    gc.collect()
+    assert len(asyncio.all_tasks()) <= before
+    assert not [each for each in gc.get_objects() if type(each).__name__ == "_GrpcioStream"]
+    assert complaints(caplog) == []
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.timeout(120)
+async def test_8000_cancelled_rpcs_do_not_grow_the_process(road: GrpcRoad) -> None:
+    server = GrpcioServer()
+    road.server = server
+    await road.start({})
+    await cancel_many(road, server, 2000)
+    before = resident()
+    await cancel_many(road, server, 8000)
+    # Server and client live in this process. 24,000 RPCs took nothing (grpcio 1.85.1).
+    assert resident() - before < 2**20
+
+
+def resident() -> int:
+    """Bytes of memory in use."""
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096
+
+
+# Limits: the core has one for all methods, 4 MiB by default.
+
+
+async def test_each_method_has_a_limit_of_its_own(road: GrpcRoad) -> None:
+    async def count(stream: Stream) -> None:
+        received = await stream.read()
+        if received is not None:
+            await stream.write(message(len(received.value)))
+        stream.finish()
+
+    await road.serve(
+        {
+            "/test.Wire/Small": Method(count, BytesValue, 100),
+            "/test.Wire/Large": Method(count, BytesValue, 8 * 2**20),
+        }
+    )
+    large = road.open("/test.Wire/Large")
+    large.send(message(b"x" * 6 * 2**20))
+    assert number(await large.receive()) == 6 * 2**20
+    small = road.open("/test.Wire/Small")
+    small.send(message(b"x" * 98))
+    assert number(await small.receive()) == 98
+    small = road.open("/test.Wire/Small")
+    small.send(message(b"x" * 99))
+    assert (await small.ended())[0] is StatusCode.RESOURCE_EXHAUSTED
+
+
+# maximum_concurrent_rpcs would count health and stdio too, so it is not set.
+
+
+async def test_no_limit_of_concurrent_rpcs(road: GrpcRoad) -> None:
+    await road.start({})
+    pairs = [await road.pair() for _ in range(300)]
+    for _, stream in pairs:
+        stream.finish()
+
+
+# Options and addresses.
+
+
+def test_options() -> None:
+    options = dict(_options(123))
+    assert options == {
+        "grpc.so_reuseport": 0,
+        "grpc.http2.min_recv_ping_interval_without_data_ms": 10_000,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.max_receive_message_length": 123,
+        "grpc.max_send_message_length": -1,
+    }
+
+
+async def test_a_tcp_port_is_not_shared() -> None:
+    first, second = GrpcioServer(), GrpcioServer()
+    listener = LocalListener("127.0.0.1:0")
+    await first.start(listener, {})
+    assert listener.address.startswith("127.0.0.1:")
+    assert not listener.address.endswith(":0")
+    with pytest.raises(ConfigError, match=r"cannot bind any of 127\.0\.0\.1:\d+"):
+        await second.start(LocalListener(listener.address), {})
+    await first.stop(0)
+
+
+async def test_the_first_address_that_works_is_bound(folder: Path) -> None:
+    server = GrpcioServer()
+    odd = str(folder / "100%41 # ?.sock")
+    too_long = str(folder / ("x" * 200))
+    listener = LocalListener(str(folder / "missing" / "x.sock"), too_long, odd, "127.0.0.1:0")
+    await server.start(listener, {})
+    assert listener.address == odd
+    assert stat.S_ISSOCK(os.stat(odd).st_mode)
+    await server.stop(0)
+
+
+async def test_no_address_at_all_is_a_config_error() -> None:
+    with pytest.raises(ConfigError, match="no addresses"):
+        await GrpcioServer().start(LocalListener(), {})
+
+
+# Servers that are not ours.
+
+
+async def test_methods_on_a_foreign_server(folder: Path) -> None:
+    async def double(stream: Stream) -> None:
+        await stream.write(message(2 * number(await stream.read())))
+        stream.finish()
+
+    async def fail(stream: Stream) -> None:
+        raise SystemExit("secret")
+
+    server = grpc.aio.server()
+    methods = {
+        "/test.Wire/Double": Method(double, BytesValue, LIMIT),
+        "/test.Wire/Fail": Method(fail, BytesValue, LIMIT),
+    }
+    calls = add_methods(server, methods)
+    server.add_insecure_port(f"unix:{folder}/foreign.sock")
+    await server.start()
+    with grpc.insecure_channel(f"unix:{folder}/foreign.sock") as channel:
+        peer = GrpcPeer(channel, "/test.Wire/Double")
+        peer.send(message(21))
+        assert number(await peer.receive()) == 42
+        assert await peer.ended() == (StatusCode.OK, "")
+        failing = GrpcPeer(channel, "/test.Wire/Fail")
+        assert (await failing.ended())[0] is StatusCode.INTERNAL
+        peer.close()
+        failing.close()
+    await server.stop(0)
+    await calls.idle()
+
+
+# stop(grace) returns while handlers still run.
+
+
+async def test_stop_leaves_no_task_behind() -> None:
+    road = GrpcRoad("grpcio", GrpcioServer())
+    await road.start({})
+    before = asyncio.all_tasks()
+    pairs = [await road.pair() for _ in range(20)]
+    lefts = [told_when_left(stream) for _, stream in pairs]
+    readers = [asyncio.create_task(stream.read()) for _, stream in pairs]
+    await road.server.stop(0)
+    assert all(left.is_set() for left in lefts)
+    assert await asyncio.gather(*readers) == [None] * 20
+    assert asyncio.all_tasks() <= before
+    await road.close()
+
+
+async def test_unusual_text_in_a_status(road: GrpcRoad) -> None:
+    await road.start({})
+    peer, stream = await road.pair()
+    stream.abort(StatusCode.ABORTED, "a lone surrogate \ud800, 100 %\r\n")
+    assert await peer.ended() == (StatusCode.ABORTED, "a lone surrogate ?, 100 %\r\n")
