@@ -1,0 +1,376 @@
+"""The laws of the house, read from the syntax tree: nothing is imported.
+
+Each check takes a package's files and gives its findings as sentences; below, each is also run on
+a small tree with one planted fault, so that a check that finds nothing is not a check that sleeps.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "mm_asgi"
+
+# Rooms from the outside to the inside. A room imports its own row and the rows below it.
+LEVELS = (
+    ("__init__", "__main__"),
+    ("cli",),
+    ("runtime", "host", "bundle", "testing"),
+    ("servicer", "dispatch"),
+    ("plugin", "contrib"),
+    ("bridge", "hooks", "api"),
+    ("wire", "goplugin", "observe"),
+    ("identity", "types", "settings", "importer", "tasks"),
+    ("protocol",),
+    ("errors",),
+)
+LEVEL = {room: -row for row, rooms in enumerate(LEVELS) for room in rooms}
+
+GRPC_HOMES = ("wire/grpcio.py", "servicer.py", "host/")
+HOST_MAY_IMPORT = {"host", "protocol", "errors", "settings"}
+# What the bridge may know of the rooms beside and below it that do I/O: the port alone.
+BRIDGE_PORT = "mm_asgi.wire.port"
+IO_MODULES = {
+    "fcntl", "ftplib", "glob", "grpc", "http", "httpx", "io", "mmap", "multiprocessing", "os",
+    "pathlib", "requests", "select", "selectors", "shutil", "signal", "smtplib", "socket",
+    "socketserver", "sqlite3", "ssl", "subprocess", "tempfile", "uvicorn",
+}  # fmt: skip
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 50
+
+CHANGES = {
+    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem",
+    "popleft", "remove", "reverse", "setdefault", "sort", "update",
+}  # fmt: skip
+MUTABLE = {"dict", "list", "set", "deque", "defaultdict", "Counter", "OrderedDict", "bytearray"}
+
+
+@dataclass(frozen=True)
+class Module:
+    path: str  # from the package's folder: wire/port.py
+    name: str  # dotted: mm_asgi.wire.port
+    room: str
+    text: str
+    tree: ast.Module
+
+    @property
+    def is_generated(self) -> bool:
+        return "enerated by" in self.text[:200]
+
+
+@dataclass(frozen=True)
+class Import:
+    target: str  # dotted, absolute
+    line: int
+    for_types: bool  # below `if TYPE_CHECKING:`
+
+
+Check = Callable[[Mapping[str, Module]], Iterator[str]]
+
+
+def read_package(folder: Path) -> dict[str, Module]:
+    """The package's modules by dotted name, without protocol's generated ones."""
+    modules = {}
+    for file in sorted(folder.rglob("*.py")):
+        path = file.relative_to(folder)
+        if file.name.endswith("_pb2.py"):
+            continue
+        parts = list(path.with_suffix("").parts)
+        name = ".".join(["mm_asgi", *(parts[:-1] if parts[-1] == "__init__" else parts)])
+        text = file.read_text()
+        modules[name] = Module(path.as_posix(), name, parts[0], text, ast.parse(text))
+    return modules
+
+
+def imports_of(module: Module) -> Iterator[Import]:
+    """Every import wherever it stands, also ``import_module("...")`` with a constant name."""
+    for_types = {
+        id(inner)
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(module.tree):
+        for target in _targets(node, module):
+            yield Import(target, getattr(node, "lineno", 0), id(node) in for_types)
+
+
+def _targets(node: ast.AST, module: Module) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            package = module.name.split(".")
+            drop = node.level - module.path.endswith("__init__.py")
+            base = ".".join(package[: len(package) - drop] + ([base] if base else []))
+        # `from a import b` may name the module a.b or something in a: both are looked up later.
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("import_module", "__import__")
+    ):
+        match node.args:
+            case [ast.Constant(value=str(name)), *_]:
+                yield name
+
+
+def own_module(target: str, modules: Mapping[str, Module]) -> Module | None:
+    """The module of this package that an import reaches; None for others and for the face.
+
+    The face's names are its own business: what it loads lazily counts where it is written.
+    """
+    if target in modules and target != "mm_asgi":
+        return modules[target]
+    above = target.rpartition(".")[0]
+    return modules.get(above) if above != "mm_asgi" else None
+
+
+def arrows(module: Module, modules: Mapping[str, Module]) -> Iterator[tuple[Import, Module]]:
+    for found in imports_of(module):
+        other = own_module(found.target, modules)
+        if other is not None and other is not module:
+            yield found, other
+
+
+# -------------------------------------------------------------------- the laws
+
+
+def every_room_has_a_level(modules: Mapping[str, Module]) -> Iterator[str]:
+    for module in modules.values():
+        if module.room not in LEVEL:
+            yield (
+                f"{module.path}: the room {module.room!r} has no level; add it to LEVELS in "
+                "tests/test_architecture.py and to the map in CONTRIBUTING.md"
+            )
+
+
+def grpc_stays_at_home(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 1: a plugin on another wire imports no grpc."""
+    for module in modules.values():
+        if not module.path.startswith(GRPC_HOMES):
+            for found in imports_of(module):
+                if found.target.split(".")[0] == "grpc":
+                    yield f"{module.path}:{found.line}: imports grpc, which only {', '.join(GRPC_HOMES)} may"
+
+
+def bridge_does_no_io(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 2: the bridge knows messages and the port."""
+    for module in modules.values():
+        if module.room != "bridge":
+            continue
+        for found in imports_of(module):
+            if found.target.split(".")[0] in IO_MODULES:
+                yield f"{module.path}:{found.line}: imports {found.target}, and the bridge does no I/O"
+        for found, other in arrows(module, modules):
+            if other.room in ("wire", "goplugin") and other.name != BRIDGE_PORT:
+                yield f"{module.path}:{found.line}: imports {other.name}, the bridge knows only {BRIDGE_PORT}"
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "input"):
+                yield f"{module.path}:{node.lineno}: opens a file, and the bridge does no I/O"
+
+
+def host_stands_alone(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 3: a simulator must not judge with the code it judges."""
+    for module in modules.values():
+        if module.room == "host":
+            for found, other in arrows(module, modules):
+                if other.room not in HOST_MAY_IMPORT:
+                    yield f"{module.path}:{found.line}: imports {other.name}; host may import {sorted(HOST_MAY_IMPORT)}"
+
+
+def arrows_point_inwards(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 4. Imports for types are no arrows, imports inside functions are."""
+    for module in modules.values():
+        for found, other in arrows(module, modules):
+            if not found.for_types and LEVEL.get(other.room, 0) > LEVEL.get(module.room, 0):
+                yield f"{module.path}:{found.line}: imports {other.name}, which is further out (LEVELS)"
+
+
+def no_cycle(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 4, within a level too."""
+    graph = {
+        name: {other.name for found, other in arrows(module, modules) if not found.for_types}
+        for name, module in modules.items()
+        if module.room != "__init__"
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield f"a cycle of imports: {' -> '.join(reversed(error.args[1]))}"
+
+
+def no_state_in_modules(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Law 6: no global statement, no function that changes a module's list, dict or set."""
+    for module in modules.values():
+        mutable = set(_mutable_names(module.tree))
+        functions = (
+            n
+            for n in ast.walk(module.tree)
+            if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+        )
+        for function in functions:
+            own = {
+                n.id
+                for n in ast.walk(function)
+                if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            }
+            own |= {n.arg for n in ast.walk(function) if isinstance(n, ast.arg)}
+            for node in ast.walk(function):
+                if isinstance(node, ast.Global):
+                    yield f"{module.path}:{node.lineno}: a global statement; state lives in objects"
+                elif (name := _changed(node)) in mutable - own:
+                    yield f"{module.path}:{node.lineno}: changes the module's {name}; state lives in objects"  # type: ignore[attr-defined]
+
+
+def _mutable_names(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                pass
+            case _:
+                continue
+        made = ast.unparse(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
+        displays = ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp
+        if isinstance(value, displays) or made in MUTABLE:
+            yield name
+
+
+def _changed(node: ast.AST) -> str | None:
+    """The name whose value a node changes in place."""
+    match node:
+        case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+            return name
+        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if (
+            method in CHANGES
+        ):
+            return name
+    return None
+
+
+def modules_and_functions_are_short(modules: Mapping[str, Module]) -> Iterator[str]:
+    for module in modules.values():
+        if module.is_generated:
+            continue
+        lines = module.text.count("\n")
+        if lines > LONGEST_MODULE:
+            yield f"{module.path}: {lines} lines, over {LONGEST_MODULE}; split it where two ideas live in one"
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > LONGEST_FUNCTION:
+                    yield f"{module.path}:{node.lineno}: {node.name} has {length} lines, over {LONGEST_FUNCTION}"
+
+
+def nothing_prints(modules: Mapping[str, Module]) -> Iterator[str]:
+    """Standard output's first line is the handshake."""
+    for module in modules.values():
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "builtins.print"):
+                yield f"{module.path}:{node.lineno}: prints; standard output belongs to the handshake"
+
+
+CHECKS: tuple[Check, ...] = (
+    every_room_has_a_level,
+    grpc_stays_at_home,
+    bridge_does_no_io,
+    host_stands_alone,
+    arrows_point_inwards,
+    no_cycle,
+    no_state_in_modules,
+    modules_and_functions_are_short,
+    nothing_prints,
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_law(check: Check) -> None:
+    findings = list(check(read_package(PACKAGE)))
+    assert not findings, "\n" + "\n".join(findings)
+
+
+# -------------------------------------------------------------------- the laws, tested
+
+GOOD = {
+    "__init__.py": "def __getattr__(name):\n    from mm_asgi.runtime import run\n    return run\n",
+    "errors.py": "NAMES = ['a']\n\ndef names():\n    NAMES = []\n    NAMES.append('b')\n    return NAMES\n",
+    "settings.py": "from mm_asgi.errors import NAMES\nfrom mm_asgi import __version__\n",
+    "wire/__init__.py": "",
+    "wire/port.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mm_asgi.wire.grpcio import X\n",
+    "wire/grpcio.py": "import grpc.aio\nfrom . import port\n",
+    "bridge/__init__.py": "",
+    "bridge/http.py": "import asyncio\nfrom mm_asgi.wire.port import X\nfrom .scope import y\n",
+    "bridge/scope.py": "from ..errors import NAMES\n",
+    "servicer.py": "import grpc\n",
+    "runtime.py": "def run():\n    from mm_asgi.wire import grpcio\n    return grpcio\n",
+    "host/__init__.py": "import grpc\nfrom mm_asgi.settings import X\n",
+    "protocol/__init__.py": "",
+    "protocol/generated.py": "# Generated by a test.\n" + "\n" * 500,
+    "protocol/a_pb2.py": "import grpc\n" * 500,
+}  # fmt: skip
+
+FAULTS: list[tuple[Check, str, str, str]] = [
+    (every_room_has_a_level, "cellar.py", "", "cellar.py: the room 'cellar' has no level"),
+    (every_room_has_a_level, "cellar/box.py", "", "cellar/box.py: the room 'cellar' has no level"),
+    (grpc_stays_at_home, "dispatch.py", "import grpc", "dispatch.py:1: imports grpc"),
+    (grpc_stays_at_home, "wire/memory.py", "from grpc import aio", "wire/memory.py:1: imports grpc"),
+    (grpc_stays_at_home, "api/__init__.py", "def f():\n    import grpc.aio", "api/__init__.py:2: imports grpc"),
+    (grpc_stays_at_home, "dispatch.py", "if TYPE_CHECKING:\n    import grpc", "dispatch.py:2: imports grpc"),
+    (grpc_stays_at_home, "dispatch.py", "importlib.import_module('grpc')", "dispatch.py:1: imports grpc"),
+    (bridge_does_no_io, "bridge/scope.py", "import os.path", "bridge/scope.py:1: imports os.path"),
+    (bridge_does_no_io, "bridge/scope.py", "from pathlib import Path", "bridge/scope.py:1: imports pathlib.Path"),
+    (bridge_does_no_io, "bridge/scope.py", "open('x')", "bridge/scope.py:1: opens a file"),
+    (bridge_does_no_io, "bridge/scope.py", "from mm_asgi.wire import grpcio", "imports mm_asgi.wire.grpcio, the bridge"),
+    (host_stands_alone, "host/rules.py", "from mm_asgi.bridge import scope", "imports mm_asgi.bridge.scope; host may"),
+    (arrows_point_inwards, "errors.py", "from mm_asgi.settings import X", "errors.py:1: imports mm_asgi.settings"),
+    (arrows_point_inwards, "wire/port.py", "def f():\n    from ..bridge import http", "wire/port.py:2: imports mm_asgi.bridge.http"),
+    (arrows_point_inwards, "wire/port.py", "import mm_asgi.runtime", "wire/port.py:1: imports mm_asgi.runtime"),
+    (no_cycle, "bridge/scope.py", "from .http import X", "a cycle of imports: mm_asgi.bridge."),
+    (no_cycle, "bridge/scope.py", "def f():\n    from mm_asgi.bridge import http", "a cycle of imports: mm_asgi.bridge."),
+    (no_state_in_modules, "errors.py", "X = 1\ndef f():\n    global X", "errors.py:3: a global statement"),
+    (no_state_in_modules, "errors.py", "X = {}\ndef f():\n    X[1] = 2", "errors.py:3: changes the module's X"),
+    (no_state_in_modules, "errors.py", "X: list = list()\nasync def f():\n    X.append(2)", "errors.py:3: changes the module's X"),
+    (no_state_in_modules, "errors.py", "X = {1}\nclass C:\n    def f(self):\n        X.add(2)", "errors.py:4: changes the module's X"),
+    (modules_and_functions_are_short, "errors.py", "#\n" * 401, "errors.py: 401 lines, over 400"),
+    (modules_and_functions_are_short, "errors.py", "def f():\n" + "    1\n" * 50, "errors.py:1: f has 51 lines"),
+    (nothing_prints, "errors.py", "print(1)", "errors.py:1: prints"),
+]  # fmt: skip
+
+
+def plant(folder: Path, files: Mapping[str, str]) -> dict[str, Module]:
+    for path, text in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return read_package(folder)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_a_good_tree_passes(check: Check, tmp_path: Path) -> None:
+    assert list(check(plant(tmp_path, GOOD))) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "path", "text", "finding"), FAULTS, ids=[f"{f[0].__name__}-{i}" for i, f in enumerate(FAULTS)]
+)  # fmt: skip
+def test_a_planted_fault_is_found(
+    check: Check, path: str, text: str, finding: str, tmp_path: Path
+) -> None:
+    findings = list(check(plant(tmp_path, {**GOOD, path: text})))
+    assert len(findings) == 1
+    assert re.search(re.escape(finding), findings[0])
+
+
+def test_every_check_has_a_planted_fault() -> None:
+    assert {fault[0] for fault in FAULTS} == set(CHECKS)
+
+
+def test_the_package_is_found() -> None:
+    names: Iterable[str] = read_package(PACKAGE)
+    assert {"mm_asgi", "mm_asgi.errors", "mm_asgi.wire.port"} <= set(names)
