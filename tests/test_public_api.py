@@ -1,0 +1,108 @@
+"""The names that users may rely on, pinned: a name that comes or goes is seen here first."""
+
+import importlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mm_asgi
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PINNED = {
+    "mm_asgi": ["Plugin", "__version__", "errors", "identity", "run"],
+    "mm_asgi.errors": [
+        "APIError",
+        "AlreadyExists",
+        "AppProtocolError",
+        "BundleError",
+        "ClientDisconnected",
+        "ConfigError",
+        "HostProtocolError",
+        "Internal",
+        "InvalidArgument",
+        "MMASGIError",
+        "NotFound",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "StartupError",
+        "Unauthenticated",
+        "Unavailable",
+        "Unimplemented",
+    ],
+    "mm_asgi.servicer": ["Servicer", "add_to_server"],
+    "mm_asgi.testing": ["Facts", "as_user", "lifespan"],
+}
+# Public modules that a later version brings; each joins PINNED with its first name.
+LATER = (
+    "mm_asgi.api",
+    "mm_asgi.contrib.django",
+    "mm_asgi.contrib.fastapi",
+    "mm_asgi.contrib.starlette",
+    "mm_asgi.contrib.wsgi",
+    "mm_asgi.host",
+    "mm_asgi.types",
+)
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_names(name: str) -> None:
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == PINNED[name]
+    for public in PINNED[name]:
+        assert getattr(module, public) is not None
+    assert set(PINNED[name]) <= set(dir(module))
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_no_public_module_is_forgotten(name: str) -> None:
+    try:
+        found = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return
+    # A folder without __init__.py, such as one that only caches, has no origin.
+    assert found is None or found.origin is None, f"{name} exists: move it from LATER to PINNED"
+
+
+def test_the_face_is_small_and_closed() -> None:
+    assert len(mm_asgi.__all__) <= 12
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        mm_asgi.nothing  # noqa: B018
+
+
+def test_a_name_stays_what_it_is_when_its_module_is_imported() -> None:
+    # identity is a function and a module: importing the module must not swap them.
+    code = (
+        "import mm_asgi, importlib\n"
+        "for name in ('identity', 'run', 'Plugin'):\n"
+        "    value = getattr(mm_asgi, name)\n"
+        "    importlib.import_module(value.__module__)\n"
+        "    assert callable(value) and getattr(mm_asgi, name) is value, name\n"
+        "from mm_asgi import identity\n"
+        "assert callable(identity), identity\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_identity_is_the_function_also_after_the_server_was_imported() -> None:
+    code = "import mm_asgi.runtime, mm_asgi; assert callable(mm_asgi.identity), mm_asgi.identity"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_the_package_costs_next_to_nothing() -> None:
+    code = (
+        "import sys, mm_asgi\n"
+        "heavy = {'asyncio', 'grpc', 'google.protobuf', 'logging'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_version_is_the_changelogs_top() -> None:
+    tops = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert tops[0] == mm_asgi.__version__
