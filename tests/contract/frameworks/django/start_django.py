@@ -1,0 +1,5 @@
+"""The start file, as a plugin has it."""
+
+import mm_asgi
+
+mm_asgi.run("board.asgi:application")
