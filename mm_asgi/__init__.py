@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm_asgi import errors
-    from mm_asgi.identity import identity
     from mm_asgi.plugin import Plugin
+    from mm_asgi.requester import identity
     from mm_asgi.runtime import run
 
 __all__ = ["Plugin", "__version__", "errors", "identity", "run"]
@@ -28,11 +28,12 @@ def __getattr__(name: str) -> Any:
 
     if name == "errors":
         return importlib.import_module(".errors", __name__)
-    homes = {"run": ".runtime", "Plugin": ".plugin", "identity": ".identity"}
+    # No home has its function's name: importing a submodule sets the package's attribute to it.
+    homes = {"run": ".runtime", "Plugin": ".plugin", "identity": ".requester"}
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(homes[name], __name__), name)
-    globals()[name] = value  # the submodule of the same name must not shadow the function
+    globals()[name] = value
     return value
 
 

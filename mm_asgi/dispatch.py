@@ -17,7 +17,6 @@ from mm_asgi.bridge.lifespan import Lifespan
 from mm_asgi.errors import MMASGIError, StartupError
 from mm_asgi.goplugin.services import unary
 from mm_asgi.hooks import LIFECYCLE
-from mm_asgi.identity import Identity
 from mm_asgi.importer import last_line
 from mm_asgi.protocol.common_pb2 import AppError
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
@@ -31,6 +30,7 @@ from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     OnDeactivateRequest,
     OnDeactivateResponse,
 )
+from mm_asgi.requester import Identity
 from mm_asgi.wire.port import Method
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ LEVELS = (
     ("plugin", "contrib"),
     ("bridge", "hooks", "api"),
     ("wire", "goplugin", "observe"),
-    ("identity", "types", "settings", "importer", "tasks"),
+    ("requester", "types", "settings", "importer", "tasks"),
     ("protocol",),
     ("errors",),
 )
