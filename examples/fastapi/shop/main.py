@@ -1,0 +1,68 @@
+"""The app: run it as a plugin (plugin.py), or alone (`uvicorn shop.main:app`)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict
+
+from fastapi import FastAPI, Request
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
+
+from shop import events, files, orders
+from shop.dependencies import CurrentShop, CurrentUser
+from shop.store import Shop
+
+STATIC = Path(__file__).parent / "static"
+
+
+class State(TypedDict):
+    shop: Shop
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+    app.state.started = datetime.now(UTC)
+    yield {"shop": Shop()}
+
+
+# docs_url is off because FastAPI's own /docs loads swagger-ui from the internet; see docs() below.
+app = FastAPI(title="Shop", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+app.include_router(orders.router)
+app.include_router(files.router)
+app.include_router(events.router)
+app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+
+class Status(BaseModel):
+    started: datetime
+    orders: int
+    watchers: int
+
+
+class User(BaseModel):
+    id: str | None
+
+
+@app.get("/", include_in_schema=False)
+async def index() -> FileResponse:
+    return FileResponse(STATIC / "index.html")
+
+
+@app.get("/docs", include_in_schema=False)
+async def docs() -> FileResponse:
+    return FileResponse(STATIC / "docs.html")
+
+
+@app.get("/status")
+async def status(request: Request, shop: CurrentShop) -> Status:
+    return Status(
+        started=request.app.state.started, orders=len(shop.orders), watchers=shop.watchers
+    )
+
+
+@app.get("/me")
+async def me(user: CurrentUser) -> User:
+    return User(id=user)
