@@ -21,13 +21,16 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mm_asgi.errors import ConfigError
 from mm_asgi.goplugin.line_splitter import LineSplitter
 from mm_asgi.goplugin.line_writer import LineWriter
 
-__all__ = ["Encode", "StandardStreams"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["StandardStreams"]
 
 _MOMENT = 0.2
 """Seconds that unterminated output may lie: a prompt or progress dots, without a line for each."""
@@ -40,12 +43,6 @@ _CHUNK = 64 * 1024
 _DRAIN_CHUNKS = 64
 _CHATTER_SHARE = 0.5
 _LEVELS = {"stdout": "info", "stderr": "warn"}
-
-
-class Encode(Protocol):
-    """Makes one line, without its newline, that the host can read: ``observe.hclog.relay``."""
-
-    def __call__(self, level: str, module: str, text: str, /) -> bytes: ...
 
 
 class _Source:
@@ -67,7 +64,7 @@ class StandardStreams:
     not hold them open, for which go-plugin's Kill would wait (client.go, clientWaitGroup).
     """
 
-    def __init__(self, encode: Encode) -> None:
+    def __init__(self, encode: Callable[[str, str, str], bytes]) -> None:
         """Use ``take()``."""
         self._encode = encode
         self._flush_requests: deque[threading.Event] = deque()
@@ -94,11 +91,15 @@ class StandardStreams:
         self._reader.start()
 
     @classmethod
-    def take(cls, encode: Encode) -> StandardStreams:
+    def take(cls, encode: Callable[[str, str, str], bytes]) -> StandardStreams:
         """Put pipes in the place of fds 1 and 2; do it before anything can be printed.
 
         What was printed is flushed when the process ends by itself; before ``os._exit`` call
         ``flush()``. A child made by fork alone writes into the pipes too.
+
+        Args:
+            encode: makes a line for the host from level, logger's name and text, without its
+                newline: ``observe.hclog.relay``.
         """
         streams = cls(encode)
         atexit.register(streams.flush)

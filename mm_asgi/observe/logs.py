@@ -21,7 +21,14 @@ from mm_asgi.observe.hclog import encode, safe_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["TRACE", "HclogFormatter", "HclogHandler", "configure_logging", "level_number"]
+__all__ = [
+    "TRACE",
+    "HclogFormatter",
+    "HclogHandler",
+    "adopt_stream_handlers",
+    "configure_logging",
+    "level_number",
+]
 
 TRACE = 5
 """Below DEBUG; hclog and uvicorn have it, logging does not."""
@@ -131,6 +138,28 @@ def configure_logging(
     sys.unraisablehook = _log_unraisable
     if number is None:
         _logger.warning("log level %.40r is not known, logging at info", level)
+
+
+def adopt_stream_handlers(write: Callable[[bytes], object]) -> int:
+    """Let handlers that print write to the host instead; how many there were.
+
+    An app that configures logging for a terminal (Django's LOGGING, ``basicConfig(force=True)``)
+    prints its records to stderr, where their level, logger and request are lost. Call this
+    after the app was imported. Only plain ``logging.StreamHandler`` objects on Python's own
+    stdout and stderr are replaced, with their level and filters; their format is not needed.
+    """
+    printing = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    root = logging.getLogger()
+    count = 0
+    for logger in (root, *list(root.manager.loggerDict.values())):
+        handlers = logger.handlers if isinstance(logger, logging.Logger) else []
+        for index, handler in enumerate(handlers):
+            if type(handler) is logging.StreamHandler and handler.stream in printing:
+                adopted = HclogHandler(write, handler.level)
+                adopted.filters = handler.filters
+                handlers[index] = adopted
+                count += 1
+    return count
 
 
 def level_number(name: str | None) -> int | None:

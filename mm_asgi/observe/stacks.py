@@ -34,13 +34,18 @@ def stack_text(frame: FrameType | None) -> str:
 
 
 def all_stacks() -> list[tuple[str, str]]:
-    """Each thread's name and stack, but the calling one's."""
+    """Each thread's name and stack, but the calling one's and those of mm_asgi's own threads."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     own = threading.get_ident()
-    return [
-        (names.get(ident, "not made by Python"), stack_text(frame))
-        for ident, frame in list(sys._current_frames().items())[:_THREADS]
+    stacks = [
+        (names.get(ident, "not made by Python"), frame)
+        for ident, frame in sys._current_frames().items()
         if ident != own
+    ]
+    return [
+        (name, stack_text(frame))
+        for name, frame in stacks[:_THREADS]
+        if not name.startswith("mm_asgi-")
     ]
 
 

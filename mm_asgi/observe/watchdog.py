@@ -280,6 +280,7 @@ def _aside(function: Callable[[], object]) -> None:
     try:
         thread.start()
     except RuntimeError:
-        # No thread can be made any more; better no word than a watchdog that hangs.
+        # The interpreter shuts down and makes no more threads (3.12).
+        function()
         return
     thread.join(_LAST_WORDS)

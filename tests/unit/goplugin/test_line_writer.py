@@ -108,7 +108,8 @@ def test_chatter_leaves_room_for_the_log(pipe: tuple[int, int]) -> None:
     while writer.write(b"x" * 100, share=0.5):
         pass
     assert writer.write(b"log")
-    writer.close(0)
+    os.close(pipe[0])
+    writer.close(5)
 
 
 def test_a_non_blocking_other_end(pipe: tuple[int, int]) -> None:

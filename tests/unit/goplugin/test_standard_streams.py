@@ -27,7 +27,8 @@ streams = StandardStreams.take(relay)
 
 @contextlib.contextmanager
 def plugin(code: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-c", TAKE + textwrap.dedent(code)]
+    # Since 3.12 Python warns of a fork beside threads.
+    command = [sys.executable, "-Wignore", "-c", TAKE + textwrap.dedent(code)]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command, **{**pipes, **options}) as process:
         try:

@@ -25,6 +25,7 @@ from mm_asgi.observe.logs import (
     TRACE,
     HclogFormatter,
     HclogHandler,
+    adopt_stream_handlers,
     configure_logging,
     level_number,
 )
@@ -440,6 +441,31 @@ def test_log_config_with_a_fault(lines: Lines, tmp_path: Path, name: str, text: 
 def test_log_config_that_is_not_there(lines: Lines, tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="FileNotFoundError"):
         configure_logging("info", lines.append, str(tmp_path / name))
+
+
+def test_handlers_that_print_are_adopted(lines: Lines) -> None:
+    configure_logging("info", lines.append)
+    logger = logging.getLogger("test_logs.printing")
+    printing = logging.StreamHandler(sys.stderr)
+    printing.setLevel(logging.WARNING)
+    printing.addFilter(lambda made: made.msg != "filtered")
+    elsewhere = logging.StreamHandler(io.StringIO())
+    logger.handlers[:] = [printing, elsewhere]
+    logger.propagate = False
+    logging.getLogger("test_logs.place.holder")
+    try:
+        assert adopt_stream_handlers(lines.append) == 1
+        assert adopt_stream_handlers(lines.append) == 0
+        for message in ("told", "filtered"):
+            logger.error(message)
+        logger.info("below its level")
+        assert logger.handlers[1] is elsewhere
+    finally:
+        logger.handlers.clear()
+        logger.propagate = True
+    (entry,) = lines.entries
+    assert entry["@level"] == "error"
+    assert entry["@module"] == "test_logs.printing"
 
 
 def test_access_line(lines: Lines) -> None:

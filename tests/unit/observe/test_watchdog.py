@@ -354,6 +354,7 @@ def test_no_thread_can_be_made_any_more(process: Process, monkeypatch: pytest.Mo
     watchdog.exit_after(0.0, 6)
     assert process.exited.wait(WAIT)
     assert process.code == 6
+    assert process.cleaned == 1
 
 
 def test_L4_a_real_process_that_other_threads_hold() -> None:
