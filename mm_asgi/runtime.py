@@ -27,7 +27,7 @@ from mm_asgi.goplugin.services import Services
 from mm_asgi.goplugin.standard_streams import StandardStreams
 from mm_asgi.importer import import_target, interface_of
 from mm_asgi.observe import hclog
-from mm_asgi.observe.logs import configure_logging
+from mm_asgi.observe.logs import adopt_stream_handlers, configure_logging
 from mm_asgi.observe.watchdog import Watchdog
 from mm_asgi.plugin import Plugin, as_plugin
 from mm_asgi.settings import Settings, load_settings
@@ -80,10 +80,11 @@ def run_plugin(settings: Settings) -> int:
 
 def _refuse(exc: ConfigError) -> int:
     """Say a fault from before the handshake where somebody reads it."""
-    sys.stderr.write(f"{exc}\n")
+    line = fault_line(str(exc))
+    sys.stderr.write(f"{line}\n")
     if not isinstance(exc, StartedByHand):
         # The host shows a first line that is no handshake in its activation error.
-        sys.stdout.write(f"{fault_line(str(exc))}\n")
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
     return 1
 
@@ -155,12 +156,6 @@ class Runtime:
         loop = asyncio.get_running_loop()
         environment = self._environment
         assert self._listener is not None
-        services = Services(on_shutdown=self._on_shutdown)
-        server = _new_server(self._settings.wire)
-        await server.start(self._listener, {**services.methods(), **self._dispatch.methods()})
-        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._watchdog = Watchdog(
             loop,
             warn=self._settings.blocked_warn,
@@ -170,6 +165,12 @@ class Runtime:
             parent=self._parent,
         )
         self._watchdog.start()
+        services = Services(on_shutdown=self._on_shutdown)
+        server = _new_server(self._settings.wire)
+        await server.start(self._listener, {**services.methods(), **self._dispatch.methods()})
+        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._streams.announce(
             handshake_line(
                 self._listener.network, self._listener.address, multiplex=environment.multiplex
@@ -209,6 +210,7 @@ class Runtime:
         with _time_limit(settings.import_budget):
             target = import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
             plugin = as_plugin(target, settings.app)
+        adopt_stream_handlers(self._streams.write)
         if plugin.app is not None and self._is_wsgi(plugin.app):
             plugin.app = _from_wsgi(plugin.app)
         return plugin
