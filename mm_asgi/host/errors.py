@@ -1,0 +1,29 @@
+"""What goes wrong between the simulated host and the plugin that it starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mm_asgi.errors import StartupError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["HostError"]
+
+
+class HostError(StartupError):
+    """The plugin's process could not be started, or did not become active.
+
+    Attributes:
+        stage: how far it came: ``start`` (up to the handshake), ``health``, ``implemented`` or
+            ``activate``.
+        error: what a Mattermost admin would be shown.
+        stderr: the last lines that the process wrote there.
+    """
+
+    def __init__(self, stage: str, error: str, stderr: Sequence[str] = ()) -> None:
+        super().__init__(f"plugin: it failed at {stage}: {error}")
+        self.stage = stage
+        self.error = error
+        self.stderr = tuple(stderr)

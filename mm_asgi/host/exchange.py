@@ -1,0 +1,270 @@
+"""One HTTP request over one ServeHTTP stream, in the order of hooks_grpc_client.go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.host.connection import RPCFailed
+from mm_asgi.host.writer import ResponseWriter, WriteRefused
+from mm_asgi.protocol.hooks_common_pb2 import PluginContext
+from mm_asgi.protocol.hooks_http_pb2 import (
+    HTTPHeader,
+    ServeHTTPRequest,
+    ServeHTTPRequestInit,
+    ServeHTTPResponse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from mm_asgi.host.body import Body
+    from mm_asgi.host.connection import HTTPStream
+    from mm_asgi.host.gate import Gate, Unanswered
+    from mm_asgi.host.log import HostLog
+    from mm_asgi.host.plugin import RunningPlugin
+    from mm_asgi.host.rules import Context, Request
+
+__all__ = ["Answer", "Exchange"]
+
+PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+
+UNSENDABLE = range(600, 1000)
+"""net/http sends these statuses, uvicorn's h11 side has no line for them."""
+
+
+class Answer:
+    """What goes back to the client, through net/http's buffers."""
+
+    def __init__(
+        self, method: str, body: Body, send: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        self.writer = ResponseWriter(method)
+        self._body = body
+        self._send = send
+        self._settled = False
+        self._lingers = False
+
+    async def pass_on(self) -> None:
+        """Send what is due; the head not before the request's rest is read or refused."""
+        if self.writer.head_decided and not self._settled:
+            self._settled = True
+            if not await self._body.settle():
+                self._lingers = True
+                self.writer.close_connection()
+        for event in self.writer.take():
+            if self._lingers and event.get("more_body") is False:
+                await self._body.linger()
+            await self._send(event)
+
+    async def plain(self, status: int, text: str) -> None:
+        """Go's http.Error: a text and the end."""
+        await self.whole(status, PLAIN, f"{text}\n".encode())
+
+    async def whole(self, status: int, pairs: Iterable[tuple[str, str]], data: bytes) -> None:
+        """An answer in one piece."""
+        self.writer.write_header(status, pairs)
+        self.writer.write(data)
+        await self.finish()
+
+    async def finish(self) -> None:
+        """The handler has returned. A short answer leaves the connection to be cut."""
+        self.writer.finish()
+        await self.pass_on()
+
+
+class Exchange:
+    """One request of one client.
+
+    Attributes:
+        moved: the plugin was replaced before it had anything of this request; ask the next one.
+    """
+
+    def __init__(
+        self, request: Request, context: Context, body: Body, answer: Answer,
+        *, gate: Gate, log: HostLog,
+    ) -> None:  # fmt: skip
+        self.moved = False
+        self._request = request
+        self._context = context
+        self._body = body
+        self._answer = answer
+        self._gate = gate
+        self._log = log
+        # Kept from plugin to plugin while the exchange moves.
+        self._first: tuple[bytes, bool] | None = None
+        # One stream's.
+        self._stream: HTTPStream | None = None
+        self._sent = asyncio.Event()
+        self._unanswered: Unanswered | None = None
+
+    def cancel(self) -> None:
+        """The server stops: end the RPC."""
+        if self._stream is not None:
+            self._stream.cancel()
+
+    async def run(self, plugin: RunningPlugin) -> None:
+        """Ask the plugin and pass its answer on; with `moved` set nothing has left."""
+        try:
+            init = _init(self._request, self._context)
+        except UnicodeDecodeError:
+            # proto3 text has to be UTF-8: the host's Send fails, the plugin sees a cancelled RPC.
+            self._log.host("error", "gRPC ServeHTTP send error", error="invalid UTF-8 in it")
+            await self._answer.plain(502, "Bad Gateway")
+            return
+        self.moved = False
+        self._sent.clear()
+        stream = self._stream = plugin.connection.serve_http()
+        try:
+            await stream.opened()
+        except RPCFailed as exc:
+            self._log.host("error", "gRPC ServeHTTP stream failed to open", error=str(exc))
+            await self._answer.plain(503, "Service Unavailable")
+            return
+        sender = asyncio.create_task(self._send(stream, init, plugin), name="ServeHTTP sender")
+        try:
+            if await self._receive(stream):
+                # As in the host the handler does not return before the sender: it may wait for
+                # the client, or for flow control that only the end of the RPC releases.
+                await self._sent.wait()
+        finally:
+            # The request's context ends with the handler, so a normal end is a cancel, too.
+            stream.cancel()
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+            self._settle()
+        if not self.moved:
+            await self._answer.finish()
+
+    def _settle(self) -> None:
+        if self._unanswered is not None:
+            self._unanswered.settle()
+            self._unanswered = None
+
+    # ---------------------------------------------------------------- to the plugin
+
+    async def _send(
+        self, stream: HTTPStream, init: ServeHTTPRequestInit, plugin: RunningPlugin
+    ) -> None:
+        """Send the request, then watch for the client to leave."""
+        try:
+            complete = await self._send_request(stream, init, plugin)
+        except ConnectionError:
+            complete = False
+        if not self.moved:
+            # Without body_complete before it this says that the body is truncated.
+            await stream.half_close()
+        self._sent.set()
+        if complete:
+            await self._body.left()
+        if complete or self._body.broken:
+            stream.cancel()
+
+    async def _send_request(
+        self, stream: HTTPStream, init: ServeHTTPRequestInit, plugin: RunningPlugin
+    ) -> bool:
+        """Whether body_complete was sent. ``init`` waits for the first read of the body."""
+        if self._first is None:
+            try:
+                self._first = await self._body.read()
+            except ConnectionError:
+                self._first = (b"", False)  # the host sends init all the same
+        if not self._gate.leads_to(plugin):
+            self.moved = True
+            stream.cancel()
+            return False
+        self._unanswered = self._gate.handed_over()
+        chunk, complete = self._first
+        message = ServeHTTPRequest(init=init, body_chunk=chunk, body_complete=complete)
+        while await stream.write(message) and not complete and not stream.over:
+            chunk, complete = await self._body.read()
+            message = ServeHTTPRequest(body_chunk=chunk, body_complete=complete)
+        return complete
+
+    # ---------------------------------------------------------------- from the plugin
+
+    async def _receive(self, stream: HTTPStream) -> bool:
+        """Write what the plugin answers; whether it came to an end that is no error."""
+        writer = self._answer.writer
+        try:
+            async for message in stream.answers():
+                self._settle()
+                if not writer.started and not self._head(message):
+                    return False
+                writer.write(message.body_chunk)
+                if message.flush:
+                    writer.flush()
+                await self._answer.pass_on()
+                if message.body_complete:
+                    return True
+        except RPCFailed as exc:
+            return self._ended(str(exc))
+        except WriteRefused:
+            return False
+        return self._ended("EOF")
+
+    def _ended(self, reason: str) -> bool:
+        """The stream ended before body_complete: a 502, or, once begun, just the answer's end."""
+        if self.moved:
+            return False
+        writer = self._answer.writer
+        if not writer.started:
+            self._log.host("error", "gRPC ServeHTTP failed to receive response", error=reason)
+            writer.write_header(502, PLAIN)
+            writer.write(b"Bad Gateway\n")
+            return False
+        if reason != "EOF":
+            self._log.host("error", "gRPC ServeHTTP failed to receive response chunk", error=reason)
+        return reason == "EOF"
+
+    def _head(self, message: ServeHTTPResponse) -> bool:
+        status = message.init.status_code or 200
+        writer = self._answer.writer
+        if not 100 <= status <= 999:
+            self._log.host("error", f"Plugin tried to write invalid HTTP status code: {status}")
+            writer.write_header(500, PLAIN)
+            writer.write(b"Internal Server Error\n")
+            return False
+        if status in UNSENDABLE:
+            self._log.host(
+                "error", f"the simulated host cannot send status {status}, Mattermost would"
+            )
+            writer.write_header(502, PLAIN)
+            writer.write(f"the plugin answered {status}, which uvicorn cannot send\n".encode())
+            return False
+        if status < 200:
+            # net/http sends an interim response and then a 200 with the same headers.
+            status = 200
+        pairs = ((h.key, value) for h in message.init.headers for value in h.values)
+        writer.write_header(status, pairs)
+        return True
+
+
+def _init(request: Request, context: Context) -> ServeHTTPRequestInit:
+    """UnicodeDecodeError: the request holds text that no protobuf message can."""
+    return ServeHTTPRequestInit(
+        method=request.method,
+        url=_utf8(str(request.url)),
+        proto=f"HTTP/{request.protocol[0]}.{request.protocol[1]}",
+        proto_major=request.protocol[0],
+        proto_minor=request.protocol[1],
+        host=_utf8(request.host),
+        remote_addr=request.remote_addr,
+        request_uri=_utf8(request.request_uri),
+        content_length=request.content_length,
+        headers=[
+            HTTPHeader(key=name, values=[_utf8(value) for value in values])
+            for name, values in request.header.items()
+        ],
+        plugin_context=PluginContext(
+            session_id=context.session_id,
+            request_id=context.request_id,
+            ip_address=_utf8(context.ip_address),
+            accept_language=_utf8(context.accept_language),
+            user_agent=_utf8(context.user_agent),
+        ),
+    )
+
+
+def _utf8(text: str) -> str:
+    return text.encode("latin-1").decode("utf-8")

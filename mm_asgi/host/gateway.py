@@ -1,0 +1,122 @@
+"""The server's HTTP side, as an ASGI app: routes, rewriting, public files, and the plugin."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.host.body import Body
+from mm_asgi.host.exchange import Answer, Exchange
+from mm_asgi.host.public import serve_file
+from mm_asgi.host.rules import identify_by_form, read_request, rewrite, route
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from pathlib import Path
+
+    from mm_asgi.host.gate import Gate
+    from mm_asgi.host.log import HostLog
+    from mm_asgi.host.rules import Request, Route, Rules
+
+__all__ = ["Gateway"]
+
+
+class Gateway:
+    """Answers every HTTP request; whatever happens, the log hears of it and the server lives."""
+
+    def __init__(self, rules: Rules, gate: Gate, log: HostLog, public: Path) -> None:
+        self._rules = rules
+        self._gate = gate
+        self._log = log
+        self._public = public
+        self._running: set[Exchange] = set()
+
+    def cancel(self) -> None:
+        """End every RPC: the server stops."""
+        for exchange in self._running:
+            exchange.cancel()
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        """An ASGI app for uvicorn with ``lifespan="off"``."""
+        headers = dict(scope["headers"])
+        body = Body(receive, closing=_closes(scope["http_version"], headers))
+        answer = Answer(scope["method"], body, send)
+        try:
+            await self._answer(scope, body, answer)
+        except Exception as exc:
+            # Ours or uvicorn's, such as a header that h11 refuses: not to be lost, and the
+            # connection is of no more use.
+            self._log.host(
+                "error", "the simulated host failed", error=f"{type(exc).__name__}: {exc}"
+            )
+            raise
+
+    async def _answer(self, scope: MutableMapping[str, Any], body: Body, answer: Answer) -> None:
+        try:
+            request = read_request(scope)
+        except ValueError:
+            await answer.whole(
+                400,
+                [("Content-Type", "text/plain; charset=utf-8"), ("Connection", "close")],
+                b"400 Bad Request",
+            )
+            return
+        if request.request_uri == "*" and request.method == "OPTIONS":
+            await answer.whole(200, [("Content-Length", "0")], b"")
+            return
+        way = route(request.url, self._rules)
+        if way.kind == "redirect":
+            await _redirect(way, request, answer)
+        elif way.kind == "not found":
+            await answer.plain(404, "404 page not found")
+        elif way.kind == "public":
+            await serve_file(self._public, way.file, answer)
+        else:
+            await self._ask(request, body, answer)
+
+    async def _ask(self, request: Request, body: Body, answer: Answer) -> None:
+        rewritten = rewrite(request, self._rules)
+        if rewritten.form_of is not None:
+            whole = await body.read_all()
+            identify_by_form(request, rewritten, whole, strict=self._rules.strict_csrf)
+        exchange = Exchange(
+            request, rewritten.context, body, answer, gate=self._gate, log=self._log
+        )
+        self._running.add(exchange)
+        try:
+            while (plugin := await self._gate.enter()) is not None:
+                if not plugin.hooks.lists("ServeHTTP"):
+                    await answer.plain(404, "404 page not found")
+                    return
+                await exchange.run(plugin)
+                if not exchange.moved:
+                    return
+            await answer.plain(503, self._gate.failure)
+        finally:
+            self._running.discard(exchange)
+
+
+async def _redirect(way: Route, request: Request, answer: Answer) -> None:
+    pairs = [("Location", way.location)]
+    data = b""
+    if way.status == 302:
+        if request.method in ("GET", "HEAD"):
+            pairs.append(("Content-Type", "text/html; charset=utf-8"))
+        if request.method == "GET":
+            shown = html.escape(way.location).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+            data = f'<a href="{shown}">Found</a>.\n\n'.encode()
+    await answer.whole(way.status, pairs, data)
+
+
+def _closes(http_version: str, headers: dict[bytes, bytes]) -> bool:
+    """Whether the connection ends with this request, so that net/http reads no rest of it."""
+    return (
+        http_version == "1.0"
+        or headers.get(b"expect", b"").lower() == b"100-continue"
+        or b"close" in headers.get(b"connection", b"").lower()
+    )

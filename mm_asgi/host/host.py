@@ -1,0 +1,296 @@
+"""The simulated host: one plugin process behind an HTTP address, as Mattermost would keep it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mm_asgi.errors import ConfigError
+from mm_asgi.host.errors import HostError
+from mm_asgi.host.gate import Gate
+from mm_asgi.host.gateway import Gateway
+from mm_asgi.host.log import HostLog
+from mm_asgi.host.plugin import RunningPlugin
+from mm_asgi.host.process import plugin_environment
+from mm_asgi.host.rules import Rules
+from mm_asgi.host.server import HTTPServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from types import TracebackType
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.host.hooks import HookAnswer
+    from mm_asgi.host.stderr import LogLine
+
+__all__ = ["Host"]
+
+EXIT_DEACTIVATE = 1.0
+"""Seconds for OnDeactivate when the host itself ends; a real one waits 10."""
+
+EXIT_KILL = 0.6
+"""Seconds from Shutdown to SIGKILL then; a real host waits 2. Together the exit stays below 2."""
+
+RESTART_WAIT = 5.0
+"""Seconds that a restart waits for requests without an answer; a guess at a slow view."""
+
+
+class Host:
+    """A simulated Mattermost server around one plugin.
+
+        async with Host("shop.main:app", plugin_id="shop") as host:
+            print(host.url)  # http://127.0.0.1:PORT/plugins/shop
+
+    Args:
+        target: what ``mm-asgi serve`` takes; without it and ``argv`` the start file plugin.py runs.
+        argv: the plugin's whole command line instead.
+        directory: the plugin's working directory; ``public/`` below it is served by the host.
+        python: the interpreter for ``target`` and plugin.py.
+        plugin_id: MATTERMOST_PLUGIN_ID and the route.
+        user: who is logged in when a request brings no token (``token-USER`` as a Bearer or in
+            the cookie MMAUTHTOKEN is USER's); empty: nobody.
+        host, port: where to listen; port 0 is any.
+        subpath: the site's subpath, such as ``/mm``.
+        env: variables for the plugin on top of this process' own; an empty value unsets one.
+        log_level, api_target: MATTERMOST_LOG_LEVEL, MATTERMOST_PLUGIN_API_TARGET.
+        start_timeout: seconds for the handshake.
+        keep_failed: stay up when the plugin does not start: every request then gets a 503 with
+            the reason, and `restart` may heal it.
+        on_log: called with each line of the log.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        argv: Sequence[str] | None = None,
+        directory: Path | str = ".",
+        python: Path | str = sys.executable,
+        plugin_id: str = "com.example.demo",
+        user: str = "",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        subpath: str = "/",
+        env: Mapping[str, str] | None = None,
+        log_level: str | None = None,
+        api_target: str | None = None,
+        strict_csrf: bool = False,
+        trusted_proxy_headers: Sequence[str] = (),
+        start_timeout: float = 10.0,
+        keep_failed: bool = False,
+        on_log: Callable[[LogLine], None] | None = None,
+    ) -> None:
+        self.log = HostLog(on_log)
+        self._directory = Path(directory).absolute()
+        self._argv = _command(target, argv, str(python))
+        self._environ = plugin_environment(
+            os.environ, plugin_id=plugin_id, log_level=log_level, api_target=api_target, extra=env
+        )
+        self._rules = Rules(
+            plugin_id=plugin_id,
+            subpath="/" + subpath.strip("/"),
+            user=user,
+            strict_csrf=strict_csrf,
+            trusted_proxy_headers=tuple(trusted_proxy_headers),
+        )
+        self._address = (host, port)
+        self._start_timeout = start_timeout
+        self._keep_failed = keep_failed
+        self._gate = Gate()
+        self._gateway = Gateway(self._rules, self._gate, self.log, self._directory / "public")
+        self._changing = asyncio.Lock()
+        self._change: asyncio.Task[None] | None = None
+        self._closed = False
+        self._server: HTTPServer | None = None
+        self._plugin: RunningPlugin | None = None
+
+    # ---------------------------------------------------------------- life
+
+    async def __aenter__(self) -> Self:
+        self._server = HTTPServer(self._gateway, *self._address)
+        try:
+            await self._run_change(self._start())
+        except HostError:
+            if not self._keep_failed:
+                await self.close()
+                raise
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def restart(self) -> None:
+        """Replace the plugin's process while requests wait; none of them fails.
+
+        As Mattermost does: the old one is deactivated and gone before the new one starts, since
+        it may hold locks. HostError: the new one did not start; requests get a 503 with the
+        reason until a restart succeeds.
+        """
+        await self._run_change(self._replace())
+
+    async def _run_change(self, change: Coroutine[Any, Any, None]) -> None:
+        """One start or restart at a time, in a task that `close` can end."""
+        async with self._changing:
+            if self._closed:
+                change.close()
+                raise HostError("start", "the host is stopped")
+            task = self._change = asyncio.create_task(change, name="plugin change")
+            try:
+                await asyncio.wait((task,))
+            except BaseException:
+                await _end_task(task)
+                raise
+            finally:
+                self._change = None
+            if task.cancelled():
+                raise HostError("start", "the host was stopped while the plugin started")
+            task.result()
+
+    async def _replace(self) -> None:
+        self._gate.close()
+        try:
+            if self._plugin is not None:
+                await self._gate.answered(RESTART_WAIT)
+                await self._plugin.deactivate()
+                await self._plugin.kill()
+                self._plugin = None
+            await self._start()
+        except BaseException:
+            if not self._gate.failure:
+                self._gate.fail("the plugin's restart was interrupted")
+            raise
+
+    async def _start(self) -> None:
+        self._gate.close()
+        try:
+            plugin = await RunningPlugin.start(
+                self._argv,
+                directory=self._directory,
+                environ=self._environ,
+                timeout=self._start_timeout,
+                log=self.log,
+            )
+        except HostError as exc:
+            self.log.host("error", str(exc), stage=exc.stage)
+            self._gate.fail(_page(self._rules.plugin_id, exc))
+            raise
+        self._plugin = plugin
+        self._gate.open(plugin)
+        plugin.process.on_exit(lambda: self._exited(plugin))
+
+    def _exited(self, plugin: RunningPlugin) -> None:
+        """The process has ended; if nobody asked it to, every request is told."""
+        if not plugin.stopping and self._plugin is plugin:
+            fate = plugin.process.fate
+            self.log.host("error", "the plugin's process ended by itself", end=str(fate))
+            self._gate.fail(f"{self._rules.plugin_id}: its process ended by itself ({fate})")
+
+    async def close(self) -> None:
+        """End the plugin and the gateway, within 2 s; safe to call again."""
+        self._closed = True
+        self._gate.fail("the simulated host is being stopped")
+        self._gateway.cancel()
+        if self._change is not None:
+            await _end_task(self._change)
+        plugin, self._plugin = self._plugin, None
+        server, self._server = self._server, None
+        ends = [_end_quickly(plugin)] if plugin is not None else []
+        if server is not None:
+            ends.append(server.stop())
+        try:
+            await asyncio.gather(*ends)
+        finally:
+            self.log.close()
+
+    # ---------------------------------------------------------------- what a caller asks
+
+    @property
+    def address(self) -> str:
+        """The host's root: ``http://127.0.0.1:PORT``."""
+        assert self._server is not None, "the host is not running"
+        name = self._address[0]
+        return f"http://{f'[{name}]' if ':' in name else name}:{self._server.port}"
+
+    @property
+    def url(self) -> str:
+        """The plugin's root: ``http://127.0.0.1:PORT/plugins/ID``."""
+        return self.address + self._rules.prefix
+
+    @property
+    def pid(self) -> int:
+        """The plugin's process; 0 while there is none."""
+        return self._plugin.process.pid if self._plugin is not None else 0
+
+    @property
+    def failure(self) -> str:
+        """Why there is no plugin, as a request is told; empty while it runs."""
+        return self._gate.failure
+
+    @property
+    def implemented(self) -> tuple[str, ...]:
+        """What the plugin's first Implemented lists."""
+        return self._plugin.hooks.names if self._plugin is not None else ()
+
+    async def hook(
+        self,
+        name: str,
+        request: Message | Mapping[str, Any] | str | None = None,
+        *,
+        timeout: float = 30.0,
+        force: bool = False,
+    ) -> HookAnswer:
+        """Call any unary hook by its RPC's name, if Implemented lists it.
+
+        Args:
+            name: such as ``MessageWillBePosted``.
+            request: its message, or protojson for it as a dict or as text.
+            timeout: seconds.
+            force: call it although it is not listed.
+        """
+        return await self._running().hooks.call(name, request, timeout=timeout, force=force)
+
+    async def ping(self, timeout: float | None = None) -> None:
+        """The host's health check; it raises when the plugin does not answer."""
+        await self._running().connection.ping(timeout)
+
+    def _running(self) -> RunningPlugin:
+        if self._plugin is None:
+            raise ConfigError("host: no plugin is running")
+        return self._plugin
+
+
+async def _end_quickly(plugin: RunningPlugin) -> None:
+    await plugin.deactivate(EXIT_DEACTIVATE)
+    await plugin.kill(EXIT_KILL, shutdown_timeout=EXIT_KILL / 2)
+
+
+async def _end_task(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()  # told already, by the gate and the log
+
+
+def _command(target: str | None, argv: Sequence[str] | None, python: str) -> list[str]:
+    if argv is not None:
+        return list(argv)
+    if target is not None:
+        return [python, "-m", "mm_asgi", "serve", target]
+    return [python, "plugin.py"]
+
+
+def _page(plugin_id: str, exc: HostError) -> str:
+    said = "".join(f"\n  {line}" for line in exc.stderr)
+    return f"{plugin_id} did not start ({exc.stage}): {exc.error}\n{said}"
