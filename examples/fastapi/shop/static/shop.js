@@ -28,30 +28,43 @@ async function refresh() {
   const started = new Date(status.started);
   find("#started").textContent = started.toLocaleTimeString();
   find("#started").dateTime = started.toISOString();
+  // A shop that was started anew has forgotten its orders.
+  for (const [id, { row }] of orders) {
+    if (list.some((order) => order.id === id)) continue;
+    row.remove();
+    orders.delete(id);
+  }
   list.forEach(showOrder);
+  find("#none").hidden = orders.size > 0;
+}
+
+function listen(url, handlers, onState = () => {}) {
+  const source = new EventSource(url);
+  source.onopen = () => onState("live");
+  source.onerror = () => {
+    onState("reconnecting");
+    // EventSource tries again by itself, but gives up at a 404: while the plugin is off.
+    if (source.readyState === EventSource.CLOSED) {
+      setTimeout(() => listen(url, handlers, onState), 3000);
+    }
+  };
+  for (const [kind, handle] of Object.entries(handlers)) {
+    source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
+  }
 }
 
 function follow() {
-  const news = new EventSource("events/news");
-  const live = (text) => {
-    find("#live").textContent = text;
-    find("#live").classList.toggle("on", text === "live");
+  const news = {
+    order: ({ order }) => showOrder(order),
+    watchers: ({ watchers }) => { find("#watchers").textContent = watchers; },
   };
-  news.onopen = () => {
-    live("live");
+  listen("events/news", news, (state) => {
+    find("#live").textContent = state;
+    find("#live").classList.toggle("on", state === "live");
     // What happened before the feed was open, or while it was lost.
-    refresh().catch(console.error);
-  };
-  // EventSource tries again by itself unless the answer was no event stream.
-  news.onerror = () => live(news.readyState === EventSource.CLOSED ? "off" : "reconnecting");
-  news.addEventListener("order", (event) => showOrder(JSON.parse(event.data).order));
-  news.addEventListener("watchers", (event) => {
-    find("#watchers").textContent = JSON.parse(event.data).watchers;
+    if (state === "live") refresh().catch(console.error);
   });
-  const ticks = new EventSource("events/ticks");
-  ticks.addEventListener("tick", (event) => {
-    find("#tick").textContent = JSON.parse(event.data).tick;
-  });
+  listen("events/ticks", { tick: ({ tick }) => { find("#tick").textContent = tick; } });
 }
 
 function send(form, url, describe) {
