@@ -1,0 +1,88 @@
+"""What the light host and the real one have in common: settings, log lines, answers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["APPS", "PLUGIN_ID", "Answer", "Exit", "LogLine", "StartFailed", "find", "plugin_env"]
+
+APPS = Path(__file__).parent / "apps"
+ROOT = Path(__file__).parents[3]
+PLUGIN_ID = "com.example.demo"
+
+
+class StartFailed(Exception):
+    """OnActivate answered an error; the text is what the admin sees."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of the plugin's log as it arrived at the host."""
+
+    level: str
+    logger: str
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got; header names in lower case, of repeated headers the last."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a plugin ended after a stop.
+
+    Attributes:
+        code: the exit code, None after a signal.
+        killed: the host had to use SIGKILL.
+        deactivate_seconds: what OnDeactivate took.
+        kill_seconds: from Shutdown to the end of the process.
+    """
+
+    code: int | None
+    killed: bool
+    deactivate_seconds: float
+    kill_seconds: float
+
+
+def plugin_env(app: str, bell: str, settings: Mapping[str, object]) -> dict[str, str]:
+    """The plugin's variables. Settings by their names; a name in capitals is a variable itself."""
+    env = {
+        "PROCESS_APP": app,
+        "PROCESS_BELL": bell,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": str(ROOT),  # the apps import each other from the tests
+    }
+    for name, value in settings.items():
+        env[name if name.isupper() else f"MM_ASGI_{name.upper()}"] = str(value)
+    return env
+
+
+def clean_environ() -> dict[str, str]:
+    """Our own environment without what would configure a plugin."""
+    prefixes = ("MM_ASGI_", "MATTERMOST_", "PLUGIN_", "PROCESS_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(prefixes)}
+    # As in a terminal: a virtual environment's scripts come first.
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    return kept
+
+
+def find(lines: Sequence[LogLine], text: str, **facts: str) -> LogLine | None:
+    """The first line whose message has the text and that has these level and logger."""
+    for line in lines:
+        if text in line.message and all(getattr(line, name) == facts[name] for name in facts):
+            return line
+    return None
