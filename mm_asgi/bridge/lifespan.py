@@ -17,6 +17,8 @@ __all__ = ["Lifespan"]
 
 logger = logging.getLogger("mm_asgi.lifespan")
 
+LAST_WAIT = 0.1  # s of a shutdown's time that the app has to end after its cancel
+
 
 class Lifespan:
     """One run of an app's lifespan, from activation to deactivation.
@@ -35,7 +37,8 @@ class Lifespan:
         self._mode = mode
         # Held here and not with the requests' tasks: a drain must not wait for it.
         self._task: asyncio.Task[None] | None = None
-        self._started = False
+        self._started = False  # the app has sent lifespan.startup.complete
+        self._stopping = False
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._asked = False  # the app has received lifespan.startup: it knows the protocol
         self._failure: BaseException | None = None  # what the app raised
@@ -59,7 +62,6 @@ class Lifespan:
                     f"lifespan.startup failed: {message}" if message else "lifespan.startup failed"
                 )
                 raise StartupError(text)
-            self._started = True
             return
         self._ended_early()
 
@@ -84,22 +86,30 @@ class Lifespan:
     async def shutdown(self, timeout: float) -> None:
         """Run the app's shutdown, for at most ``timeout`` seconds; never raises, logs instead.
 
-        An app whose start-up did not complete is not asked, its task is cancelled.
+        An app whose start-up did not complete is not asked, its task is cancelled. So it is when
+        the caller is cancelled, whose time is over then.
         """
         if self._task is None:
             return
-        if self._started and not self._task.done():
-            answer = self._ask("shutdown")
-            await self._answered(answer, timeout)
-            if answer.done():
-                if (message := answer.result()) is not None:
-                    logger.error("lifespan.shutdown failed: %s", message)
-            elif not self._task.done():
-                logger.error("lifespan.shutdown did not complete in %.1f s", timeout)
-            elif self._failure is not None:
-                logger.error("the app failed in lifespan.shutdown", exc_info=self._failure)
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=0.1)
+        self._stopping = True
+        try:
+            if self._started and not self._task.done():
+                answer = self._ask("shutdown")
+                await self._answered(answer, max(0.0, timeout - LAST_WAIT))
+                self._report(answer, timeout)
+        finally:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=LAST_WAIT)
+
+    def _report(self, answer: asyncio.Future[str | None], timeout: float) -> None:
+        assert self._task is not None
+        if answer.done():
+            if (message := answer.result()) is not None:
+                logger.error("lifespan.shutdown failed: %s", message)
+        elif not self._task.done():
+            logger.error("lifespan.shutdown did not complete in %.1f s", timeout)
+        elif self._failure is not None:
+            logger.error("the app failed in lifespan.shutdown", exc_info=self._failure)
 
     async def _answered(self, answer: asyncio.Future[str | None], timeout: float | None) -> None:
         """Wait for an answer or for the end of the app's lifespan."""
@@ -124,8 +134,11 @@ class Lifespan:
         }
         try:
             await self._app(scope, self._receive, self._send)
-        except BaseException as exc:  # noqa: BLE001 - sys.exit() in an app must not end the plugin
+        # sys.exit() in an app must not end the plugin.
+        except BaseException as exc:
             self._failure = exc
+            if self._started and not self._stopping:
+                logger.error("the app's lifespan ended while the app is served", exc_info=exc)
 
     async def _receive(self) -> dict[str, Any]:
         event = await self._events.get()
@@ -140,3 +153,6 @@ class Lifespan:
             raise AppProtocolError(f"lifespan: the app sent {kind!r}; expected once {waited}")
         failed = isinstance(kind, str) and kind.endswith(".failed")
         answer.set_result(str(event.get("message", "")) if failed else None)
+        if kind == "lifespan.startup.complete":
+            # Here and not where startup() goes on: the app may fail before that.
+            self._started = True
