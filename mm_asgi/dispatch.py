@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import Lifespan
-from mm_asgi.errors import MMASGIError, StartupError
+from mm_asgi.errors import MMASGIError
 from mm_asgi.goplugin.services import unary
 from mm_asgi.hooks import LIFECYCLE
 from mm_asgi.importer import last_line
@@ -34,7 +34,7 @@ from mm_asgi.requester import Identity
 from mm_asgi.wire.port import Method
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
 
@@ -105,6 +105,7 @@ class Dispatch:
         self._stopping: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
         self._stop_at = 0.0
+        self._limit: asyncio.Timeout | None = None
 
     def methods(self) -> dict[str, Method]:
         """The RPCs by path. What is not here is UNIMPLEMENTED, as for a hook nobody registered."""
@@ -157,7 +158,7 @@ class Dispatch:
             await self._call_hook("on_configuration_change")
         except Exception as exc:
             logger.exception("the hook on_configuration_change failed")
-            error = app_error("OnConfigurationChange", last_line(exc))
+            error = app_error("OnConfigurationChange", _fault_of(exc))
             return OnConfigurationChangeResponse(error=error)
         return OnConfigurationChangeResponse()
 
@@ -174,7 +175,7 @@ class Dispatch:
             self._tasks.use_context()
         except Exception as exc:
             logger.exception("the app could not be imported")
-            self._fault = str(exc) if isinstance(exc, MMASGIError) else last_line(exc)
+            self._fault = _fault_of(exc)
 
     async def activate(self) -> str | None:
         """Start the app; gives the text of what failed, or None. A second call waits for the first."""
@@ -191,21 +192,19 @@ class Dispatch:
             self._tasks.start(self._activate(), "OnActivate")
 
     async def _activate(self) -> None:
+        limit = asyncio.timeout(self._settings.hook_budget or None)
         try:
             if self._fault is None:
-                async with asyncio.timeout(self._settings.hook_budget or None):
+                async with limit:
                     await self._start_app()
-        except TimeoutError:
-            self._fault = (
-                f"start-up did not end in {self._settings.hook_budget:g} s (setting hook-budget)"
-            )
-            logger.error("%s", self._fault)
-        except StartupError as exc:
-            self._fault = str(exc)
-            logger.exception("the app's start-up failed")
         except Exception as exc:
-            self._fault = last_line(exc)
-            logger.exception("the plugin's start-up failed")
+            self._fault = _fault_of(exc)
+            if limit.expired():
+                self._fault = (
+                    f"start-up did not end in {self._settings.hook_budget:g} s"
+                    " (setting hook-budget)"
+                )
+            logger.exception("the app's start-up failed: %s", self._fault)
         finally:
             if self.phase is Phase.STARTING:
                 self.phase = Phase.FAILED if self._fault else Phase.ACTIVE
@@ -263,34 +262,65 @@ class Dispatch:
         if self._stopping is not None and at < self._stop_at:
             self._stop_at = at
             self._tasks.drain_by(seconds * (1 - LIFESPAN_SHARE))
+            if self._limit is not None:
+                self._limit.reschedule(at)
 
     async def _deactivate(self, seconds: float) -> None:
         self.http.drain()
-        if self.phase is Phase.ACTIVE or self.phase is Phase.STARTING:
-            self.phase = Phase.STOPPING
+        self.phase = Phase.STOPPING
         self._settled.set()
         await self._tasks.drain(seconds * (1 - LIFESPAN_SHARE))
-        try:
-            await self._call_hook("on_deactivate", self._left())
-        except Exception:
-            logger.exception("the hook on_deactivate failed")
+        # Half of what is left, so that lifespan.shutdown has its turn.
+        await self._step("the hook on_deactivate", self._call_hook("on_deactivate"), 0.5)
         if self._lifespan is not None:
-            await self._lifespan.shutdown(self._left())
+            left = self._left()
+            await self._step("lifespan.shutdown", self._lifespan.shutdown(left), 1.0)
         self.phase = Phase.STOPPED
+
+    async def _step(self, name: str, step: Coroutine[Any, Any, object], share: float) -> None:
+        """Run a step of the stop in a share of the time that is left; ``hurry`` shortens it."""
+        try:
+            async with asyncio.timeout(self._left() * share) as limit:
+                self._limit = limit
+                try:
+                    await step
+                finally:
+                    self._limit = None
+        except Exception as exc:
+            if limit.expired():
+                logger.error("%s did not end in its time and was cancelled", name)
+            else:
+                logger.exception("%s failed: %s", name, _fault_of(exc))
 
     def _left(self) -> float:
         return max(0.05, self._stop_at - asyncio.get_running_loop().time())
 
-    async def _call_hook(self, name: str, seconds: float | None = None) -> Any:
+    async def _call_hook(self, name: str) -> Any:
         """Run a hook's function, if there is one, under its budget (rows H2, H3)."""
         function = self._hooks.get(name)
         if function is None:
             return None
-        budget = (self._settings.hook_budget or None) if seconds is None else seconds
-        async with asyncio.timeout(budget):
-            if inspect.iscoroutinefunction(function):
-                return await function(self._context)
-            return await asyncio.to_thread(function, self._context)
+        try:
+            async with asyncio.timeout(self._settings.hook_budget or None):
+                if inspect.iscoroutinefunction(function):
+                    return await function(self._context)
+                return await asyncio.to_thread(function, self._context)
+        except BaseException as exc:
+            if isinstance(exc, Exception) or _is_cancelled():
+                raise
+            # sys.exit() would end the loop, and a CancelledError pass for one of ours.
+            raise MMASGIError(f"the hook {name} raised {last_line(exc)}") from exc
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody else has cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _fault_of(exc: Exception) -> str:
+    """What the admin should see of a failure, in one line."""
+    return str(exc) if isinstance(exc, MMASGIError) else last_line(exc)
 
 
 def app_error(where: str, text: str) -> AppError:

@@ -108,6 +108,8 @@ class Runtime:
     def run(self) -> int:
         """Serve until the host, a signal or the host's death ends it; gives the exit code."""
         settings, environment = self._settings, self._environment
+        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             configure_logging(
                 settings.log_level or environment.log_level or "info",
@@ -168,8 +170,6 @@ class Runtime:
         services = Services(on_shutdown=self._on_shutdown)
         server = _new_server(self._settings.wire)
         await server.start(self._listener, {**services.methods(), **self._dispatch.methods()})
-        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._streams.announce(
             handshake_line(

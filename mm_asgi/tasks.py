@@ -17,6 +17,9 @@ logger = logging.getLogger("mm_asgi.tasks")
 DRAINED = "mm_asgi: the plugin stops"
 """The message of the cancel at the end of a drain: tells it from an app's own CancelledError."""
 
+CANCEL_WAIT = 0.2
+"""Seconds, the last of a drain, that cancelled tasks have for their cleanup."""
+
 
 class TaskSet:
     """Tasks of one plugin; each runs in a fresh copy of the context the app was imported in."""
@@ -52,13 +55,16 @@ class TaskSet:
 
     def drain_by(self, seconds: float) -> None:
         """Shorten a running drain to ``seconds`` from now."""
-        self._drain_until = min(self._drain_until, asyncio.get_running_loop().time() + seconds)
+        self._drain_until = min(self._drain_until, _cancel_at(seconds))
         self._changed.set()
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all tasks are done, at most ``seconds``; then cancel the rest and name them."""
+        """Wait until all tasks are done; those that take longer are cancelled and named.
+
+        It takes at most ``seconds``, but gives what it cancels CANCEL_WAIT in any case.
+        """
         loop = asyncio.get_running_loop()
-        self._drain_until = loop.time() + seconds
+        self._drain_until = _cancel_at(seconds)
         while self._tasks and (left := self._drain_until - loop.time()) > 0:
             self._changed.clear()
             try:
@@ -76,4 +82,9 @@ class TaskSet:
         )
         for task in rest:
             task.cancel(DRAINED)
-        await asyncio.wait(rest, timeout=0.2)
+        await asyncio.wait(rest, timeout=CANCEL_WAIT)
+
+
+def _cancel_at(seconds: float) -> float:
+    """When to cancel, so that a drain is over in ``seconds``."""
+    return asyncio.get_running_loop().time() + max(0.0, seconds - CANCEL_WAIT)
