@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import http
 import json
+import logging
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -794,6 +795,23 @@ async def idle_told(call: Call) -> None:
 
 
 @unlisted
+async def idle_plain(call: Call) -> None:
+    """The same, and no event stream: a drain does not tell it to end."""
+    await call.start()
+    await call.body(b"", more=True)
+    await call.left()
+
+
+@unlisted
+async def waits_held(call: Call) -> None:
+    """A start, and the body when its gate opens."""
+    await call.start()
+    call.note("waits")
+    await call.gate()
+    await call.body()
+
+
+@unlisted
 async def ticks(call: Call) -> None:
     """An event stream that sends when its gate opens."""
     await call.send({"type": "http.response.start", "status": 200, "headers": [EVENTS]})
@@ -806,24 +824,6 @@ async def ticks(call: Call) -> None:
 @unlisted
 async def tick(call: Call) -> None:
     JOURNAL.note(call.query["of"], f"tick {call.query['number']}")
-    await call.start()
-    await call.body()
-
-
-@unlisted
-async def waits(call: Call) -> None:
-    """Answers when its gate opens; the head goes at once."""
-    await call.start()
-    await call.body(b"", more=True)
-    await call.gate()
-    await call.body()
-
-
-@unlisted
-async def waits_before(call: Call) -> None:
-    """Answers when its gate opens, nothing goes before."""
-    call.note("waits")
-    await call.gate()
     await call.start()
     await call.body()
 
@@ -843,6 +843,15 @@ async def background(call: Call) -> None:
 
 
 @unlisted
+async def background_works(call: Call) -> None:
+    """Work of a known length, which says in the log that it was done."""
+    await call.start()
+    await call.body()
+    await asyncio.sleep(0.1)
+    logging.getLogger("app").info("the work was done")
+
+
+@unlisted
 async def background_raises(call: Call) -> None:
     await call.start()
     await call.body()
@@ -857,6 +866,28 @@ async def swallows_cancel(call: Call) -> None:
         await call.gate()
     except asyncio.CancelledError:
         call.note("swallowed")
+
+
+@unlisted
+async def cut_in_the_middle(call: Call) -> None:
+    """A large event whose send is cancelled before all of it has left."""
+    await call.start()
+    task = asyncio.create_task(call.body(BLOCK * 5, more=True))
+    await call.gate()
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@unlisted
+async def cut_in_the_queue(call: Call) -> None:
+    """A send that is cancelled while another one's large event leaves."""
+    await call.start()
+    large = asyncio.create_task(call.body(BLOCK * 5, more=True))
+    await asyncio.sleep(0)
+    small = asyncio.create_task(call.body(b"small"))
+    await call.gate()
+    small.cancel()
+    await asyncio.wait([large, small])
 
 
 @unlisted

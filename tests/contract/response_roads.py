@@ -8,7 +8,6 @@ w see messages and the RPC's status, only g sees what a browser sees.
 from __future__ import annotations
 
 import asyncio
-import base64
 import itertools
 import json
 import logging
@@ -94,8 +93,11 @@ class Exchange(Protocol):
 
     mark: str
 
+    async def head(self) -> Answer:
+        """Wait for the first thing to come; the answer so far."""
+
     async def piece(self) -> bytes:
-        """The next bytes of the body as they come; empty for a head alone and at the end."""
+        """The next bytes of the body as they come; empty at the end."""
 
     async def rest(self) -> Answer:
         """All of it, to the end."""
@@ -140,6 +142,10 @@ class Road:
         """OnDeactivate, while requests still come."""
         raise NotImplementedError
 
+    async def stop(self) -> None:
+        """The end as the host makes it."""
+        raise NotImplementedError
+
     async def close(self) -> None:
         """The end of it all."""
         raise NotImplementedError
@@ -161,11 +167,8 @@ class Road:
 
     async def logged(self, text: str, *, level: str = "", mark: str = "", times: int = 1) -> Line:
         """A line with this text, of that request if a mark is given: it may come after the answer."""
-        request_id = ""
-        if mark:
-            notes = await self.notes(mark, "")
-            request_id = notes[0].removeprefix("request ")
-            self.expected.add(request_id)
+        request_id = await self.request_id(mark) if mark else ""
+        self.expected.add(request_id)
         for _ in range(1000):
             found = [
                 line
@@ -179,6 +182,10 @@ class Road:
                 return found[0]
             await self.turn()
         raise AssertionError(f"{text!r} was not logged; errors: {self.errors()}")
+
+    async def request_id(self, mark: str) -> str:
+        """What the app of that request was told its id is."""
+        return (await self.notes(mark, ""))[0].removeprefix("request ")
 
     def errors(self) -> list[Line]:
         """Lines of level error."""
@@ -231,6 +238,10 @@ class MemoryExchange:
         self._peer = peer
         self._answer = Answer()
 
+    async def head(self) -> Answer:
+        await self.piece()
+        return self._answer
+
     async def piece(self) -> bytes:
         message = await self._peer.receive()
         return b"" if message is None else add(self._answer, message)
@@ -259,8 +270,9 @@ class MemoryRoad(Road):
             self.settings, PLUGIN_ID, load=lambda: Plugin(response_app), tasks=self.tasks
         )
         self.server = MemoryServer()
-        self._written: list[bytes] = []
-        self._handler = HclogHandler(self._written.append)
+        self._prefix = f"m{next(MARKS)}-"  # in this process all roads' lines come together
+        self._lines: list[Line] = []
+        self._handler = HclogHandler(self._write)
         self._level = logging.getLogger().level
 
     async def start(self) -> MemoryRoad:
@@ -282,25 +294,30 @@ class MemoryRoad(Road):
         window: int | None = None,
     ) -> MemoryExchange:
         """The same, with a window of messages beyond which a write blocks."""
-        mark = f"m{next(MARKS)}"
+        mark = f"{self._prefix}{next(MARKS)}"
         peer = self.server.open(SERVICE + "ServeHTTP", window=window)
         peer.send(request_message(app, mark, method, headers or [], query))
         peer.half_close()
         return MemoryExchange(peer, mark)
 
     def lines(self) -> list[Line]:
-        lines = []
-        for written in self._written:
-            entry = json.loads(written)
-            fields = {name: value for name, value in entry.items() if not name.startswith("@")}
-            lines.append(Line(entry["@level"], entry["@message"], fields))
-        return lines
+        return self._lines
+
+    def _write(self, written: bytes) -> None:
+        entry = json.loads(written)
+        fields = {name: value for name, value in entry.items() if not name.startswith("@")}
+        line = Line(entry["@level"], entry["@message"], fields)
+        if not line.request_id or line.request_id.startswith(f"id-{self._prefix}"):
+            self._lines.append(line)
 
     async def turn(self) -> None:
         await asyncio.sleep(0)
 
     async def deactivate(self) -> None:
         await self.dispatch.deactivate(self.settings.drain)
+
+    async def stop(self) -> None:
+        await self.deactivate()
 
     async def close(self) -> None:
         await self.dispatch.deactivate(0.0)
@@ -332,30 +349,34 @@ class RawExchange:
         self.mark = mark
         self._host = host
         self._path = f"/raw/{number}"
+        self._closed = False
         self._answer = Answer()
 
     async def _do(self, step: dict[str, Any]) -> bytes:
         done = await self._host.control(self._path, [step])
-        for facts in done["messages"]:
-            add(self._answer, _parsed(facts["message"]))
+        pieces = [add(self._answer, _parsed(facts["message"])) for facts in done["messages"]]
         if done["status"]:
             self._answer.end = (done["status"]["number"], done["status"]["message"])
             assert done["trailers"] is None or "secret" not in str(done["trailers"])
-        return b"".join(
-            base64.b64decode(facts["message"].get("bodyChunk", "")) for facts in done["messages"]
-        )
+        return b"".join(pieces)
+
+    async def head(self) -> Answer:
+        await self.piece()
+        return self._answer
 
     async def piece(self) -> bytes:
         return await self._do({"recv": 1})
 
     async def rest(self) -> Answer:
         await self._do({"recv": "all"})
-        await self._host.control(f"{self._path}/close")
         assert self._answer.end is not None
+        await self.leave()
         return self._answer
 
     async def leave(self) -> None:
-        await self._host.control(f"{self._path}/close")
+        if not self._closed:
+            self._closed = True
+            await self._host.control(f"{self._path}/close")
 
 
 def _parsed(message: dict[str, Any]) -> Any:
@@ -371,34 +392,42 @@ def _parsed(message: dict[str, Any]) -> Any:
 class HTTPExchange:
     """A request of a browser."""
 
-    def __init__(self, road: HostRoad, response: httpx.Response, mark: str) -> None:
+    def __init__(self, client: httpx.AsyncClient, request: httpx.Request, mark: str) -> None:
         self.mark = mark
-        self._road = road
-        self._response = response
-        self._answer = Answer(response.status_code, response.headers.multi_items())
-        self._pieces = self._read()
-        self._first = True
+        self._answer = Answer()
+        self._sending = asyncio.create_task(client.send(request, stream=True))
+        self._pieces: AsyncIterator[bytes] | None = None
 
-    async def _read(self) -> AsyncIterator[bytes]:
-        try:
-            async for piece in self._response.aiter_raw():
-                self._answer.body += piece
-                yield piece
-        except httpx.RemoteProtocolError:
-            self._answer.broken = True
+    async def head(self) -> Answer:
+        response = await self._sending
+        self._answer.status = response.status_code
+        self._answer.headers = response.headers.multi_items()
+        return self._answer
 
     async def piece(self) -> bytes:
-        return await anext(self._pieces, b"")
+        if self._pieces is None:
+            await self.head()
+            self._pieces = (await self._sending).aiter_raw()
+        try:
+            piece = await anext(self._pieces, b"")
+        except httpx.RemoteProtocolError:
+            self._answer.broken = True
+            return b""
+        self._answer.body += piece
+        return piece
 
     async def rest(self) -> Answer:
-        async for _ in self._pieces:
+        while await self.piece():
             pass
-        await self._response.aclose()
+        await (await self._sending).aclose()
         return self._answer
 
     async def leave(self) -> None:
-        await self._pieces.aclose()  # type: ignore[attr-defined]
-        await self._response.aclose()
+        if self._sending.done():
+            await (await self._sending).aclose()
+        else:
+            self._sending.cancel()
+            await asyncio.wait([self._sending])
 
 
 class HostRoad(Road):
@@ -424,7 +453,7 @@ class HostRoad(Road):
         request = self._client.build_request(
             method, f"/{app}?mark={mark}&{query}", headers=headers or []
         )
-        return HTTPExchange(self, await self._client.send(request, stream=True), mark)
+        return HTTPExchange(self._client, request, mark)
 
     async def _open_raw(
         self, app: str, mark: str, method: str, headers: Headers, query: str
@@ -445,6 +474,10 @@ class HostRoad(Road):
 
     async def deactivate(self) -> None:
         await self.host.control("/hook/OnDeactivate")
+
+    async def stop(self) -> None:
+        await self.host.stop()
+        await self.host.wait_gone()
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -478,8 +511,9 @@ class Roads:
             await road.close()
         for host in self._hosts.values():
             try:
-                await host.stop()
-                await host.wait_gone()
+                if host.running:
+                    await host.stop()
+                    await host.wait_gone()
             finally:
                 await host.close()
         expected = set().union(*(road.expected for road in self._roads.values()))
