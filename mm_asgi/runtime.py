@@ -30,7 +30,7 @@ from mm_asgi.observe import hclog
 from mm_asgi.observe.logs import adopt_stream_handlers, configure_logging
 from mm_asgi.observe.watchdog import Watchdog
 from mm_asgi.plugin import Plugin, as_plugin
-from mm_asgi.settings import Settings, load_settings
+from mm_asgi.settings import Settings, load_settings, read_env_file
 from mm_asgi.tasks import TaskSet
 
 if TYPE_CHECKING:
@@ -207,6 +207,9 @@ class Runtime:
 
     def _load(self) -> Plugin:
         settings = self._settings
+        if settings.env_file is not None:  # as under uvicorn: the app finds its own variables too
+            for name, value in read_env_file(settings.env_file).items():
+                os.environ.setdefault(name, value)
         with _time_limit(settings.import_budget):
             target = import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
             plugin = as_plugin(target, settings.app)

@@ -1,0 +1,358 @@
+"""The planted faults: a fixed list. Each new mechanism adds its own.
+
+``tests`` are pytest's arguments: a small selection that ought to catch the fault, rows by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["FAULTS", "Fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: ``old``, which stands in ``file`` exactly once, becomes ``new``."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+def _rows(*names: str) -> tuple[str, ...]:
+    """The contract tests of these rows, and the bridge's own."""
+    return ("tests/contract", "-k", " or ".join(f"test_{name}_" for name in names))
+
+
+SCOPE, RESPONSE = "mm_asgi/bridge/scope.py", "mm_asgi/bridge/response.py"
+HTTP, STATE = "mm_asgi/bridge/http.py", "mm_asgi/bridge/state.py"
+HANDLER, LIFESPAN = "mm_asgi/bridge/handler.py", "mm_asgi/bridge/lifespan.py"
+DISPATCH, TASKS, RUNTIME = "mm_asgi/dispatch.py", "mm_asgi/tasks.py", "mm_asgi/runtime.py"
+PORT, GRPCIO = "mm_asgi/wire/port.py", "mm_asgi/wire/grpcio.py"
+STREAMS, LISTENER = "mm_asgi/goplugin/standard_streams.py", "mm_asgi/goplugin/listener.py"
+
+WIRE = ("tests/wire", "tests/unit/test_inbox.py")
+UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
+
+FAULTS: tuple[Fault, ...] = (
+    # ---------------------------------------------------------------- scope
+    Fault(
+        "S1: the scope says spec_version 2.4",
+        SCOPE,
+        'SPEC_VERSION = "2.3"',
+        'SPEC_VERSION = "2.4"',
+        _rows("S1"),
+    ),
+    Fault(
+        "S2: root_path is never found",
+        SCOPE,
+        "elif path.endswith(below):",
+        "elif not below:",
+        _rows("S2"),
+    ),
+    Fault(
+        "S2: absolute-form keeps its authority",
+        SCOPE,
+        "        if mark and scheme.isalpha():",
+        "        if not mark and scheme.isalpha():",
+        _rows("S2"),
+    ),
+    Fault(
+        "S3: path is not decoded",
+        SCOPE,
+        'return unquote(path, errors="replace") if "%" in path else path',
+        "return path",
+        _rows("S3"),
+    ),
+    Fault(
+        "S4: the token's key is compared undecoded",
+        SCOPE,
+        'if unquote_plus(piece.partition("=")[0]) == "access_token":',
+        'if piece.partition("=")[0] == "access_token":',
+        _rows("S4"),
+    ),
+    Fault(
+        "S4: what follows a token's semicolon is kept",
+        SCOPE,
+        '                    kept.append(";".join(before))\n                break',
+        '                    kept.append(";".join(before))\n                continue',
+        _rows("S4"),
+    ),
+    Fault(
+        "S5: the host header comes last",
+        SCOPE,
+        'headers = [(b"host", init.host.encode())] if init.host else []',
+        "headers: Headers = []",
+        _rows("S5"),
+    ),
+    Fault(
+        "S6: Mattermost_User_Id passes",
+        SCOPE,
+        'if "_" in name and (not underscores or name.replace("_", "-") in IDENTITY_HEADERS):',
+        'if "_" in name and not underscores:',
+        _rows("S6"),
+    ),
+    Fault(
+        "S7: the forwarded scheme is ignored",
+        SCOPE,
+        'if value.partition(",")[0].strip().lower() == "https":',
+        'if value == "never":',
+        _rows("S7"),
+    ),
+    Fault(
+        "S8: requests share the lifespan's state",
+        SCOPE,
+        '"state": dict(state),',
+        '"state": state,',
+        _rows("S8"),
+    ),
+    # ---------------------------------------------------------------- request and disconnect
+    Fault(
+        "D2: the end of the stream is the end of the body",
+        HTTP,
+        "        if message is None:  # the end of the stream, and no body_complete (D2)\n"
+        '            self._truncate("the host ended the request before body_complete")\n'
+        "            return None\n",
+        "        if message is None:\n"
+        "            self._body_open = False\n"
+        '            return {"type": "http.request", "body": b"", "more_body": False}\n',
+        _rows("D2"),
+    ),
+    Fault(
+        "D3: receive() yields although an event is ready",
+        HTTP,
+        "        if self._body_open and not self._is_over():\n            message, self._first",
+        "        await asyncio.sleep(0)\n"
+        "        if self._body_open and not self._is_over():\n            message, self._first",
+        _rows("D3"),
+    ),
+    Fault(
+        "D4: who sends to nobody is never stopped",
+        HTTP,
+        "if asyncio.get_running_loop().time() - self._left_at > self._grace:",
+        "if False:",
+        _rows("D4"),
+    ),
+    Fault(
+        "D4: a disconnect in a group is an error",
+        STATE,
+        "if isinstance(exc, BaseExceptionGroup) and all(map(is_disconnect, exc.exceptions)):",
+        "if False:",
+        _rows("D4"),
+    ),
+    Fault(
+        "D5: the cancel after body_complete is a disconnect",
+        STATE,
+        "(State.COMPLETE, Step.LEAVE): State.COMPLETE,",
+        "(State.COMPLETE, Step.LEAVE): State.LEFT,",
+        ("tests/contract", "tests/unit/bridge"),
+    ),
+    Fault(
+        "D6: a body that is too long is not cut",
+        HTTP,
+        "chunk = chunk[: max(len(chunk) - over, 0)]",
+        "pass",
+        _rows("D6"),
+    ),
+    Fault(
+        "D6: a body that is too short is whole",
+        HTTP,
+        "elif over < 0 and not more:",
+        "elif False:",
+        _rows("D6"),
+    ),
+    Fault(
+        "D8: a second init is taken for data",
+        HTTP,
+        '        if message.HasField("init"):',
+        "        if False:",
+        _rows("D8"),
+    ),
+    # ---------------------------------------------------------------- response
+    Fault(
+        "R1: the start is not held",
+        HTTP,
+        "call_later(HOLD, self._release)",
+        "call_soon(self._release)",
+        _rows("R1"),
+    ),
+    Fault(
+        "R1: an idle start is held for ever",
+        HTTP,
+        "call_later(HOLD, self._release)",
+        "call_later(3600, self._release)",
+        _rows("R1"),
+    ),
+    Fault(
+        "R3: chunks are not flushed",
+        RESPONSE,
+        "init=init, body_chunk=bytes(body), body_complete=not more, flush=more",
+        "init=init, body_chunk=bytes(body), body_complete=not more, flush=False",
+        UNIT_RESPONSE,
+    ),
+    Fault(
+        "R3: chunks are not cut",
+        RESPONSE,
+        "CHUNK_SIZE = 64 * 1024",
+        "CHUNK_SIZE = 64 * 1024 * 1024",
+        UNIT_RESPONSE,
+    ),
+    Fault(
+        "R4: 204 has a Content-Length",
+        RESPONSE,
+        "if self.length is not None and self.status != 204:",
+        "if self.length is not None:",
+        _rows("R4"),
+    ),
+    Fault(
+        "R5: a body that is too short ends well",
+        RESPONSE,
+        "if head.length is None or size == head.length or (more and size < head.length):",
+        "if head.length is None or size <= head.length:",
+        _rows("R5"),
+    ),
+    Fault(
+        "R6: Content-Length is never set",
+        RESPONSE,
+        "            self.length = size\n",
+        "            pass\n",
+        _rows("R6"),
+    ),
+    Fault(
+        "R7: the state moves before the check",
+        HTTP,
+        "        target = next_state(self._state, Step.START)\n        head = check_start",
+        "        target = self._state = next_state(self._state, Step.START)\n        head = check_start",
+        _rows("R7"),
+    ),
+    Fault(
+        "R7: CR and LF pass",
+        RESPONSE,
+        r'_BAD_VALUE = re.compile(rb"[\r\n\0]")',
+        r'_BAD_VALUE = re.compile(rb"[\0]")',
+        UNIT_RESPONSE,
+    ),
+    Fault(
+        "R8: SystemExit in the app ends the task",
+        HANDLER,
+        "        except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)",
+        "        except Exception as exc:  # noqa: BLE001",
+        _rows("R11"),
+    ),
+    Fault(
+        "R9: a response that the app did not end ends OK",
+        HTTP,
+        "            self._abort(Step.FAULT, FAILED_LATE)",
+        "            self._stream.finish()",
+        _rows("R9"),
+    ),
+    Fault(
+        "R12: latin-1 bytes reach the serializer",
+        RESPONSE,
+        'return raw.decode("latin-1")',
+        'return raw.decode("utf-8", "surrogateescape")',
+        _rows("R12"),
+    ),
+    Fault(
+        "R13: the app's hop-by-hop headers pass",
+        RESPONSE,
+        "elif key not in _HOP_BY_HOP:",
+        "else:",
+        _rows("R13"),
+    ),
+    Fault(
+        "R15: no limit on requests",
+        HANDLER,
+        "(self._open <= limit or not limit)",
+        "True",
+        _rows("R15"),
+    ),
+    Fault(
+        "R17: a cookie's wide path is kept",
+        RESPONSE,
+        'if rewrite and (wide or not path or not path.startswith("/")):',
+        "if False:",
+        _rows("R17"),
+    ),
+    # ---------------------------------------------------------------- life of the process
+    Fault(
+        "L1: the second Implemented imports again",
+        DISPATCH,
+        "        self.phase = Phase.LOADED\n",
+        "",
+        _rows("L1"),
+    ),
+    Fault(
+        "L1: an import that failed serves HTTP",
+        DISPATCH,
+        "if self._fault is None and self._plugin is not None",
+        "if self._plugin is not None",
+        ("tests/contract", "tests/unit/test_dispatch.py", "-k", "L1 or H1 or fault or import"),
+    ),
+    Fault(
+        "L2: a request does not wait for the start-up",
+        DISPATCH,
+        "                await self._settled.wait()\n        except TimeoutError:\n            logger.warning(",
+        "                pass\n        except TimeoutError:\n            logger.warning(",
+        ("tests/contract", "tests/unit/test_dispatch.py"),
+    ),
+    Fault(
+        "L3: a failed start-up is taken for an app without lifespan",
+        LIFESPAN,
+        'if not self._asked and self._mode == "auto":',
+        'if self._mode == "auto":',
+        ("tests/contract", "tests/unit", "-k", "L3 or lifespan"),
+    ),
+    Fault(
+        "L4: event streams are not told of the drain",
+        HANDLER,
+        "            if cycle.is_event_stream:",
+        "            if False:",
+        _rows("L4"),
+    ),
+    Fault(
+        "L4: lifespan.shutdown is forgotten",
+        DISPATCH,
+        "            await self._lifespan.shutdown(self._left())",
+        "            pass",
+        _rows("L4"),
+    ),
+    Fault(
+        "L4: Shutdown during a drain waits for it",
+        TASKS,
+        "self._drain_until = min(self._drain_until, asyncio.get_running_loop().time() + seconds)",
+        "pass",
+        ("tests/contract", "tests/unit/test_tasks.py", "tests/unit/test_dispatch.py"),
+    ),
+    Fault(
+        "L5: nobody looks whether the host lives",
+        "mm_asgi/observe/watchdog.py",
+        "if not self._orphaned and os.getppid() != self._parent:",
+        "if False:",
+        ("tests/unit/observe", "tests/contract", "-k", "watchdog or orphan or L5"),
+    ),
+    Fault(
+        "L9: anybody may enter the socket's directory",
+        LISTENER,
+        "os.mkdir(directory, 0o700)",
+        "os.mkdir(directory, 0o755)",
+        ("tests/unit/goplugin/test_listener.py",),
+    ),
+    # ---------------------------------------------------------------- wire
+    Fault(
+        "wire: a cancelled read loses its message",
+        PORT,
+        "                if waiter.done() and not waiter.cancelled():\n                    self._wake_one()\n",
+        "",
+        WIRE,
+    ),
+    Fault(
+        "wire: cancelled readers pile up",
+        PORT,
+        "                with contextlib.suppress(ValueError):\n                    self._waiters.remove(waiter)\n",
+        "",
+        WIRE,
+    ),
+)
