@@ -151,7 +151,9 @@ class _GrpcioStream:
         "_inbox",
         "_metadata",
         "_outbox",
+        "_readers",
         "_status",
+        "_streaming",
         "_wake",
         "deadline",
         "method",
@@ -164,8 +166,10 @@ class _GrpcioStream:
         loop = asyncio.get_running_loop()
         self.deadline = None if remaining is None else loop.time() + remaining
         self._metadata: dict[str, str | bytes] | None = None
-        # Receiving: where the pump waits until the next message is wanted.
+        # Receiving: where the pump waits until the next message is wanted, and who waits.
         self._inbox = Inbox()
+        self._readers = 0
+        self._streaming = False
         self._fetch: asyncio.Future[None] | None = None
         # Sending: what drive() has not written yet, and where it waits for more.
         self._outbox: deque[tuple[bytes, asyncio.Future[None]]] = deque()
@@ -181,9 +185,18 @@ class _GrpcioStream:
         return self._metadata
 
     async def read(self) -> Any | None:
-        message = await self._inbox.get()
-        if self._inbox.wants:
+        self._readers += 1
+        try:
+            if self._inbox.wants:
+                _set(self._fetch)
+            message = await self._inbox.get()
+        finally:
+            self._readers -= 1
+        # Most RPCs bring one message: a second is fetched when somebody asks for it, and from
+        # then on ahead. A read that nobody wants costs as much as any other.
+        if self._inbox.wants and (self._readers or self._streaming):
             _set(self._fetch)
+        self._streaming = True
         return message
 
     async def write(self, message: Message) -> None:
@@ -265,16 +278,14 @@ class _GrpcioStream:
         inbox = self._inbox
         try:
             while self._status is None:
-                if not inbox.wants:
-                    self._fetch = asyncio.get_running_loop().create_future()
-                    await self._fetch
-                    continue
                 data = await self._context.read()
                 if data is grpc.aio.EOF:
                     break
                 message = self._parse(method, data)
                 if message is not None:
                     inbox.put(message)
+                    self._fetch = asyncio.get_running_loop().create_future()
+                    await self._fetch
         except grpc.aio.BaseError:
             # The RPC ended while the read was under way.
             pass

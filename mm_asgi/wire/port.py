@@ -55,7 +55,10 @@ class Stream(Protocol):
 
     @property
     def metadata(self) -> Mapping[str, str | bytes]:
-        """The request's metadata; names are lower case, ``-bin`` values are bytes."""
+        """The request's metadata; names are lower case, ``-bin`` values are bytes.
+
+        Of a name that was sent twice the last value counts.
+        """
 
     @property
     def deadline(self) -> float | None:
@@ -80,13 +83,17 @@ class Stream(Protocol):
         """End the RPC with status OK, after the messages written so far. Later calls do nothing."""
 
     def abort(self, code: StatusCode, text: str) -> None:
-        """End the RPC with a status that is not OK; ``text`` is for the peer to see."""
+        """End the RPC with a status that is not OK; ``text`` is for the peer to see.
+
+        Messages that still wait to leave are dropped, and their writers return.
+        """
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once when the peer leaves before the RPC was ended here.
 
-        Also for a lost connection and for a deadline that passed; at once if that has happened
-        already. There is one place: a second callback replaces the first.
+        Also for a lost connection, for a deadline that passed and for a message that the wire
+        refused (too large, not to be parsed); at once if that has happened already. There is one
+        place: a second callback replaces the first. The handler itself is not cancelled.
         """
 
 

@@ -12,7 +12,7 @@ import queue
 import tempfile
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import quote
 
 import grpc
@@ -24,8 +24,13 @@ from mm_asgi.wire.port import Method, Server, StatusCode, Stream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
+    from google.protobuf.message import Message
+
 RPC = "/test.Wire/Call"
 LIMIT = 16 * 2**20
+MEBIBYTE = 2**20
+# More than any wire buffers on both sides of a connection together.
+PLENTY = 64
 
 
 def message(value: bytes | int) -> BytesValue:
@@ -56,6 +61,29 @@ class Peer(Protocol):
     def cancel(self) -> None: ...
     async def receive(self) -> Any | None: ...
     async def ended(self) -> tuple[StatusCode, str]: ...
+
+
+async def collect(peer: Peer) -> list[int]:
+    """The numbers that the peer receives until the end."""
+    got = []
+    while (received := await peer.receive()) is not None:
+        got.append(number(received))
+    return got
+
+
+async def drain(stream: Stream) -> list[int]:
+    """The numbers that the handler's side reads until the end."""
+    got = []
+    while (received := await stream.read()) is not None:
+        got.append(number(received))
+    return got
+
+
+async def blocked_writers(stream: Stream) -> list[asyncio.Task[None]]:
+    """Writers of more than the wire takes; some are done, the others wait."""
+    writers = [asyncio.create_task(stream.write(message(b"x" * MEBIBYTE))) for _ in range(PLENTY)]
+    assert await settled(lambda: sum(writer.done() for writer in writers)) < PLENTY
+    return writers
 
 
 class LocalListener:
@@ -261,3 +289,17 @@ class GrpcRoad(Road):
             peer.close()
         await asyncio.to_thread(self._stack.close)
         await super().close()
+
+
+async def counted(road: GrpcRoad) -> list[bytes]:
+    """Start the road; what its wire has parsed."""
+    parsed: list[bytes] = []
+
+    class Counted:
+        @staticmethod
+        def FromString(data: bytes) -> BytesValue:
+            parsed.append(data)
+            return BytesValue.FromString(data)
+
+    await road.serve({RPC: Method(road.hand_over, cast("type[Message]", Counted), LIMIT)})
+    return parsed

@@ -8,26 +8,21 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
-import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from mm_asgi.errors import ConfigError
-from mm_asgi.wire.grpcio import GrpcioServer, _options, add_methods
+from mm_asgi.wire.grpcio import GrpcioServer
 from mm_asgi.wire.port import Method, StatusCode
 
-from .roads import LIMIT, RPC, GrpcPeer, GrpcRoad, LocalListener, message, number, settled
+from .roads import LIMIT, RPC, GrpcPeer, GrpcRoad, counted, message, number, settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from mm_asgi.wire.port import Stream
 
@@ -42,18 +37,17 @@ time.sleep(60)
 
 
 @pytest.fixture
-async def road() -> AsyncIterator[GrpcRoad]:
-    """The grpcio wire alone."""
-    made = GrpcRoad("grpcio", GrpcioServer())
-    yield made
-    await made.close()
+def server() -> GrpcioServer:
+    """The one that ``road`` dials."""
+    return GrpcioServer()
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short one, for sockets."""
-    with tempfile.TemporaryDirectory(prefix="mm") as name:
-        yield Path(name)
+async def road(server: GrpcioServer) -> AsyncIterator[GrpcRoad]:
+    """The grpcio wire alone."""
+    made = GrpcRoad("grpcio", server)
+    yield made
+    await made.close()
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -113,10 +107,8 @@ async def test_end_of_input_is_told_apart_by_on_cancel(road: GrpcRoad, end: str)
 
 
 async def test_finish_leaves_the_read_in_flight_alone(
-    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+    road: GrpcRoad, server: GrpcioServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = GrpcioServer()
-    road.server = server
     await road.start({})
     peers = []
     for _ in range(20):
@@ -130,6 +122,20 @@ async def test_finish_leaves_the_read_in_flight_alone(
         assert await peer.ended() == (StatusCode.OK, "")
     await nothing_left(server)
     assert complaints(caplog) == []
+
+
+# Each read is an operation of the core: a second one for an RPC of one message is wasted.
+
+
+async def test_a_second_message_is_read_when_somebody_asks(road: GrpcRoad) -> None:
+    parsed = await counted(road)
+    peer, stream = await road.pair()
+    for i in range(5):
+        peer.send(message(i))
+    assert number(await stream.read()) == 0
+    assert await settled(lambda: len(parsed), quiet=0.02) == 1
+    assert number(await stream.read()) == 1
+    assert await settled(lambda: len(parsed), quiet=0.02) == 3
 
 
 # context.cancelled() stays False, a cancel while blocked in write is a private ExecuteBatchError,
@@ -181,7 +187,7 @@ async def test_a_killed_peer_is_noticed_while_a_write_is_blocked(road: GrpcRoad)
 
 
 async def test_the_cancel_that_follows_the_answer_is_silent(
-    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+    road: GrpcRoad, server: GrpcioServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = 0
 
@@ -198,8 +204,6 @@ async def test_the_cancel_that_follows_the_answer_is_silent(
         stream.finish()
         await writer
 
-    server = GrpcioServer()
-    road.server = server
     await road.start({"/test.Wire/Answer": answer})
 
     def client() -> None:
@@ -235,10 +239,8 @@ async def cancel_many(road: GrpcRoad, server: GrpcioServer, count: int) -> None:
 
 
 async def test_cancelled_rpcs_leave_nothing_behind(
-    road: GrpcRoad, caplog: pytest.LogCaptureFixture
+    road: GrpcRoad, server: GrpcioServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = GrpcioServer()
-    road.server = server
     await road.start({})
     await cancel_many(road, server, 20)
     before = len(asyncio.all_tasks())
@@ -252,9 +254,9 @@ async def test_cancelled_rpcs_leave_nothing_behind(
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.timeout(120)
-async def test_8000_cancelled_rpcs_do_not_grow_the_process(road: GrpcRoad) -> None:
-    server = GrpcioServer()
-    road.server = server
+async def test_8000_cancelled_rpcs_do_not_grow_the_process(
+    road: GrpcRoad, server: GrpcioServer
+) -> None:
     await road.start({})
     await cancel_many(road, server, 2000)
     before = resident()
@@ -305,79 +307,6 @@ async def test_no_limit_of_concurrent_rpcs(road: GrpcRoad) -> None:
     pairs = [await road.pair() for _ in range(300)]
     for _, stream in pairs:
         stream.finish()
-
-
-# Options and addresses.
-
-
-def test_options() -> None:
-    options = dict(_options(123))
-    assert options == {
-        "grpc.so_reuseport": 0,
-        "grpc.http2.min_recv_ping_interval_without_data_ms": 10_000,
-        "grpc.keepalive_permit_without_calls": 1,
-        "grpc.max_receive_message_length": 123,
-        "grpc.max_send_message_length": -1,
-    }
-
-
-async def test_a_tcp_port_is_not_shared() -> None:
-    first, second = GrpcioServer(), GrpcioServer()
-    listener = LocalListener("127.0.0.1:0")
-    await first.start(listener, {})
-    assert listener.address.startswith("127.0.0.1:")
-    assert not listener.address.endswith(":0")
-    with pytest.raises(ConfigError, match=r"cannot bind any of 127\.0\.0\.1:\d+"):
-        await second.start(LocalListener(listener.address), {})
-    await first.stop(0)
-
-
-async def test_the_first_address_that_works_is_bound(folder: Path) -> None:
-    server = GrpcioServer()
-    odd = str(folder / "100%41 # ?.sock")
-    too_long = str(folder / ("x" * 200))
-    listener = LocalListener(str(folder / "missing" / "x.sock"), too_long, odd, "127.0.0.1:0")
-    await server.start(listener, {})
-    assert listener.address == odd
-    assert stat.S_ISSOCK(os.stat(odd).st_mode)
-    await server.stop(0)
-
-
-async def test_no_address_at_all_is_a_config_error() -> None:
-    with pytest.raises(ConfigError, match="no addresses"):
-        await GrpcioServer().start(LocalListener(), {})
-
-
-# Servers that are not ours.
-
-
-async def test_methods_on_a_foreign_server(folder: Path) -> None:
-    async def double(stream: Stream) -> None:
-        await stream.write(message(2 * number(await stream.read())))
-        stream.finish()
-
-    async def fail(stream: Stream) -> None:
-        raise SystemExit("secret")
-
-    server = grpc.aio.server()
-    methods = {
-        "/test.Wire/Double": Method(double, BytesValue, LIMIT),
-        "/test.Wire/Fail": Method(fail, BytesValue, LIMIT),
-    }
-    calls = add_methods(server, methods)
-    server.add_insecure_port(f"unix:{folder}/foreign.sock")
-    await server.start()
-    with grpc.insecure_channel(f"unix:{folder}/foreign.sock") as channel:
-        peer = GrpcPeer(channel, "/test.Wire/Double")
-        peer.send(message(21))
-        assert number(await peer.receive()) == 42
-        assert await peer.ended() == (StatusCode.OK, "")
-        failing = GrpcPeer(channel, "/test.Wire/Fail")
-        assert (await failing.ended())[0] is StatusCode.INTERNAL
-        peer.close()
-        failing.close()
-    await server.stop(0)
-    await calls.idle()
 
 
 # stop(grace) returns while handlers still run.
