@@ -35,7 +35,7 @@ EXIT_DEACTIVATE = 1.0
 EXIT_KILL = 0.6
 """Seconds from Shutdown to SIGKILL then; a real host waits 2. Together the exit stays below 2."""
 
-RESTART_WAIT = 5.0
+RESTART_WAIT = 3.0
 """Seconds that a restart waits for requests without an answer; a guess at a slow view."""
 
 
@@ -105,6 +105,7 @@ class Host:
         self._changing = asyncio.Lock()
         self._change: asyncio.Task[None] | None = None
         self._closed = False
+        self._ended = asyncio.Event()
         self._server: HTTPServer | None = None
         self._plugin: RunningPlugin | None = None
 
@@ -187,12 +188,14 @@ class Host:
             self._gate.fail(_page(self._rules.plugin_id, exc))
             raise
         self._plugin = plugin
+        self._ended.clear()
         self._gate.open(plugin)
         plugin.process.on_exit(lambda: self._exited(plugin))
 
     def _exited(self, plugin: RunningPlugin) -> None:
         """The process has ended; if nobody asked it to, every request is told."""
         if not plugin.stopping and self._plugin is plugin:
+            self._ended.set()
             fate = plugin.process.fate
             self.log.host("error", "the plugin's process ended by itself", end=str(fate))
             self._gate.fail(f"{self._rules.plugin_id}: its process ended by itself ({fate})")
@@ -260,6 +263,10 @@ class Host:
             force: call it although it is not listed.
         """
         return await self._running().hooks.call(name, request, timeout=timeout, force=force)
+
+    async def plugin_ended(self) -> None:
+        """Wait until the plugin's process has ended by itself; `failure` then says how."""
+        await self._ended.wait()
 
     async def ping(self, timeout: float | None = None) -> None:
         """The host's health check; it raises when the plugin does not answer."""

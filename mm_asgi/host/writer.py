@@ -50,6 +50,7 @@ class ResponseWriter:
         self._wire = bytearray()
         self._wire_used = 0  # the head and the chunks' framing count too
         self._start: dict[str, Any] | None = None
+        self._start_is_out = False
         self._out: list[dict[str, Any]] = []
 
     @property
@@ -116,11 +117,10 @@ class ResponseWriter:
             self._out.append({"type": "http.response.body", "body": b"", "more_body": False})
 
     def close_connection(self) -> None:
-        """Make this the connection's last answer; only before the head has left."""
-        if self._start is not None:
-            self._start["headers"] = [
-                pair for pair in self._start["headers"] if pair[0] != b"Connection"
-            ] + [(b"Connection", b"close")]
+        """Make this the connection's last answer, before its head is taken."""
+        assert self._start is not None
+        others = [pair for pair in self._start["headers"] if pair[0] != b"Connection"]
+        self._start["headers"] = [*others, (b"Connection", b"close")]
 
     def take(self) -> list[dict[str, Any]]:
         """The events that are due."""
@@ -164,9 +164,10 @@ class ResponseWriter:
         self._emit(data)
 
     def _emit(self, data: bytes) -> None:
-        if self._start is not None:
+        if not self._start_is_out:
+            assert self._start is not None
+            self._start_is_out = True
             self._out.append(self._start)
-            self._start = None
         if data:
             self._out.append({"type": "http.response.body", "body": data, "more_body": True})
 
