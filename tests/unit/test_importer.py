@@ -16,8 +16,9 @@ from mm_asgi.importer import import_target, interface_of, last_line
 
 Write = Callable[[str, str], None]
 
-# The modules that these tests write.
-OWN = {"main", "shop", "wsgiref"}
+# The modules that these tests write. No example has one of these names: a package with __init__.py
+# wins over one without, wherever they stand on sys.path.
+OWN = {"stall", "stand", "wsgiref"}
 
 
 @pytest.fixture
@@ -25,8 +26,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """Write modules below tmp_path, the working directory; they are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    # The examples have modules of these names too, and may have been tested before.
-    for name in [name for name in sys.modules if name.split(".")[0] in OWN]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "wsgiref"]:
         monkeypatch.delitem(sys.modules, name)
 
     def write(path: str, text: str) -> None:
@@ -46,8 +46,8 @@ def failure(target: str, *, factory: bool = False, app_dir: str | None = None) -
 
 
 def test_module_and_attribute(write: Write) -> None:
-    write("shop/main.py", "class box:\n    app = 'the app'\n")
-    assert import_target("shop.main:box.app") == "the app"
+    write("stall/main.py", "class box:\n    app = 'the app'\n")
+    assert import_target("stall.main:box.app") == "the app"
 
 
 def test_app_dir_comes_first_on_the_path(write: Write, tmp_path: Path) -> None:
@@ -62,20 +62,20 @@ def test_app_dir_comes_first_on_the_path(write: Write, tmp_path: Path) -> None:
 def test_without_app_dir_the_working_directory(
     app_dir: str | None, write: Write, tmp_path: Path
 ) -> None:
-    write("main.py", "app = 1")
-    assert import_target("main:app", app_dir=app_dir) == 1
+    write("stand.py", "app = 1")
+    assert import_target("stand:app", app_dir=app_dir) == 1
     assert sys.path[0] == str(tmp_path)
 
 
-@pytest.mark.parametrize("target", ["", "shop.main", "shop.main:", ":app", "a..b:app", "a:b."])
+@pytest.mark.parametrize("target", ["", "stall.main", "stall.main:", ":app", "a..b:app", "a:b."])
 def test_no_target(target: str) -> None:
     message = f'app: "{target}" came, expected "module:attribute" such as "shop.main:app"'
     assert str(failure(target)) == message
 
 
-@pytest.mark.parametrize("target", ["shop/main.py", "shop/main.py:app", "./shop/main.py:"])
+@pytest.mark.parametrize("target", ["stall/main.py", "stall/main.py:app", "./stall/main.py:"])
 def test_a_file_as_target(target: str) -> None:
-    assert str(failure(target)).endswith('did you mean "shop.main:app"?')
+    assert str(failure(target)).endswith('did you mean "stall.main:app"?')
 
 
 @pytest.mark.parametrize(
@@ -83,12 +83,12 @@ def test_a_file_as_target(target: str) -> None:
     [
         ("nowhere:app", "No module named 'nowhere'"),
         ("nowhere.main:app", "No module named 'nowhere'"),
-        ("shop.nowhere:app", "No module named 'shop.nowhere'"),
-        ("shop.main.app:app", "'shop.main' is not a package"),
+        ("stall.nowhere:app", "No module named 'stall.nowhere'"),
+        ("stall.main.app:app", "'stall.main' is not a package"),
     ],
 )
 def test_module_missing(target: str, reason: str, write: Write, tmp_path: Path) -> None:
-    write("shop/main.py", "app = 1")
+    write("stall/main.py", "app = 1")
     error = failure(target)
     module = target.partition(":")[0]
     assert str(error).startswith(f'app: the module "{module}" was not found in {tmp_path} or among')
@@ -97,29 +97,29 @@ def test_module_missing(target: str, reason: str, write: Write, tmp_path: Path) 
 
 
 def test_attribute_missing(write: Write) -> None:
-    write("shop/main.py", "application = 1")
-    assert str(failure("shop.main:aplication")) == (
-        'app: the module "shop.main" has no attribute "aplication"; did you mean "application"?'
+    write("stall/main.py", "application = 1")
+    assert str(failure("stall.main:aplication")) == (
+        'app: the module "stall.main" has no attribute "aplication"; did you mean "application"?'
     )
-    assert str(failure("shop.main:xyzzy")).endswith('has no attribute "xyzzy"')
+    assert str(failure("stall.main:xyzzy")).endswith('has no attribute "xyzzy"')
 
 
 def test_a_module_missing_inside_the_app_is_the_apps_fault(write: Write) -> None:
-    write("shop/main.py", "from shop import pay\n")
-    write("shop/pay.py", "\n\nimport nowhere_to_be_found\n")
-    error = failure("shop.main:app")
+    write("stall/main.py", "from stall import pay\n")
+    write("stall/pay.py", "\n\nimport nowhere_to_be_found\n")
+    error = failure("stall.main:app")
     assert str(error) == (
-        "app: importing shop.main failed: ModuleNotFoundError: "
-        "No module named 'nowhere_to_be_found' (shop/pay.py:3)"
+        "app: importing stall.main failed: ModuleNotFoundError: "
+        "No module named 'nowhere_to_be_found' (stall/pay.py:3)"
     )
     assert isinstance(error.__cause__, ModuleNotFoundError)
     frames = [frame.filename for frame in traceback.extract_tb(error.__cause__.__traceback__)]
-    assert [Path(file).name for file in frames if "shop" in file] == ["main.py", "pay.py"]
+    assert [Path(file).name for file in frames if "stall" in file] == ["main.py", "pay.py"]
 
 
 def test_a_module_that_fails_to_import_itself_is_not_missing(write: Write) -> None:
-    write("shop/main.py", "raise ModuleNotFoundError(\"No module named 'shop.main'\")")
-    assert "importing shop.main failed: ModuleNotFoundError" in str(failure("shop.main:app"))
+    write("stall/main.py", "raise ModuleNotFoundError(\"No module named 'stall.main'\")")
+    assert "importing stall.main failed: ModuleNotFoundError" in str(failure("stall.main:app"))
 
 
 @pytest.mark.parametrize(
@@ -133,50 +133,50 @@ def test_a_module_that_fails_to_import_itself_is_not_missing(write: Write) -> No
     ],
 )
 def test_anything_that_an_import_raises(statement: str, shown: str, write: Write) -> None:
-    write("shop/main.py", statement)
-    error = failure("shop.main:app")
-    assert str(error) == f"app: importing shop.main failed: {shown} (shop/main.py:1)"
+    write("stall/main.py", statement)
+    error = failure("stall.main:app")
+    assert str(error) == f"app: importing stall.main failed: {shown} (stall/main.py:1)"
     assert error.__cause__ is not None
 
 
 def test_a_syntax_error(write: Write) -> None:
-    write("shop/main.py", "import shop.views")
-    write("shop/views.py", "\n\ndef view(:\n")
-    expected = r"SyntaxError: .* \(shop/views.py:3\)$"
-    assert re.search(expected, str(failure("shop.main:app")))
+    write("stall/main.py", "import stall.views")
+    write("stall/views.py", "\n\ndef view(:\n")
+    expected = r"SyntaxError: .* \(stall/views.py:3\)$"
+    assert re.search(expected, str(failure("stall.main:app")))
 
 
 def test_a_module_getattr_that_raises(write: Write) -> None:
-    write("shop/main.py", "def __getattr__(name):\n    raise SystemExit(name)\n")
-    assert str(failure("shop.main:app")) == (
-        "app: reading shop.main:app failed: SystemExit: app (shop/main.py:2)"
+    write("stall/main.py", "def __getattr__(name):\n    raise SystemExit(name)\n")
+    assert str(failure("stall.main:app")) == (
+        "app: reading stall.main:app failed: SystemExit: app (stall/main.py:2)"
     )
 
 
 def test_factory(write: Write) -> None:
-    write("shop/main.py", "def create():\n    return 'made'\n")
-    assert import_target("shop.main:create", factory=True) == "made"
+    write("stall/main.py", "def create():\n    return 'made'\n")
+    assert import_target("stall.main:create", factory=True) == "made"
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("create = 3", '"shop.main:create" is a int, expected a function that makes the app'),
-        ("async def create(): ...", 'the factory "shop.main:create" is async, expected a plain'),
+        ("create = 3", '"stall.main:create" is a int, expected a function that makes the app'),
+        ("async def create(): ...", 'the factory "stall.main:create" is async, expected a plain'),
         (
             "def create(): raise OSError('no database')",
-            "the factory shop.main:create failed: OSError: no database (shop/main.py:1)",
+            "the factory stall.main:create failed: OSError: no database (stall/main.py:1)",
         ),
         (
             "def create(settings): ...",
-            "the factory shop.main:create failed: TypeError: create() missing 1 required",
+            "the factory stall.main:create failed: TypeError: create() missing 1 required",
         ),
-        ("def create(): raise SystemExit", "the factory shop.main:create failed: SystemExit"),
+        ("def create(): raise SystemExit", "the factory stall.main:create failed: SystemExit"),
     ],
 )
 def test_factories_that_fail(code: str, message: str, write: Write) -> None:
-    write("shop/main.py", code)
-    assert str(failure("shop.main:create", factory=True)).startswith(f"app: {message}")
+    write("stall/main.py", code)
+    assert str(failure("stall.main:create", factory=True)).startswith(f"app: {message}")
 
 
 # -------------------------------------------------------------------- last_line
@@ -201,17 +201,17 @@ def test_last_line_names_the_innermost_own_frame() -> None:
 
 
 def test_last_line_passes_over_libraries(tmp_path: Path) -> None:
-    for place in ("shop.py", ".venv/lib/python3/site-packages/orm.py"):
+    for place in ("stall.py", ".venv/lib/python3/site-packages/orm.py"):
         file = tmp_path / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
     library = compile("def get(): raise OSError('db')", tmp_path / place, "exec")
-    own = compile("\nget()", tmp_path / "shop.py", "exec")
+    own = compile("\nget()", tmp_path / "stall.py", "exec")
     names: dict[str, Any] = {}
     exec(library, names)
     with pytest.raises(OSError, match="db") as caught:
         exec(own, names)
-    assert last_line(caught.value, str(tmp_path)) == "OSError: db (shop.py:2)"
+    assert last_line(caught.value, str(tmp_path)) == "OSError: db (stall.py:2)"
     # An app that is an installed package has no frame in the folder.
     assert last_line(caught.value, str(tmp_path / "elsewhere")) == (
         f"OSError: db ({tmp_path / place}:1)"
