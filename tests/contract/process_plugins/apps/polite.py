@@ -40,6 +40,7 @@ async def events(receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"data: first\n\n", "more_body": True})
+    ring("events")
     while (await receive())["type"] != "http.disconnect":
         pass
     ring("events disconnected")
