@@ -189,6 +189,11 @@ class LightHost:
     def get(self, path: str, headers: dict[str, str] | None = None) -> Answer:
         return self.peer.get(path, headers)
 
+    def call_hook(self, name: str) -> None:
+        """Call a lifecycle hook, which must not answer an error."""
+        answer = self.peer.hook(name)
+        assert not answer.HasField("error"), answer.error
+
     def log(self) -> list[LogLine]:
         """What arrived on stderr; every line is checked."""
         return [log_line(line) for line in self.stderr.all()]

@@ -106,6 +106,11 @@ class RealHost:
         """Ask gohost's control API."""
         return self.run(self.go.control(path, body, method=method))
 
+    def call_hook(self, name: str) -> None:
+        """Call a lifecycle hook, which must not answer an error."""
+        answer = self.control(f"/hook/{name}")
+        assert answer["ok"], answer
+
     def log(self) -> list[LogLine]:
         """What the plugin wrote to stderr, as the host's log has it."""
         lines = []

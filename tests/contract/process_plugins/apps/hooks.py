@@ -12,6 +12,8 @@ from tests.contract.process_plugins.apps import polite
 from tests.contract.process_plugins.apps.process_bell import hold_here, ring
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mm_asgi.requester import Identity
 
 alone = Plugin()
@@ -35,11 +37,15 @@ async def on_deactivate(context: Identity) -> None:
     ring("deactivate")
 
 
-def named(name: str, function: object) -> Plugin:
+def named(name: str, function: Callable[[Identity], Awaitable[None]]) -> Plugin:
     """A plugin with one hook, of this name."""
-    function.__name__ = name  # type: ignore[attr-defined]
+
+    async def hook(context: Identity) -> None:
+        await function(context)
+
+    hook.__name__ = name
     made = Plugin(polite.app)
-    made.hook(function)  # type: ignore[type-var]
+    made.hook(hook)
     return made
 
 
@@ -61,3 +67,7 @@ async def _cancel(context: Identity) -> None:
 
 
 slow = named("on_deactivate", _hold)
+raises = named("on_activate", _raise)
+exits = named("on_activate", _exit)
+cancels = named("on_activate", _cancel)
+misconfigured = named("on_configuration_change", _exit)
