@@ -19,7 +19,7 @@ class HostError(StartupError):
         stage: how far it came: ``start`` (up to the handshake), ``health``, ``implemented`` or
             ``activate``.
         error: what a Mattermost admin would be shown.
-        stderr: the last lines that the process wrote there.
+        stderr: what the process wrote there last, line by line, tracebacks too.
     """
 
     def __init__(self, stage: str, error: str, stderr: Sequence[str] = ()) -> None:

@@ -237,6 +237,11 @@ class Host:
         return self._plugin.process.pid if self._plugin is not None else 0
 
     @property
+    def running(self) -> bool:
+        """Whether requests reach a plugin now; while it is replaced they wait."""
+        return self._gate.plugin is not None
+
+    @property
     def failure(self) -> str:
         """Why there is no plugin, as a request is told; empty while it runs."""
         return self._gate.failure

@@ -61,7 +61,7 @@ class RunningPlugin:
             # A process that just died has its reason on stderr.
             await process.wait(0.2)
             await plugin.kill()
-            raise HostError(exc.stage, exc.error, process.said) from None
+            raise HostError(exc.stage, exc.error, process.last_words()) from None
         return plugin
 
     async def _activate(self) -> None:

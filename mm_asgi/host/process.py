@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mm_asgi.host.log import HostLog
+    from mm_asgi.host.stderr import LogLine
 
 __all__ = ["Fate", "PluginProcess", "plugin_environment", "read_handshake"]
 
 REMEMBERED = 20
-"""Lines of stderr to show when a start fails."""
+"""Log lines of stderr to show when a start fails."""
 
 EXIT_AFTER_END = 0.3
 """Seconds to wait for the pipes' last bytes; a grandchild may hold them open."""
@@ -107,7 +108,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self.pid = 0
         self.target = ""
         self.fate: Fate | None = None
-        self.said: deque[str] = deque(maxlen=REMEMBERED)
+        self._said: deque[LogLine] = deque(maxlen=REMEMBERED)
         self._log = log
         self._transport: asyncio.SubprocessTransport | None = None
         self._stderr = StderrReader()
@@ -154,17 +155,26 @@ class PluginProcess(asyncio.SubprocessProtocol):
             line = await asyncio.wait_for(asyncio.shield(self._first_line), timeout)
         except TimeoutError:
             raise HostError(
-                "start", f"timeout while waiting for plugin to start ({timeout:g} s)", self.said
+                "start",
+                f"timeout while waiting for plugin to start ({timeout:g} s)",
+                self.last_words(),
             ) from None
         try:
             self.target = read_handshake(line)
         except HostError as exc:
             await self._settle()
-            raise HostError(exc.stage, exc.error, self.said) from None
+            raise HostError(exc.stage, exc.error, self.last_words()) from None
 
     @property
     def running(self) -> bool:
         return self.fate is None
+
+    def last_words(self) -> list[str]:
+        """What stderr said last, tracebacks too."""
+        words: list[str] = []
+        for line in self._said:
+            words += [line.message, *str(line.fields.get("exception", "")).splitlines()]
+        return words
 
     def on_exit(self, callback: Callable[[], None]) -> None:
         """Call back when the process has ended, whoever wanted it."""
@@ -221,7 +231,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
             for line in self._stderr.feed(data):
-                self.said.append(line.message)
+                self._said.append(line)
                 self._log.add(line)
         else:
             self._read_stdout(data)
@@ -249,7 +259,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
             self._first_line.set_result(self._stdout.decode("utf-8", "replace"))
         if fd == 2:
             for line in self._stderr.close():
-                self.said.append(line.message)
+                self._said.append(line)
                 self._log.add(line)
 
     def process_exited(self) -> None:
@@ -272,7 +282,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
 
     def _refuse(self, error: str) -> None:
         if not self._first_line.done():
-            self._first_line.set_exception(HostError("start", error, self.said))
+            self._first_line.set_exception(HostError("start", error, self.last_words()))
             self._first_line.exception()  # nobody may be waiting any more
 
     def connection_lost(self, exc: Exception | None) -> None:

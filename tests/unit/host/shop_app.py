@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import signal
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI, Header, Request, Response
@@ -23,10 +24,13 @@ class Shop:
     def __init__(self) -> None:
         self.go = asyncio.Semaphore(0)
         self.left = asyncio.Event()
+        self.entered = asyncio.Event()
 
 
 @contextlib.asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    # From outside, without a request.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, shop.go.release)
     yield
     if os.environ.get("SHOP_HANGS"):
         await asyncio.Event().wait()
@@ -73,8 +77,14 @@ async def left() -> str:
 @app.post("/slow")
 async def slow() -> int:
     """Answers only when told: a request that is under way."""
+    shop.entered.set()
     await shop.go.acquire()
     return os.getpid()
+
+
+@app.get("/entered")
+async def entered() -> None:
+    await shop.entered.wait()
 
 
 @app.put("/body")
