@@ -38,6 +38,10 @@ def _site_url(value: str) -> bool:
     return parts.scheme in ("http", "https") and bool(host) and clean and not extra
 
 
+def _port(value: int) -> bool:
+    return value <= 65535
+
+
 def _root_path(value: str) -> bool:
     return value.startswith("/") and not value.endswith("/") and not set(value) & set("?# ")
 
@@ -104,6 +108,20 @@ class Settings:
     )
     blocked_kill: float = _setting(
         30.0, "end the plugin when its event loop is blocked this long; 0: never", unit="seconds"
+    )
+    host: str = _setting("127.0.0.1", "address that dev listens on", commands=("dev",))
+    port: int = _setting(
+        8065, "port that dev listens on; 0: any free one", unit="port", commands=("dev",),
+        check=_port, expected="a port from 0 to 65535",
+    )  # fmt: skip
+    id: str | None = _setting(
+        None, "the plugin's id", unset="from plugin.json or the module's name", commands=("dev",)
+    )
+    user: str = _setting(
+        "alice", "who is logged in without a token; empty: nobody", commands=("dev",)
+    )
+    reload: bool = _setting(
+        False, "replace the plugin when a file of the app's folder changes", commands=("dev",)
     )
 
 
@@ -252,7 +270,7 @@ def _accepts(row: Setting, value: Any) -> bool:
     if row.choices:
         return value in row.choices
     if row.kind in (int, float):
-        return math.isfinite(value) and value >= 0
+        return math.isfinite(value) and value >= 0 and (row.check is None or row.check(value))
     if row.path:
         return Path(value).is_dir() if row.path == "folder" else Path(value).is_file()
     return row.check is None or row.check(value)
@@ -261,7 +279,7 @@ def _accepts(row: Setting, value: Any) -> bool:
 def _expected(row: Setting) -> str:
     if row.choices:
         return "one of " + ", ".join(row.choices) if len(row.choices) > 1 else row.choices[0]
-    if row.kind in (int, float):
+    if row.kind in (int, float) and not row.expected:
         return f"a {'whole ' if row.kind is int else ''}number of {row.unit}, 0 or more"
     if row.kind is bool:
         return "true or false"
@@ -276,7 +294,7 @@ def _shown(value: object) -> str:
 
 
 def _keywords(keywords: Mapping[str, object]) -> dict[str, object]:
-    rows = {row.name: row for row in TABLE}
+    rows = {row.name: row for row in TABLE if not row.commands}
     _refuse_unknown(keywords, rows, "the keywords")
     return {name: value for name, value in keywords.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Make .venv with all that the tests need, from nothing but Python and git.
+"""Make .venv with all that tests and examples need, from nothing but Python and git.
 
 Stdlib only, and in a syntax that old Pythons read: it runs before anything is installed, and has
 to tell an old Python's owner what is missing.
@@ -22,16 +22,16 @@ PIP = "pip>=25.1"
 
 
 class BootstrapError(Exception):
-    """A sentence for the person who wants to run the tests."""
+    """A sentence for the person who typed the command."""
 
 
-def run_module(module: str, argv: list[str]) -> None:
-    """Become ``python -m module argv`` in the prepared .venv; never returns."""
+def run_module(module: str, argv: list[str], folder: Path = ROOT) -> None:
+    """Become ``python -m module argv`` of the prepared .venv, in ``folder``; never returns."""
     try:
         python = prepare()
     except BootstrapError as error:
-        sys.exit(f"tests: {error}")
-    os.chdir(ROOT)
+        sys.exit(f"setup: {error}")
+    os.chdir(folder)
     sys.stdout.flush()
     os.execv(python, [str(python), "-m", module, *argv])
 
@@ -46,7 +46,7 @@ def prepare() -> Path:
     if venv_version(python) != current_version():
         say("making .venv")
         run(sys.executable, "-m", "venv", "--clear", str(VENV))
-    say("installing what the tests need into .venv")
+    say("installing what tests and examples need into .venv")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     run(*pip, "--upgrade", PIP)
     run(*pip, "--group", "dev", "--editable", ".")
@@ -59,7 +59,7 @@ def require_python() -> None:
         minimum = ".".join(map(str, MINIMUM))
         raise BootstrapError(
             f"mm_asgi needs Python {minimum} or newer and {sys.executable} is {current_version()}; "
-            f"install a newer one and start that with -m tests"
+            "install a newer one and start it with the same arguments"
         )
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         raise BootstrapError(
@@ -89,7 +89,7 @@ def venv_version(python: Path) -> str | None:
 
 
 def say(text: str) -> None:
-    sys.stderr.write(f"tests: {text}\n")
+    sys.stderr.write(f"setup: {text}\n")
     sys.stderr.flush()
 
 

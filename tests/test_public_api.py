@@ -34,6 +34,7 @@ PINNED = {
         "Unavailable",
         "Unimplemented",
     ],
+    "mm_asgi.host": ["HookAnswer", "Host", "HostError", "LogLine"],
     "mm_asgi.servicer": ["Servicer", "add_to_server"],
     "mm_asgi.testing": ["Facts", "as_user", "lifespan"],
 }
@@ -44,7 +45,6 @@ LATER = (
     "mm_asgi.contrib.fastapi",
     "mm_asgi.contrib.starlette",
     "mm_asgi.contrib.wsgi",
-    "mm_asgi.host",
     "mm_asgi.types",
 )
 

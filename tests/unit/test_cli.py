@@ -90,11 +90,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert (stop.value.code, capsys.readouterr().out) == (0, f"mm-asgi {mm_asgi.__version__}\n")
 
 
-def test_help_shows_variable_and_default(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["serve", "dev"])
+def test_help_shows_variable_and_default(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["serve", "--help"])
+        main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
     for row in TABLE:
+        if row.commands and command not in row.commands:
+            assert f"{row.env}," not in text
+            continue
         assert row.flag in text
         assert f"[{row.env}" in text
     for fact in ("MM_ASGI_DRAIN, default 8]", "MM_ASGI_LOG_LEVEL, default the host's]"):
