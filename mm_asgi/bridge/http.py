@@ -342,6 +342,7 @@ class HTTPCycle:
                     await self._stream.write(piece)
         finally:
             if not whole:
+                logger.warning("the app cancelled a send in the middle of its event")
                 self._state = State.ABORTED
                 self._stream.abort(StatusCode.INTERNAL, CUT)
                 self._wake()

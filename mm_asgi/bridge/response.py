@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from mm_asgi.errors import AppProtocolError
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPResponse, ServeHTTPResponseInit
@@ -42,6 +43,9 @@ _HOP_BY_HOP = frozenset(
     {b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"te", b"trailer"}
 )
 _BODILESS = frozenset({204, 304})
+
+_PATH_SAFE = "/:@!$&'()*+,=~"
+"""What RFC 3986 lets stand in a path, but for ``;``, which ends a cookie's attribute."""
 
 _BYTES = (bytes, bytearray, memoryview)
 Buffer = bytes | bytearray | memoryview
@@ -241,9 +245,11 @@ def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
     """Names of cookies that reach every plugin of the site, rewritten to ``root_path`` on demand.
 
     Two Django plugins with ``sessionid; Path=/`` overwrite each other (row R17). A cookie is named
-    when its path is ``/``; ``rewrite`` also gives a path to a cookie that has none.
+    when its path is ``/``; ``rewrite`` also gives a path to a cookie that has none. A ``__Host-``
+    cookie keeps its path: browsers take it with ``/`` alone (RFC 6265bis 4.1.3.2).
     """
     named: list[str] = []
+    scoped = quote(root_path or "/", safe=_PATH_SAFE)
     for index, (name, value) in enumerate(head.headers):
         if name != "set-cookie":
             continue
@@ -257,7 +263,8 @@ def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
         wide = path == "/"
         if wide:
             named.append(first.partition("=")[0].strip())
-        if rewrite and (wide or not path or not path.startswith("/")):
+        fixed = first.strip().lower().startswith("__host-")
+        if rewrite and not fixed and (wide or not path or not path.startswith("/")):
             kept = [a for a in attributes if a.partition("=")[0].strip().lower() != "path"]
-            head.headers[index] = (name, ";".join([first, *kept, f" Path={root_path or '/'}"]))
+            head.headers[index] = (name, ";".join([first, *kept, f" Path={scoped}"]))
     return named

@@ -13,6 +13,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 from tests.mutants.faults import FAULTS, Fault
 
@@ -42,11 +46,11 @@ def plant(fault: Fault, tree: Path) -> None:
     path.write_text(text.replace(fault.old, fault.new), "utf-8")
 
 
-def run_tests(tree: Path, tests: tuple[str, ...]) -> tuple[str, str]:
+def run_tests(tree: Path, paths: Iterable[str], only: str) -> tuple[str, str]:
     """``passed``, ``failed`` (what we want of a fault) or ``broken``, and the last lines."""
     command = [
         sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider",
-        "-p", "no:randomly", "--timeout=15", *tests,
+        "--timeout=15", "-k", only, *paths,
     ]  # fmt: skip
     # First on the path: the copy, for the tests and for every process that they start.
     environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -60,29 +64,28 @@ def run_tests(tree: Path, tests: tuple[str, ...]) -> tuple[str, str]:
     return verdict, "\n".join((done.stdout + done.stderr).splitlines()[-15:])
 
 
-def try_fault(fault: Fault | None, tests: tuple[str, ...]) -> tuple[str, str]:
-    """Run ``tests`` on a fresh copy, with the fault planted or, for None, without."""
+def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tuple[str, str]:
+    """Run tests on a fresh copy of the tree, with the fault planted or, for None, without."""
     with tempfile.TemporaryDirectory(prefix="mm-asgi-mutant-") as folder:
         tree = Path(folder)
         copy_tree(tree)
         if fault is not None:
             plant(fault, tree)
-        return run_tests(tree, tests)
+        return run_tests(tree, paths, only)
 
 
 def main(words: list[str]) -> int:
     """Run the chosen faults; gives the exit code."""
     chosen = [f for f in FAULTS if not words or any(word in f.name for word in words)]
     # A test that fails anyway catches nothing: the sound tree has to pass them all first.
-    every = tuple(sorted({test for fault in chosen for test in fault.tests}))
-    verdict, tail = try_fault(None, every)
+    verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))
     if verdict != "passed":
         sys.stdout.write(f"the tests do not pass without a fault:\n{tail}\n")
         return 1
     living = []
     for fault in chosen:
         begun = time.monotonic()
-        verdict, tail = try_fault(fault, fault.tests)
+        verdict, tail = try_fault(fault, fault.paths, fault.only)
         if verdict == "broken":
             sys.stdout.write(f"{fault.name}: the tests could not be run:\n{tail}\n")
         if verdict != "failed":

@@ -576,3 +576,15 @@ def test_any_cookie_keeps_what_is_not_its_path(attributes: list[str], rewrite: b
         assert f"Path={ROOT}" in found or "path=/x" in found
     else:
         assert after == cookie
+
+
+def test_a_host_cookie_keeps_the_one_path_that_browsers_take() -> None:
+    head = start(headers=[(b"set-cookie", b"__Host-s=1; Secure; Path=/")])
+    assert scope_cookies(head, ROOT, rewrite=True) == ["__Host-s"]
+    assert head.headers == [("set-cookie", "__Host-s=1; Secure; Path=/")]
+
+
+def test_a_cookies_path_is_written_as_browsers_compare_it() -> None:
+    head = start(headers=[(b"set-cookie", b"a=1; Path=/")])
+    scope_cookies(head, "/m\xe4h; x/plugins/demo", rewrite=True)
+    assert head.headers == [("set-cookie", "a=1; Path=/m%C3%A4h%3B%20x/plugins/demo")]
