@@ -253,7 +253,7 @@ class Dispatch:
         if self._stopping is None:
             loop = asyncio.get_running_loop()
             self._stop_at = loop.time() + seconds
-            self._stopping = loop.create_task(self._deactivate(seconds), name="OnDeactivate")
+            self._stopping = loop.create_task(self._deactivate(), name="OnDeactivate")
         await asyncio.shield(self._stopping)
 
     def hurry(self, seconds: float) -> None:
@@ -265,11 +265,11 @@ class Dispatch:
             if self._limit is not None:
                 self._limit.reschedule(at)
 
-    async def _deactivate(self, seconds: float) -> None:
+    async def _deactivate(self) -> None:
         self.http.drain()
         self.phase = Phase.STOPPING
         self._settled.set()
-        await self._tasks.drain(seconds * (1 - LIFESPAN_SHARE))
+        await self._tasks.drain(self._left() * (1 - LIFESPAN_SHARE))
         # Half of what is left, so that lifespan.shutdown has its turn.
         await self._step("the hook on_deactivate", self._call_hook("on_deactivate"), 0.5)
         if self._lifespan is not None:

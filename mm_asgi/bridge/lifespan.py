@@ -137,7 +137,9 @@ class Lifespan:
         # sys.exit() in an app must not end the plugin.
         except BaseException as exc:
             self._failure = exc
-            if self._started and not self._stopping:
+            task = asyncio.current_task()
+            ended = task is not None and task.cancelling()  # the loop is being closed
+            if self._started and not self._stopping and not ended:
                 logger.error("the app's lifespan ended while the app is served", exc_info=exc)
 
     async def _receive(self) -> dict[str, Any]:
