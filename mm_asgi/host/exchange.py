@@ -93,13 +93,16 @@ class Exchange:
         self._log = log
         # Kept from plugin to plugin while the exchange moves.
         self._first: tuple[bytes, bool] | None = None
+        self._given_up = False  # the client left, or the server stops
         # One stream's.
         self._stream: HTTPStream | None = None
         self._sent = asyncio.Event()
+        self._handed_over = False
         self._unanswered: Unanswered | None = None
 
     def cancel(self) -> None:
         """The server stops: end the RPC."""
+        self._given_up = True
         if self._stream is not None:
             self._stream.cancel()
 
@@ -114,16 +117,20 @@ class Exchange:
             return
         self.moved = False
         self._sent.clear()
+        self._handed_over = False
         stream = self._stream = plugin.connection.serve_http()
         try:
             await stream.opened()
         except RPCFailed as exc:
+            self.moved = not self._gate.leads_to(plugin)
+            if self.moved:
+                return
             self._log.host("error", "gRPC ServeHTTP stream failed to open", error=str(exc))
             await self._answer.plain(503, "Service Unavailable")
             return
         sender = asyncio.create_task(self._send(stream, init, plugin), name="ServeHTTP sender")
         try:
-            if await self._receive(stream):
+            if await self._receive(stream, plugin):
                 # As in the host the handler does not return before the sender: it may wait for
                 # the client, or for flow control that only the end of the RPC releases.
                 await self._sent.wait()
@@ -158,6 +165,7 @@ class Exchange:
         if complete:
             await self._body.left()
         if complete or self._body.broken:
+            self._given_up = True
             stream.cancel()
 
     async def _send_request(
@@ -173,6 +181,7 @@ class Exchange:
             self.moved = True
             stream.cancel()
             return False
+        self._handed_over = True
         self._unanswered = self._gate.handed_over()
         chunk, complete = self._first
         message = ServeHTTPRequest(init=init, body_chunk=chunk, body_complete=complete)
@@ -183,7 +192,7 @@ class Exchange:
 
     # ---------------------------------------------------------------- from the plugin
 
-    async def _receive(self, stream: HTTPStream) -> bool:
+    async def _receive(self, stream: HTTPStream, plugin: RunningPlugin) -> bool:
         """Write what the plugin answers; whether it came to an end that is no error."""
         writer = self._answer.writer
         try:
@@ -198,23 +207,27 @@ class Exchange:
                 if message.body_complete:
                     return True
         except RPCFailed as exc:
-            return self._ended(str(exc))
+            return self._ended(str(exc), plugin)
         except WriteRefused:
             return False
-        return self._ended("EOF")
+        return self._ended("EOF", plugin)
 
-    def _ended(self, reason: str) -> bool:
+    def _ended(self, reason: str, plugin: RunningPlugin) -> bool:
         """The stream ended before body_complete: a 502, or, once begun, just the answer's end."""
+        if not (self._handed_over or self._gate.leads_to(plugin)):
+            self.moved = True  # it went while the client's first bytes were awaited
         if self.moved:
             return False
         writer = self._answer.writer
+        # The real host logs an error also when it was the client that left.
+        level = "debug" if self._given_up else "error"
         if not writer.started:
-            self._log.host("error", "gRPC ServeHTTP failed to receive response", error=reason)
+            self._log.host(level, "gRPC ServeHTTP failed to receive response", error=reason)
             writer.write_header(502, PLAIN)
             writer.write(b"Bad Gateway\n")
             return False
         if reason != "EOF":
-            self._log.host("error", "gRPC ServeHTTP failed to receive response chunk", error=reason)
+            self._log.host(level, "gRPC ServeHTTP failed to receive response chunk", error=reason)
         return reason == "EOF"
 
     def _head(self, message: ServeHTTPResponse) -> bool:

@@ -195,10 +195,10 @@ class Host:
     def _exited(self, plugin: RunningPlugin) -> None:
         """The process has ended; if nobody asked it to, every request is told."""
         if not plugin.stopping and self._plugin is plugin:
-            self._ended.set()
             fate = plugin.process.fate
             self.log.host("error", "the plugin's process ended by itself", end=str(fate))
             self._gate.fail(f"{self._rules.plugin_id}: its process ended by itself ({fate})")
+            self._ended.set()
 
     async def close(self) -> None:
         """End the plugin and the gateway, within 2 s; safe to call again."""

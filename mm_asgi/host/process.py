@@ -8,7 +8,7 @@ import os
 import signal
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, unquote
 
 from mm_asgi.host.errors import HostError
@@ -224,9 +224,9 @@ class PluginProcess(asyncio.SubprocessProtocol):
     # ---------------------------------------------------------------- asyncio.SubprocessProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.SubprocessTransport)
-        self._transport = transport
-        self.pid = transport.get_pid() or 0
+        # uvloop's is none of asyncio's classes.
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+        self.pid = self._transport.get_pid() or 0
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
@@ -245,8 +245,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         if max(map(len, [*lines, self._stdout])) >= STDOUT_LIMIT:
             assert self._transport is not None
             self._refuse("Unrecognized remote plugin message: a first line over 64 KiB")
-            pipe = self._transport.get_pipe_transport(1)
-            assert isinstance(pipe, asyncio.ReadTransport)
+            pipe: Any = self._transport.get_pipe_transport(1)
             # Nobody reads on: once the pipe is full too, the plugin's next print blocks for ever.
             pipe.pause_reading()
             self._stdout.clear()
