@@ -153,6 +153,13 @@ async def test_the_memory_wire_fetches_one_message_ahead() -> None:
         assert number(await stream.read()) == i
 
 
+async def test_an_end_drops_what_the_memory_wire_fetched() -> None:
+    stream = MemoryStream()
+    stream.peer.send(message(1))
+    stream.finish()
+    assert await stream.read() is None
+
+
 async def test_the_memory_wires_window_is_exact() -> None:
     stream = MemoryStream(window=2)
     await stream.write(message(0))

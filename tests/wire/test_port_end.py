@@ -112,13 +112,16 @@ async def test_abort_drops_the_writes_that_still_wait(road: Road) -> None:
     await asyncio.gather(*writers)
 
 
-async def test_a_cancel_after_finish_releases_the_writers_and_is_no_news(road: Road) -> None:
+@pytest.mark.parametrize("code", [StatusCode.OK, StatusCode.ABORTED])
+async def test_a_cancel_after_the_end_releases_the_writers_and_is_no_news(
+    road: Road, code: StatusCode
+) -> None:
     await road.start({})
     peer, stream = await road.pair()
     left: list[int] = []
     stream.on_cancel(lambda: left.append(1))
     writers = await blocked_writers(stream)
-    stream.finish()
+    end(stream, code)
     peer.cancel()
     await asyncio.gather(*writers)
     stream.on_cancel(lambda: left.append(2))
