@@ -34,7 +34,7 @@ from mm_asgi.settings import Settings, load_settings, read_env_file
 from mm_asgi.tasks import TaskSet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from mm_asgi.goplugin.environ import Environment
     from mm_asgi.wire.port import Listener, Server
@@ -262,12 +262,19 @@ def _close(loop: asyncio.AbstractEventLoop) -> None:
     rest = asyncio.all_tasks(loop)
     for task in rest:
         task.cancel()
-    with contextlib.suppress(SystemExit, KeyboardInterrupt):
-        if rest:
-            loop.run_until_complete(asyncio.wait(rest, timeout=0.2))
-        loop.run_until_complete(loop.shutdown_asyncgens())
+    if rest:
+        _run_through(loop, asyncio.wait(rest, timeout=0.2))
+    _run_through(loop, loop.shutdown_asyncgens())
     asyncio.set_event_loop(None)
     loop.close()
+
+
+def _run_through(loop: asyncio.AbstractEventLoop, step: Coroutine[Any, Any, object]) -> None:
+    """Run a step to its end, through what tasks that call sys.exit() do to the loop."""
+    task = loop.create_task(step)
+    while not task.done():
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            loop.run_until_complete(task)
 
 
 def _id_in_manifest() -> str:
