@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
@@ -32,6 +33,7 @@ HOP_BY_HOP = frozenset(
 )
 # WSGI and older Django fold "_" to "-": these would pass for what the host vouches for.
 IDENTITY_HEADERS = frozenset({"mattermost-user-id", "mattermost-plugin-id"})
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")  # RFC 3986 3.1, what net/url takes
 # Measured against Starlette 1.x: told 2.4 or later it leaves an idle stream alive after the
 # client left, see docs/decisions/0002.
 SPEC_VERSION = "2.3"
@@ -122,10 +124,10 @@ def _paths(
 def _raw_path(target: str) -> str:
     """The path of a request target, undecoded; scheme and authority of absolute-form removed."""
     path = target.partition("?")[0]
-    if not path.startswith("/"):
-        scheme, mark, rest = path.partition("://")
-        if mark and scheme.isalpha():
-            path = "/" + rest.partition("/")[2]
+    if scheme := _SCHEME.match(path):
+        path = path[scheme.end() :]
+        if path.startswith("//"):  # else without authority, "http:/plugins/...", which Go takes
+            path = "/" + path[2:].partition("/")[2]
     return path
 
 
