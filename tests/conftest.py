@@ -34,10 +34,8 @@ async def road(request: pytest.FixtureRequest, go_hosts: dict[str, GoHost]) -> A
     """One of the roads that the test names with ``@roads(...)``."""
     kind, wire = request.param
     if kind == "m":
-        memory = await MemoryRoad(access_log=True).start()
-        yield memory
-        await memory.finish()
-        await memory.stop()
+        async with MemoryRoad(access_log=True) as memory:
+            yield memory
         return
     if wire not in go_hosts:
         go_hosts[wire] = start_host(wire)

@@ -20,8 +20,14 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
+from starlette.responses import StreamingResponse
+
+from tests.contract.frameworks.fastapi.fastapi_app import app as fastapi_app
+from tests.contract.frameworks.starlette.starlette_app import app as starlette_app
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
     Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -404,3 +410,40 @@ async def early(call: Call) -> None:
     call.note("later", (await call.receive())["type"])
     await call.gate("go on")
     call.note("went on")
+
+
+# ---------------------------------------------------------------- frameworks
+
+mounted("starlette", starlette_app)
+mounted("fastapi", fastapi_app)
+
+
+async def ticks() -> AsyncIterator[str]:
+    """An idle event stream."""
+    yield "data: 0\n\n"
+    await asyncio.Event().wait()
+
+
+@case("starlette events")
+async def starlette_events(call: Call) -> None:
+    """What sse-starlette and many a handler do: a generator that waits for something to tell."""
+    call.note("waits")
+    answer = StreamingResponse(ticks(), media_type="text/event-stream")
+    await answer(call.scope, call.receive, call.send)
+    call.note("left")
+
+
+@case("starlette polls")
+async def starlette_polls(call: Call) -> None:
+    """Request.is_disconnected(), which polls receive() and never waits."""
+    request = Request(call.scope, call.receive, call.send)
+    await request.body()
+    call.note("gone", await request.is_disconnected())
+    call.note("waits")
+    await call.gate("left")
+    for _ in range(1000):
+        if await request.is_disconnected():
+            break
+        await asyncio.sleep(0)
+    call.note("gone", await request.is_disconnected())
+    await call.answer()

@@ -16,10 +16,9 @@ import asyncio
 import itertools
 import json
 import logging
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import h11
 import pytest
@@ -203,8 +202,7 @@ class Road:
         """Begin a request.
 
         Args:
-            target: as the client spells it; below the plugin when it begins with ``/`` and not
-                with the site's subpath.
+            target: as the client spells it; without ``plugins/`` in it, below the plugin.
             length: bytes of the body, which are sent by the exchange; None: not known.
             version: of HTTP.
         """
@@ -338,9 +336,8 @@ def build_init(
 
 
 def spelled(target: str) -> str:
-    """A request target; what begins with ``/`` and not with the subpath is below the plugin."""
-    below = target.startswith("/") and not target.startswith(f"{SUBPATH}/")
-    return PREFIX + target if below else target
+    """A request target; without ``plugins/`` in it, it is below the plugin."""
+    return target if "plugins/" in target else PREFIX + target
 
 
 def _has_host(headers: Sequence[tuple[str, str]]) -> bool:
@@ -476,8 +473,7 @@ class MemoryRoad(MessageRoad):
         self._handler = HclogHandler(self._write)
         self._level = logging.getLogger().level
 
-    async def start(self) -> MemoryRoad:
-        """Activate."""
+    async def __aenter__(self) -> Self:
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.DEBUG)
@@ -485,13 +481,16 @@ class MemoryRoad(MessageRoad):
         assert await self.dispatch.activate() is None
         return self
 
-    async def stop(self) -> None:
-        """Deactivate."""
-        await self.dispatch.deactivate(0.0)
-        await self._server.stop(0.0)
-        root = logging.getLogger()
-        root.removeHandler(self._handler)
-        root.setLevel(self._level)
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                await self.finish()
+        finally:
+            await self.dispatch.deactivate(0.0)
+            await self._server.stop(0.0)
+            root = logging.getLogger()
+            root.removeHandler(self._handler)
+            root.setLevel(self._level)
 
     async def stream(self, *messages: ServeHTTPRequest, window: int | None = None) -> MemoryRPC:
         peer = self._server.open(SERVICE + "ServeHTTP", window=window)
@@ -702,8 +701,3 @@ class HTTPExchange(Exchange):
 
     async def leave(self) -> None:
         self._writer.close()
-
-
-def clock() -> float:
-    """The clock of the journal's notes, the same in all processes."""
-    return time.monotonic()
