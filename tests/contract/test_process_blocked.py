@@ -94,7 +94,7 @@ def test_L10_a_kill_of_0_never_comes() -> None:
         host.begin("/block")
         host.wait_log("the event loop has been blocked for", level="warn")
         with pytest.raises(subprocess.TimeoutExpired):
-            host.process.wait(1)
+            host.process.wait(0.6)
         host.bell.release("block")
         assert host.get("/").status == 200
 

@@ -34,7 +34,13 @@ def test_L3_auto_serves_an_app_without_a_lifespan(host: Host, app: str) -> None:
 
 
 @both_hosts
-@pytest.mark.parametrize("app", TREATED)
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(app, marks=[] if app in ("without", "returns") else [pytest.mark.full])
+        for app in TREATED
+    ],
+)
 def test_L3_on_fails_OnActivate_for_an_app_without_a_lifespan(host: Host, app: str) -> None:
     _, fault = TREATED[app]
     with host(f"lifespans:{app}", lifespan="on") as plugin:

@@ -54,7 +54,7 @@ def test_L5_the_plugin_of_a_killed_host_ends_in_3_s(what: str) -> None:
         assert_removed(host.handshake()[3])
 
 
-@pytest.mark.parametrize("held", ["", "yes"])
+@pytest.mark.parametrize("held", ["", pytest.param("yes", marks=pytest.mark.full)])
 def test_L5_the_plugin_of_a_host_that_is_killed_early_ends_too(held: str) -> None:
     with LightHost("imports:app", command=FOSTER, PROCESS_HOLD=held) as host:
         host.handshake()

@@ -74,8 +74,7 @@ def test_L9_a_path_that_is_too_long_falls_back_to_a_short_one(tmp_path: Path) ->
         assert list(deep.iterdir()) == []
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "Shutdown"])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(("how", "loop"), [("SIGTERM", "uvloop"), ("Shutdown", "asyncio")])
 def test_L9_the_socket_is_removed_at_every_end(how: str, loop: str) -> None:
     with tempfile.TemporaryDirectory() as folder, LightHost(TMPDIR=folder, loop=loop) as host:
         host.handshake()

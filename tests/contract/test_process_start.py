@@ -111,6 +111,7 @@ def test_L1_an_import_over_its_budget_is_interrupted_where_it_stands(host: Host)
         assert 'hold("import held")' in line.fields["exception"]
 
 
+@pytest.mark.full
 def test_L1_an_import_that_swallows_the_interruption_is_interrupted_again() -> None:
     with LightHost("imports:app", PROCESS_HOLD="swallow", import_budget=0.2) as host:
         with pytest.raises(StartFailed, match="import-budget"):
@@ -134,7 +135,7 @@ def test_L1_an_app_that_cannot_be_imported_is_OnActivates_error(
         assert line.fields["exception"].startswith("Traceback")
 
 
-@pytest.mark.parametrize("kind", ["no module", "syntax error", "sys.exit"])
+@pytest.mark.parametrize("kind", ["no module", "sys.exit"])
 def test_L1_of_an_app_that_cannot_be_imported_the_lifecycle_hooks_are_listed(
     kind: str, tmp_path: Path
 ) -> None:

@@ -126,7 +126,12 @@ def test_L4_OnDeactivate_ends_2_s_before_its_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "step", ["the drain", pytest.param("the hook", marks=pytest.mark.full), "lifespan.shutdown"]
+    "step",
+    [
+        "the drain",
+        pytest.param("the hook", marks=pytest.mark.full),
+        pytest.param("lifespan.shutdown", marks=pytest.mark.full),
+    ],
 )
 def test_L4_Shutdown_cuts_a_stop_that_runs_to_1500_ms(step: str) -> None:
     app = {"the drain": "polite:app", "the hook": "hooks:slow"}.get(step, "lifespans:hangs")
@@ -156,6 +161,7 @@ def test_L4_Shutdown_twice_is_safe_and_answered_at_once() -> None:
         host.bell.wait("ever")
         assert host.peer.shutdown() < ANSWERED
         assert host.peer.shutdown() < ANSWERED
+        host.bell.release("ever")
         assert host.exit_code(GONE) == 0
         assert host.bell.names == ["startup", "ever", "shutdown"]
 
