@@ -285,7 +285,9 @@ class GoHost:
     def log_lines(self, source: str | None = None) -> list[Event]:
         """What the host's log received, oldest first; `source` "plugin" is the plugin's stderr."""
         text = self._read_log() if self._log_text is None else self._log_text
-        lines: list[Event] = [json.loads(line) for line in text.splitlines()]
+        # The host may be in the middle of its last line.
+        whole = text[: text.rfind("\n") + 1]
+        lines: list[Event] = [json.loads(line) for line in whole.splitlines()]
         return [line for line in lines if source in (None, line["source"])]
 
     async def wait_event(self, *names: str, timeout: float = 20.0) -> Event:
