@@ -16,6 +16,7 @@ import json
 import logging
 import re
 import resource
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 
     Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
-    Send = Callable[[dict[str, Any]], Awaitable[None]]
+    Send = Callable[[Any], Awaitable[None]]
     ASGIApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 
 __all__ = ["CASES", "JOURNAL", "Call", "Note", "app", "case", "mounted"]
@@ -169,7 +170,7 @@ def case(name: str) -> Callable[[Callable[[Call], Awaitable[None]]], ASGIApp]:
     return register
 
 
-def mounted(name: str, inner: ASGIApp) -> None:
+def mounted(name: str, inner: Any) -> None:
     """Register an app of a framework as a case; its root_path ends in the case's name."""
 
     async def asgi(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -257,7 +258,7 @@ async def echo(call: Call) -> None:
 @case("digest")
 async def digest(call: Call) -> None:
     """Size and SHA-256 of the body, of which nothing is kept, and how the peak memory grew."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_memory()
     size, sha = 0, hashlib.sha256()
     while True:
         event = await call.receive()
@@ -265,19 +266,25 @@ async def digest(call: Call) -> None:
         sha.update(event["body"])
         if not event["more_body"]:
             break
-    call.note("grown", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    call.note("grown", _peak_memory() - before)
     await call.answer(f"{size} {sha.hexdigest()}".encode())
+
+
+def _peak_memory() -> int:
+    """In KiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // 1024 if sys.platform == "darwin" else peak
 
 
 @case("slow")
 async def slow(call: Call) -> None:
     """Receive nothing before a gate opens, then one event for each gate, the rest at ``all``."""
     call.note("waits")
+    size = 0
     for number in range(int(call.query("gates"))):
         await call.gate(f"read {number}")
-        await call.event()
+        size += len((await call.event())["body"])
     await call.gate("all")
-    size = 0
     while True:
         event = await call.receive()
         size += len(event["body"])
@@ -324,9 +331,9 @@ async def ready(call: Call) -> None:
     """An event that is here comes without a turn of the loop, as Starlette's poll needs it."""
     call.note("ready", _now(call.receive()))
     call.note("ready", _now(call.receive()))
-    await call.gate("left")
+    call.note("waits")
+    await call.left()
     call.note("ready", _now(call.receive()))
-    await call.answer()
 
 
 @case("parallel")
@@ -384,12 +391,17 @@ async def streams(call: Call) -> None:
 
 @case("endless")
 async def endless(call: Call) -> None:
-    """Never looks for the client, as a stream that only sends."""
+    """Sends whatever the client does; how long that went on after it had left is noted."""
     await call.start()
     await call.body(b"some", more=True)
     call.note("waits")
-    for _ in range(100_000):
-        await call.body(b"x" * 1000, more=True)
+    await call.left()
+    began = time.monotonic()
+    try:
+        for _ in range(100_000):
+            await call.body(b"for nobody", more=True)
+    finally:
+        call.note("went on", time.monotonic() - began)
 
 
 @case("background")
@@ -405,8 +417,9 @@ async def background(call: Call) -> None:
 @case("early")
 async def early(call: Call) -> None:
     """A whole answer without a look at the body; then the app goes on."""
+    call.note("waits")
+    await call.gate("answer")
     await call.answer(b"too large", 413)
-    call.note("answered")
     call.note("later", (await call.receive())["type"])
     await call.gate("go on")
     call.note("went on")
@@ -440,10 +453,5 @@ async def starlette_polls(call: Call) -> None:
     await request.body()
     call.note("gone", await request.is_disconnected())
     call.note("waits")
-    await call.gate("left")
-    for _ in range(1000):
-        if await request.is_disconnected():
-            break
-        await asyncio.sleep(0)
+    await call.left()
     call.note("gone", await request.is_disconnected())
-    await call.answer()

@@ -49,17 +49,20 @@ if TYPE_CHECKING:
 __all__ = [
     "PLUGIN_ID",
     "PREFIX",
+    "RPC",
     "Answer",
     "Exchange",
     "GoRoad",
     "HTTPRoad",
     "Headers",
     "Line",
+    "MemoryRPC",
     "MemoryRoad",
-    "Messages",
     "MessageRoad",
+    "Messages",
     "RawRoad",
     "Road",
+    "build_init",
     "roads",
 ]
 
@@ -564,8 +567,11 @@ class RawRPC(RPC):
         self._host = host
         self._path = f"/raw/{number}"
         self._got = Messages()
+        self._closed = False
 
     async def _do(self, *steps: dict[str, Any]) -> list[str | None]:
+        if self._closed:
+            return []
         done = await self._host.control(self._path, list(steps))
         for facts in done["messages"]:
             self._got.messages.append(json_format.ParseDict(facts["message"], ServeHTTPResponse()))
@@ -588,7 +594,9 @@ class RawRPC(RPC):
     async def rest(self) -> Messages:
         await self._do({"recv": "all"})
         assert self._got.code >= 0, "the RPC did not end"
-        await self._host.control(f"{self._path}/close")
+        if not self._closed:
+            self._closed = True
+            await self._host.control(f"{self._path}/close")
         return self._got
 
     async def cancel(self) -> None:
