@@ -23,7 +23,7 @@ class HostError(StartupError):
     """
 
     def __init__(self, stage: str, error: str, stderr: Sequence[str] = ()) -> None:
-        super().__init__(f"plugin: it failed at {stage}: {error}")
+        super().__init__(f"plugin: it failed at {stage}: {error or 'it gave no reason'}")
         self.stage = stage
         self.error = error
         self.stderr = tuple(stderr)

@@ -202,3 +202,48 @@ async def test_the_client_gets_the_same(
 )  # fmt: skip
 async def test_odd_request_lines(hosts: Hosts, request_line: str) -> None:
     await compare(hosts, f"{request_line}\r\nHost: chat\r\n\r\n".encode())
+
+
+STALLS = "no answer before the client sends more"
+
+
+def early(flush: bool) -> str:
+    """A plugin that answers at once; with a flush it then reads on and ends later."""
+    init = ServeHTTPResponseInit(status_code=413)
+    answer = ServeHTTPResponse(init=init, body_chunk=b"no", flush=flush, body_complete=not flush)
+    script = [base64.b64encode(answer.SerializeToString()).decode()]
+    if flush:
+        last = ServeHTTPResponse(body_chunk=b"x", body_complete=True)
+        script += ["read", base64.b64encode(last.SerializeToString()).decode()]
+    return json.dumps(script)
+
+
+@pytest.mark.parametrize(
+    ("declared", "sent", "flush"),
+    [
+        (100_000, 100_000, False),
+        (100_000, 100_000, True),
+        (10 << 20, 10 << 20, False),
+        (10 << 20, 10 << 20, True),
+        # (10 << 20, 1 << 20, False) is a race in either host: has the sender read it all before
+        # the RPC's end is seen?
+        (10 << 20, 1 << 20, True),
+        (300_000, 10, False),
+        (300_000, 10, True),
+    ],
+)
+async def test_an_answer_while_the_client_uploads(
+    hosts: Hosts, declared: int, sent: int, flush: bool
+) -> None:
+    request = f"POST {ROOT}/x HTTP/1.1\r\nHost: x\r\nX-Answer: {early(flush)}\r\n"
+    data = f"{request}Content-Length: {declared}\r\n\r\n".encode() + b"z" * sent
+
+    async def outcome(host: str) -> Any:
+        try:
+            answer = await ask(host, data, timeout=1)
+        except TimeoutError:
+            return STALLS
+        return answer.status, answer.body, answer.whole, answer.headers.get("connection")
+
+    real, simulated = await asyncio.gather(*(outcome(host) for host in hosts))
+    assert simulated == real

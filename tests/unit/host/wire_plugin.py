@@ -2,7 +2,8 @@
 
 Without an X-Answer header a request is answered by what arrived, as JSON. With it the header's
 JSON list is replayed: base64 of ServeHTTPResponse messages, "read" (the request to its end),
-"abort", "exit".
+"abort", "exit". WIRE_ANSWERS in the environment changes the unary answers: RPC name to protojson,
+or to "abort" or "hang".
 """
 
 from __future__ import annotations
@@ -89,8 +90,17 @@ class Services(grpc.GenericRpcHandler):
         if method == "/plugin.GRPCController/Shutdown":
             return grpc.unary_unary_rpc_method_handler(self._shutdown)
 
-        async def fixed(_: Any, __: Any) -> bytes:
-            data: bytes = ANSWERS[method].SerializeToString()
+        given = json.loads(os.environ.get("WIRE_ANSWERS", "{}")).get(method.rpartition("/")[2])
+
+        async def fixed(_: Any, context: Any) -> bytes:
+            if given == "hang":
+                await asyncio.Event().wait()
+            if given == "abort":
+                await context.abort(grpc.StatusCode.INTERNAL, "as the test asked")
+            answer = ANSWERS[method]
+            if given is not None:
+                answer = json_format.ParseDict(given, type(answer)())
+            data: bytes = answer.SerializeToString()
             return data
 
         return grpc.unary_unary_rpc_method_handler(fixed)
