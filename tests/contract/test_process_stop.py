@@ -7,8 +7,10 @@ import time
 
 import pytest
 
+from mm_asgi.protocol import goplugin_pb2
 from tests.contract.process_plugins.facts import find
 from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.contract.process_plugins.peer import SHUTDOWN
 
 GONE = 2.0  # s from Shutdown to SIGKILL (go-plugin's client.go, Kill)
 ANSWERED = 0.1  # s for the answer to Shutdown
@@ -210,3 +212,16 @@ def test_L4_signals_before_the_startup(number: signal.Signals) -> None:
             assert host.get("/").status == 200
             host.peer.shutdown()
         assert host.exit_code() == 0
+
+
+def test_L4_Shutdown_during_the_import_is_safe() -> None:
+    with LightHost("imports:app", PROCESS_HOLD="yes") as host:
+        implemented = host.peer.send_hook("Implemented")
+        host.bell.wait("import held")
+        # Nothing is answered while the import blocks the loop; it is afterwards.
+        stop = host.peer.send(SHUTDOWN, goplugin_pb2.Empty(), goplugin_pb2.Empty)
+        host.bell.release("import held")
+        assert "ServeHTTP" in implemented.result().hooks
+        stop.result()
+        assert host.exit_code(GONE) == 0
+        assert not find(host.log(), "", level="error")
