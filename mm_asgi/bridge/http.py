@@ -102,7 +102,9 @@ class HTTPCycle:
         self._stream = stream
         self._first: ServeHTTPRequest | None = first
         self._method = first.init.method or "GET"
-        self._expected = first.init.content_length
+        # 0 says nothing: Go's PluginHTTP passes another plugin's body on without its length
+        # (client_rpc.go), and where a client declares 0 no bytes come.
+        self._expected = first.init.content_length or -1
         self._received = 0
         self._body_open = True
         self.truncated = False
@@ -153,8 +155,7 @@ class HTTPCycle:
             if message is not None:
                 event = self._take(message)
             else:
-                message = await self._stream.read()
-                event = self._take_later(message) if self._body_open else None
+                event = self._take_later(await self._stream.read())
             if event is not None:
                 return event
         while not self._is_over():
@@ -166,6 +167,10 @@ class HTTPCycle:
 
     def _take_later(self, message: ServeHTTPRequest | None) -> dict[str, Any] | None:
         if self._is_over():
+            return None
+        if not self._body_open:  # a parallel receive() took the last of it, or it was cut (D6)
+            if message is not None and not 0 <= self._expected < self._received:
+                self._host_fault("data after body_complete")
             return None
         if message is None:  # the end of the stream, and no body_complete (D2)
             self._truncate("the host ended the request before body_complete")
@@ -203,10 +208,8 @@ class HTTPCycle:
         message = await self._stream.read()
         if message is None:
             await self._over.wait()
-        elif (
-            not self._is_over() and not 0 <= self._expected < self._received
-        ):  # else the rest of a body that was cut
-            self._host_fault("data after body_complete")
+        else:
+            self._take_later(message)
 
     def _truncate(self, why: str) -> None:
         logger.debug("request body truncated: %s; the app is told http.disconnect", why)
