@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import time
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,21 @@ async def test_D6_the_rest_of_a_long_body_is_no_fault(road: MessageRoad) -> None
     assert (await rpc.rest()).body == b"ok"
     await road.journal(token, "over")
     await road.logged("the host sent more than Content-Length's 5 bytes", "warn")
+
+
+@roads("m", "w")
+async def test_D6_a_length_of_0_is_a_length_that_the_host_does_not_tell(road: MessageRoad) -> None:
+    _, rpc = await post(road, "/echo", 0, chunk(b"abc"), chunk(b"def", last=True))
+    assert (await rpc.rest()).body == b"abcdef"
+    await check_quiet(road)
+
+
+@roads("w")
+async def test_D6_another_plugins_body_comes_without_its_length(road: GoRoad) -> None:
+    body = base64.b64encode(b"x" * 100_000).decode()
+    answer = await road.inter_plugin("/echo", method="POST", body_base64=body)
+    assert (answer.status, answer.body) == (200, b"x" * 100_000)
+    await check_quiet(road)
 
 
 # ---------------------------------------------------------------- D3: receive() after the body

@@ -203,6 +203,8 @@ func (c *control) interPlugin(r *http.Request) (object, error) {
 	}
 	// PluginHTTP in plugin_api.go builds the URL from the path and the sorted query.
 	request.URL = &url.URL{Path: request.URL.Path, RawQuery: request.URL.Query().Encode()}
+	// The RPC client's PluginHTTP does not pass the length on (client_rpc.go).
+	request.ContentLength = 0
 	for name, values := range order.Headers {
 		for _, value := range values {
 			request.Header.Add(name, value)
