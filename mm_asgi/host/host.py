@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Host"]
 
-EXIT_DEACTIVATE = 1.0
+EXIT_DEACTIVATE = 0.8
 """Seconds for OnDeactivate when the host itself ends; a real one waits 10."""
 
-EXIT_KILL = 0.6
-"""Seconds from Shutdown to SIGKILL then; a real host waits 2. Together the exit stays below 2."""
+EXIT_KILL = 0.5
+"""Seconds from Shutdown to SIGKILL then; a real host waits 2. With the Shutdown itself, the pipes'
+last bytes and the interpreter's end the exit stays below 2."""
 
 RESTART_WAIT = 3.0
 """Seconds that a restart waits for requests without an answer; a guess at a slow view."""
@@ -58,6 +59,7 @@ class Host:
         env: variables for the plugin on top of this process' own; an empty value unsets one.
         log_level, api_target: MATTERMOST_LOG_LEVEL, MATTERMOST_PLUGIN_API_TARGET.
         start_timeout: seconds for the handshake.
+        patience: seconds that a restart gives the old plugin's OnDeactivate.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
             the reason, and `restart` may heal it.
         on_log: called with each line of the log.
@@ -81,6 +83,7 @@ class Host:
         strict_csrf: bool = False,
         trusted_proxy_headers: Sequence[str] = (),
         start_timeout: float = 10.0,
+        patience: float = 30.0,
         keep_failed: bool = False,
         on_log: Callable[[LogLine], None] | None = None,
     ) -> None:
@@ -99,6 +102,7 @@ class Host:
         )
         self._address = (host, port)
         self._start_timeout = start_timeout
+        self._patience = patience
         self._keep_failed = keep_failed
         self._gate = Gate()
         self._gateway = Gateway(self._rules, self._gate, self.log, self._directory / "public")
@@ -164,8 +168,8 @@ class Host:
         try:
             if self._plugin is not None:
                 await self._gate.answered(RESTART_WAIT)
-                await self._plugin.deactivate()
-                await self._plugin.kill()
+                await self._plugin.deactivate(self._patience)
+                await self._plugin.kill(shutdown_timeout=self._patience / 3)
                 self._plugin = None
             await self._start()
         except BaseException:

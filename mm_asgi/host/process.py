@@ -140,9 +140,13 @@ class PluginProcess(asyncio.SubprocessProtocol):
                 stdin=asyncio.subprocess.DEVNULL,
                 cwd=directory,
                 env=dict(environ),
+                # Ctrl-C in a terminal is for the host alone: go-plugin's plugins ignore it, but
+                # Python, while it starts, would not. A host that dies is seen by the plugin (L5).
+                start_new_session=True,
             )
         except OSError as exc:
             raise HostError("start", f"{argv[0]}: it cannot be started: {exc.strerror}") from exc
+        log.go_plugin("debug", "plugin started", pid=process.pid)
         try:
             await process._shake_hands(timeout)
         except BaseException:
@@ -193,10 +197,12 @@ class PluginProcess(asyncio.SubprocessProtocol):
         return True
 
     async def kill(self) -> Fate:
-        """SIGKILL if it still runs, then reap it and let go of the pipes."""
+        """SIGKILL if it still runs, with its children; then reap it and let go of the pipes."""
         assert self._transport is not None
         if self.fate is None:
             self._killed = True
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
             with contextlib.suppress(ProcessLookupError):
                 self._transport.kill()
         await self._exited.wait()

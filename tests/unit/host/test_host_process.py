@@ -106,7 +106,9 @@ async def test_its_end_is_told() -> None:
     assert late.is_set()
     assert str(await process.kill()) == "exit code 3"
     assert [line.message for line in log.lines("plugin")] == ["[WARN] bye"]
-    assert [line.fields["end"] for line in log.lines("go-plugin")] == ["exit code 3"]
+    started, ended = log.lines("go-plugin")
+    assert (started.message, started.fields["pid"]) == ("plugin started", process.pid)
+    assert (ended.message, ended.fields["end"]) == ("plugin process exited", "exit code 3")
 
 
 @pytest.mark.parametrize(
