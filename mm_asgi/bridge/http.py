@@ -151,11 +151,8 @@ class HTTPCycle:
     async def receive(self) -> dict[str, Any]:
         """ASGI receive: http.request events, then http.disconnect for ever (rows D1 to D6)."""
         if self._body_open and not self._is_over():
-            message, self._first = self._first, None
-            if message is not None:
-                event = self._take(message)
-            else:
-                event = self._take_later(await self._stream.read())
+            first, self._first = self._first, None
+            event = self._take(first) if first else self._take_later(await self._stream.read())
             if event is not None:
                 return event
         while not self._is_over():
