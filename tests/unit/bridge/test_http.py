@@ -1,0 +1,404 @@
+"""http.py: whatever an app, a client and a host do in whatever order, one cycle keeps its laws."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mm_asgi.bridge import http as bridge_http
+from mm_asgi.bridge.http import HTTPCycle
+from mm_asgi.bridge.state import ENDED, TRANSITIONS, State, Step
+from mm_asgi.errors import AppProtocolError, ClientDisconnected
+from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
+from mm_asgi.wire.memory import MemoryStream
+from mm_asgi.wire.port import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+
+    Event = dict[str, Any]
+
+DISCONNECT = {"type": "http.disconnect"}
+
+
+@pytest.fixture(autouse=True)
+def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start is held until a test lets it go, and nobody waits for a client who left."""
+    monkeypatch.setattr(bridge_http, "HOLD", 3600.0)
+    monkeypatch.setattr(bridge_http, "LEFT_PAUSE", 0.0)
+
+
+class CountedStream(MemoryStream):
+    """Counts how often the RPC was ended."""
+
+    ends = 0
+
+    def finish(self) -> None:
+        self.ends += 1
+        super().finish()
+
+    def abort(self, code: StatusCode, text: str) -> None:
+        self.ends += 1
+        super().abort(code, text)
+
+
+def spawn(coroutine: Coroutine[Any, Any, None]) -> object:
+    return asyncio.ensure_future(coroutine)
+
+
+def message(body: bytes = b"", *, last: bool = False) -> ServeHTTPRequest:
+    """A message of a request's body."""
+    return ServeHTTPRequest(body_chunk=body, body_complete=last)
+
+
+def opened(
+    *, length: int = -1, method: str = "POST", first: ServeHTTPRequest | None = None
+) -> tuple[HTTPCycle, CountedStream]:
+    """A cycle whose first message has the init, and its stream."""
+    stream = CountedStream()
+    begin = ServeHTTPRequest()
+    begin.CopyFrom(first or message())
+    begin.init.CopyFrom(ServeHTTPRequestInit(method=method, content_length=length))
+    return HTTPCycle(stream, begin, grace=3600.0, spawn=spawn), stream
+
+
+# ---------------------------------------------------------------- the response: a random walk
+
+START: Event = {"type": "http.response.start", "status": 200, "headers": []}
+DECLARED: Event = {**START, "headers": [(b"content-length", b"5")]}
+WRONG: list[Any] = [
+    {},
+    None,
+    {"type": "http.response.trailers"},
+    {"type": "websocket.send"},
+    {"type": "http.response.start"},
+    {**START, "status": "200"},
+    {**START, "status": 101},
+    {**START, "headers": [(b"a\r\n", b"b")]},
+    {**START, "headers": [(b"content-length", b"+5")]},
+    {**START, "trailers": True},
+    {"type": "http.response.body", "body": "text"},
+]
+
+
+def body(data: bytes, *, more: bool) -> Event:
+    return {"type": "http.response.body", "body": data, "more_body": more}
+
+
+EVENTS = st.one_of(
+    st.just(START),
+    st.just(DECLARED),
+    st.builds(body, st.sampled_from([b"", b"ab", b"cde", b"x" * 70_000]), more=st.booleans()),
+    st.sampled_from(WRONG),
+)
+STEPS = st.lists(
+    st.one_of(EVENTS, st.sampled_from(["leave", "release", "stopping"])), min_size=1, max_size=12
+)
+FAILURES = st.sampled_from([None, ValueError("app"), ClientDisconnected("gone"), SystemExit(1)])
+
+
+def check_messages(stream: CountedStream) -> None:
+    """One init, the first; nothing after the end; chunks as the host takes them."""
+    sent = stream.peer.messages
+    assert [one.HasField("init") for one in sent] == [number == 0 for number in range(len(sent))]
+    assert all(not one.body_complete for one in sent[:-1])
+    assert all(one.flush != one.body_complete for one in sent if len(one.body_chunk) < 64 * 1024)
+    assert all(len(one.body_chunk) <= 64 * 1024 for one in sent)
+    assert stream.ends <= 1
+
+
+async def send(cycle: HTTPCycle, stream: CountedStream, event: Any) -> None:
+    """An event of the app's; a refused one has done nothing."""
+    state, count = cycle.state, len(stream.peer.messages)
+    try:
+        await cycle.send(event)
+    except AppProtocolError as exc:
+        assert state not in ENDED
+        # Only what was promised to the client, and cannot be kept, ends the response (row R5).
+        if state is State.STREAMING and "Content-Length" in str(exc) and event in BODIES:
+            assert cycle.state in ENDED
+        else:
+            assert (cycle.state, len(stream.peer.messages)) == (state, count)
+    else:
+        if state in ENDED or state is State.LEFT:
+            assert (cycle.state, len(stream.peer.messages)) == (state, count)
+
+
+class _Bodies:
+    def __contains__(self, event: object) -> bool:
+        return isinstance(event, dict) and event.get("type") == "http.response.body"
+
+
+BODIES = _Bodies()
+
+
+async def walk(steps: Iterable[Any], failure: BaseException | None, method: str) -> None:
+    cycle, stream = opened(method=method, first=message(last=True))
+    seen = [cycle.state]
+    for step in steps:
+        if step == "leave":
+            stream.peer.cancel()
+        elif step == "release":
+            await cycle._send_head()  # what the timer does
+        elif step == "stopping":
+            cycle.tell_disconnect()
+        else:
+            await send(cycle, stream, step)
+        check_messages(stream)
+        seen.append(cycle.state)
+    await cycle.settle(failure)
+    check_messages(stream)
+    seen.append(cycle.state)
+    await check_end(cycle, stream)
+    for before, after in zip(seen, seen[1:], strict=False):
+        assert before is after or reachable(before, after)
+
+
+def reachable(before: State, after: State) -> bool:
+    return any(target is after for (state, _), target in TRANSITIONS.items() if state is before)
+
+
+async def check_end(cycle: HTTPCycle, stream: CountedStream) -> None:
+    """The RPC has ended, in the way that the state says."""
+    async with asyncio.timeout(5):
+        code, _ = await stream.peer.ended()
+    sent = stream.peer.messages
+    complete = bool(sent) and sent[-1].body_complete
+    assert cycle.state in ENDED or cycle.state is State.LEFT
+    if cycle.state is State.LEFT:
+        assert (code, complete, stream.ends) == (StatusCode.CANCELLED, False, 0)
+        return
+    assert complete is (cycle.state is State.COMPLETE)
+    if cycle.state is State.ABORTED:
+        assert code is StatusCode.INTERNAL
+    assert stream.ends == 1
+    async with asyncio.timeout(5):
+        assert await cycle.receive() in (DISCONNECT, {**REQUEST_END})
+
+
+REQUEST_END: Event = {"type": "http.request", "body": b"", "more_body": False}
+
+
+@given(STEPS, FAILURES, st.sampled_from(["GET", "HEAD"]))
+def test_a_walk_of_the_response(
+    steps: list[Any], failure: BaseException | None, method: str
+) -> None:
+    asyncio.run(walk(steps, failure, method))
+
+
+@given(st.lists(st.binary(max_size=200), max_size=8), st.booleans())
+def test_what_was_taken_is_what_leaves(chunks: list[bytes], early: bool) -> None:
+    async def answer() -> None:
+        cycle, stream = opened(first=message(last=True))
+        await cycle.send(START)
+        if early:
+            await cycle._send_head()
+        for chunk in chunks:
+            await cycle.send(body(chunk, more=True))
+        await cycle.send(body(b"", more=False))
+        await cycle.settle(None)
+        check_messages(stream)
+        assert b"".join(one.body_chunk for one in stream.peer.messages) == b"".join(chunks)
+        assert await stream.peer.ended() == (StatusCode.OK, "")
+
+    asyncio.run(answer())
+
+
+def test_every_step_of_the_table_is_taken_somewhere() -> None:
+    """The walk's steps and the host's faults below: none of the table's is left out."""
+    assert {step.name for step in Step} == {
+        *("START", "CHUNK", "LAST"),  # what the walk sends
+        *("RELEASE", "LEAVE", "FAULT"),  # release, leave, settle()
+        "BREAK",  # the host's faults
+    }
+
+
+# ---------------------------------------------------------------- the request
+
+CUTS = st.tuples(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=10))
+
+
+def cut(data: bytes, cuts: list[int]) -> list[bytes]:
+    """The bytes in pieces, some of them empty."""
+    edges = sorted(min(cut, len(data)) for cut in cuts)
+    return [data[a:b] for a, b in zip([0, *edges], [*edges, len(data)], strict=True)]
+
+
+async def received(cycle: HTTPCycle) -> tuple[bytes, Event]:
+    """The body up to its end, and the event that was its end."""
+    got = b""
+    while True:
+        event = await cycle.receive()
+        got += event.get("body", b"")
+        if not event.get("more_body"):
+            return got, event
+
+
+@given(CUTS, st.booleans(), st.booleans(), st.booleans())
+def test_a_body_cut_anywhere_arrives_identical(
+    given_body: tuple[bytes, list[int]], declared: bool, with_init: bool, empty_end: bool
+) -> None:
+    data, cuts = given_body
+    pieces = [message(piece) for piece in cut(data, cuts)]
+    if empty_end:
+        pieces.append(message())
+    pieces[-1].body_complete = True
+
+    async def request() -> None:
+        first = pieces.pop(0) if with_init else None
+        cycle, stream = opened(first=first, length=len(data) if declared else -1)
+        for piece in pieces:
+            stream.peer.send(piece)
+        stream.peer.half_close()
+        got, last = await received(cycle)
+        assert (got, last["type"], last["more_body"]) == (data, "http.request", False)
+        assert not cycle.truncated
+        assert stream.peer.reads == len(pieces)
+
+    asyncio.run(request())
+
+
+@given(CUTS, st.booleans())
+def test_a_body_without_its_end_is_a_disconnect(
+    given_body: tuple[bytes, list[int]], declared: bool
+) -> None:
+    data, cuts = given_body
+
+    async def request() -> None:
+        cycle, stream = opened(length=len(data) if declared else -1)
+        for piece in cut(data, cuts):
+            stream.peer.send(message(piece))
+        stream.peer.half_close()
+        assert await received(cycle) == (data, DISCONNECT)
+        assert cycle.truncated
+        for _ in range(3):
+            assert await cycle.receive() == DISCONNECT
+
+    asyncio.run(request())
+
+
+@given(st.binary(min_size=1, max_size=500), st.integers(1, 500), st.lists(st.integers(0, 500)))
+def test_a_body_is_cut_at_its_length(data: bytes, length: int, cuts: list[int]) -> None:
+    async def request() -> None:
+        cycle, stream = opened(length=length)
+        pieces = [message(piece) for piece in cut(data, cuts)]
+        pieces[-1].body_complete = True
+        for piece in pieces:
+            stream.peer.send(piece)
+        stream.peer.half_close()
+        got, last = await received(cycle)
+        if len(data) < length:
+            assert last == DISCONNECT
+            assert data.startswith(got)
+        else:
+            assert (got, last["type"]) == (data[:length], "http.request")
+
+    asyncio.run(request())
+
+
+@pytest.mark.parametrize("length", [-1, 0])
+async def test_without_a_length_any_body_is_taken(length: int) -> None:
+    # 0 is proto3's "not said" too: Go's own requests between plugins come so, with a body.
+    cycle, stream = opened(length=length)
+    stream.peer.send(message(b"abc"))
+    stream.peer.send(message(b"d", last=True))
+    got, last = await received(cycle)
+    assert (got, last["type"]) == (b"abcd", "http.request")
+
+
+# ---------------------------------------------------------------- the host's faults (row D8)
+
+
+async def broken(cycle: HTTPCycle, stream: CountedStream, odd: ServeHTTPRequest) -> None:
+    """The odd message ends the request; the app is told, and its sends go nowhere."""
+    stream.peer.send(odd)
+    while await cycle.receive() != DISCONNECT:
+        pass
+    assert cycle.state is State.ABORTED
+    code, text = await stream.peer.ended()
+    assert (code, text) == (StatusCode.INVALID_ARGUMENT, bridge_http.BROKEN_BY_HOST)
+    count = len(stream.peer.messages)
+    await cycle.send(START)
+    await cycle.send(body(b"late", more=False))
+    await cycle.settle(None)
+    assert (stream.ends, len(stream.peer.messages)) == (1, count)
+
+
+@pytest.mark.parametrize("state", [State.WAITING, State.HELD, State.STREAMING])
+@pytest.mark.parametrize("at_end", [True, False])
+async def test_an_odd_message_in_each_state(state: State, at_end: bool) -> None:
+    cycle, stream = opened(first=message(b"x", last=at_end))
+    if state is not State.WAITING:
+        await cycle.send(START)
+    if state is State.STREAMING:
+        await cycle.send(body(b"some", more=True))
+    assert cycle.state is state
+    await broken(cycle, stream, ServeHTTPRequest(init=ServeHTTPRequestInit(method="GET")))
+
+
+async def test_a_parallel_receive_does_not_swallow_data_after_the_end() -> None:
+    cycle, stream = opened(first=message())
+    await cycle.receive()
+    waiting = [asyncio.ensure_future(cycle.receive()) for _ in range(3)]
+    await asyncio.sleep(0)
+    stream.peer.send(message(b"all", last=True))
+    stream.peer.send(message(b"odd"))
+    events = await asyncio.gather(*waiting)
+    assert [event.get("body") for event in events] == [b"all", None, None]
+    assert cycle.state is State.ABORTED
+    await cycle.settle(None)
+
+
+async def test_odd_data_after_the_answer_harms_nobody() -> None:
+    cycle, stream = opened(first=message(last=True))
+    await cycle.receive()
+    await cycle.send(START)
+    await cycle.send(body(b"ok", more=False))
+    stream.peer.send(message(b"odd"))
+    assert await cycle.receive() == DISCONNECT
+    assert (cycle.state, stream.ends) == (State.COMPLETE, 1)
+
+
+# ---------------------------------------------------------------- receive() and those who wait
+
+
+async def test_cancelled_receives_leave_nobody_waiting() -> None:
+    cycle, stream = opened(first=message())
+    await cycle.receive()
+    for _ in range(1000):
+        await cancelled(cycle)
+    assert not stream._inbox._waiters
+    stream.peer.send(message(b"whole", last=True))
+    stream.peer.half_close()
+    assert (await received(cycle))[0] == b"whole"
+    for _ in range(1000):
+        await cancelled(cycle)
+    assert not stream._inbox._waiters
+    assert cycle._over is not None
+    assert not cycle._over._waiters
+    stream.peer.cancel()
+    assert await cycle.receive() == DISCONNECT
+
+
+async def cancelled(cycle: HTTPCycle) -> None:
+    """A receive() that waits for nothing and is cancelled."""
+    task = asyncio.ensure_future(cycle.receive())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_all_who_wait_are_told_at_once() -> None:
+    cycle, stream = opened(first=message(last=True))
+    stream.peer.half_close()
+    await cycle.receive()
+    waiting = [asyncio.ensure_future(cycle.receive()) for _ in range(10)]
+    await asyncio.sleep(0)
+    assert not any(task.done() for task in waiting)
+    stream.peer.cancel()
+    assert await asyncio.gather(*waiting) == [DISCONNECT] * 10
