@@ -201,15 +201,14 @@ class PluginProcess(asyncio.SubprocessProtocol):
         assert self._transport is not None
         if self.fate is None:
             self._killed = True
-            with contextlib.suppress(OSError):
+            # The transport's own kill looks for an end first, and takes it from asyncio's watcher.
+            # PermissionError: macOS says so of a process that has just ended.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-            with contextlib.suppress(ProcessLookupError):
-                self._transport.kill()
         await self._exited.wait()
         await self._settle()
         self._transport.close()
-        if self._killed:
-            self._remove_socket()
+        self._remove_socket()
         assert self.fate is not None
         return self.fate
 
@@ -220,7 +219,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
                 await asyncio.wait_for(self._drained.wait(), EXIT_AFTER_END)
 
     def _remove_socket(self) -> None:
-        """A killed process leaves its socket, and the folder that it may have made for it."""
+        """A process that was killed or crashed leaves its socket, and the folder made for it."""
         if self.target.startswith("unix:"):
             path = unquote(self.target.removeprefix("unix:"))
             with contextlib.suppress(OSError):

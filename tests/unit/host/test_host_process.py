@@ -135,7 +135,7 @@ async def test_no_handshake_in_time() -> None:
     log = HostLog()
     with pytest.raises(HostError, match=r"timeout while waiting for plugin to start \(0.3 s\)"):
         await start("import sys, signal; signal.pause()", log, timeout=0.3)
-    assert [line.fields["end"] for line in log.lines()] == ["ended by SIGKILL"]
+    assert [line.fields.get("end") for line in log.lines()] == [None, "ended by SIGKILL"]
 
 
 async def test_a_start_that_is_given_up_leaves_no_process() -> None:
