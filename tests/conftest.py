@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import pytest_asyncio
 
 from tests.contract.roads import HTTPRoad, MemoryRoad, RawRoad, start_host
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
     from tests.contract.roads import Road
     from tests.go_host import GoHost
+
+
+# grpcio stops its poller with the last aio object of a process and starts it anew with the next.
+# Over the many loops of one test run that ends, one run in two, in a segmentation fault (grpcio
+# 1.85.1, seen 2026-11-21). A plugin has one loop and one server; here the poller stays.
+grpc.aio.init_grpc_aio()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
