@@ -32,9 +32,11 @@ __all__ = ["Host"]
 EXIT_DEACTIVATE = 0.8
 """Seconds for OnDeactivate when the host itself ends; a real one waits 10."""
 
-EXIT_KILL = 0.5
-"""Seconds from Shutdown to SIGKILL then; a real host waits 2. With the Shutdown itself, the pipes'
-last bytes and the interpreter's end the exit stays below 2."""
+EXIT_SHUTDOWN = 0.25
+"""Seconds for the Shutdown RPC then; a real host waits for ever."""
+
+EXIT_BUDGET = 1.6
+"""Seconds until SIGKILL then, all in all. With the pipes' last bytes the exit stays below 2."""
 
 RESTART_WAIT = 3.0
 """Seconds that a restart waits for requests without an answer; a guess at a slow view."""
@@ -288,8 +290,10 @@ class Host:
 
 
 async def _end_quickly(plugin: RunningPlugin) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + EXIT_BUDGET
     await plugin.deactivate(EXIT_DEACTIVATE)
-    await plugin.kill(EXIT_KILL, shutdown_timeout=EXIT_KILL / 2)
+    await plugin.kill(end - loop.time() - EXIT_SHUTDOWN, shutdown_timeout=EXIT_SHUTDOWN)
 
 
 async def _end_task(task: asyncio.Task[None]) -> None:
