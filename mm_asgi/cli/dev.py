@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,12 @@ HELP = "serve an app in a simulated Mattermost, for a browser on this machine"
 
 START_FILE = "plugin.py"
 
+RELOAD_DRAIN = 2.0
+"""Seconds for running answers before a reload, instead of the setting's 8: whoever saved waits."""
+
+VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
+"""What a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, NAME)
@@ -29,6 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; the exit code: 1 when the app does not start."""
     given = given_settings(arguments)
     settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
+    command, plugin_id = _command(settings, given), _plugin_id(settings)
+    # Until there is something to stop: Ctrl-C just ends it, without Python's traceback.
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
     # Imported here: no wrong call should wait for asyncio and the wire.
     import asyncio
 
@@ -39,8 +49,33 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             f"dev: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
         ) from exc
-    session = Session(_command(settings, given), settings, _plugin_id(settings))
-    return asyncio.run(session.run())
+
+    async def session() -> int:
+        environ = _environment(settings)
+        return await Session(command, settings, plugin_id, _folders(settings), environ).run()
+
+    try:
+        return asyncio.run(session())
+    finally:
+        # What is left is Python's own end, and it is quick.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Variables for the plugin: what suits a person at a terminal, unless it was given."""
+    wanted = {"PYTHONUNBUFFERED": "1"}
+    if "MM_ASGI_ACCESS_LOG" not in os.environ and not settings.access_log:
+        # Off under a real host, whose own log has a line for each request.
+        wanted["MM_ASGI_ACCESS_LOG"] = "true"
+    if settings.reload and settings.drain == Settings().drain:
+        wanted["MM_ASGI_DRAIN"] = f"{RELOAD_DRAIN:g}"
+    return wanted
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """What is watched under reload: where the app is, and where it runs."""
+    here, app = Path.cwd().resolve(), Path(settings.app_dir or ".").resolve()
+    return [here] if app.is_relative_to(here) else [here, app]
 
 
 def _command(settings: Settings, given: Mapping[str, object]) -> list[str]:
@@ -68,11 +103,20 @@ def _command(settings: Settings, given: Mapping[str, object]) -> list[str]:
 
 def _plugin_id(settings: Settings) -> str:
     """What the settings or plugin.json say, else the target's first module: shop.main:app, shop."""
-    if settings.id:
-        return settings.id
-    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        return str(json.loads(Path("plugin.json").read_text("utf-8"))["id"])
+    given, where = settings.id, "the settings"
+    if not given:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            given, where = (
+                str(json.loads(Path("plugin.json").read_text("utf-8"))["id"]),
+                "plugin.json",
+            )
+    if given:
+        if not VALID_ID.fullmatch(given):
+            raise ConfigError(
+                f"id: {given!r} came from {where}, expected 3 to 190 letters, digits, dots,"
+                " hyphens or underscores"
+            )
+        return given
     module = settings.app.partition(":")[0].split(".")[0]
-    # What a Mattermost server accepts as an id.
     name = re.sub(r"[^a-zA-Z0-9._-]", "-", module or Path.cwd().name)
     return name if len(name) >= 3 else f"com.example.{name}"

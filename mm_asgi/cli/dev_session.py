@@ -1,4 +1,11 @@
-"""One run of ``mm-asgi dev``: the simulated host, what the terminal shows, reload and the end."""
+"""One run of ``mm-asgi dev``: the simulated host, what the terminal shows, reload and the end.
+
+The plugin has a session of its own (host/process.py), so that Ctrl-C reaches this process alone,
+which then stops the plugin. It knows the plugin's process from its first moment: a second Ctrl-C
+kills it, and all its children, wherever the first one got stuck.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import contextlib
@@ -6,15 +13,46 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from watchfiles import DefaultFilter, awatch
+from watchfiles import Change, awatch
 
-from mm_asgi.cli.terminal import Terminal
+from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, last_sentence
 from mm_asgi.errors import ConfigError
 from mm_asgi.host import Host, HostError
-from mm_asgi.settings import Settings
 
-__all__ = ["Session"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mm_asgi.host import LogLine
+    from mm_asgi.settings import Settings
+
+__all__ = ["Saves", "Session", "matters"]
+
+PATIENCE = 3.0
+"""Seconds for OnDeactivate before a reload: whoever saved waits. A real host gives 30."""
+
+SLOW = 5.0
+"""Seconds after which the next save interrupts a reload: what it starts hangs, perhaps."""
+
+ENDINGS = frozenset(
+    ".py .pyi .toml .html .htm .css .js .mjs .jinja .jinja2 .j2 .mako .tmpl .tpl .ini .cfg .yaml .yml"
+    .split()
+)  # fmt: skip
+"""What a person writes and no app does: JSON, text or a database might be the app's own data."""
+
+NAMES = frozenset((".env", "plugin.json"))
+
+IGNORED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
+"""Folders; those with a dot in front, such as .venv and .git, are ignored too."""
+
+STEP = 100
+"""Milliseconds without a save that end a group of them: a checkout of many files is one."""
+
+LONGEST_GROUP = 1600
+"""Milliseconds that a group may last; watchfiles' own default."""
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class Session:
@@ -22,16 +60,33 @@ class Session:
 
     Args:
         command: the plugin's command line.
-        settings: host, port, user, reload, log_level, access_log and app_dir are used.
+        settings: host, port, user, reload and log_level are used.
         plugin_id: the plugin's id.
+        folders: what is watched under reload.
+        environ: variables for the plugin.
     """
 
-    def __init__(self, command: list[str], settings: Settings, plugin_id: str) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        settings: Settings,
+        plugin_id: str,
+        folders: list[Path],
+        environ: Mapping[str, str],
+    ) -> None:
         self._settings = settings
         self._plugin_id = plugin_id
-        self._folder = Path(settings.app_dir or ".").resolve()
+        self._level = LEVELS.index(_hclog_level(settings.log_level or "info"))
         self._terminal = Terminal(sys.stderr)
+        self._saves = Saves(folders) if settings.reload else None
         self._stop = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._signals = 0
+        # The plugin's processes that run: their ids.
+        self._processes: set[int] = set()
+        # How the last process ended, while it was to start.
+        self._fate = ""
+        self._starting = True
         self._host = Host(
             argv=command,
             plugin_id=plugin_id,
@@ -39,87 +94,226 @@ class Session:
             host=settings.host,
             port=settings.port,
             log_level=settings.log_level or "info",
-            env=self._environment(),
+            env=environ,
+            patience=PATIENCE,
             # Under reload the next save may heal it.
             keep_failed=settings.reload,
-            on_log=self._terminal.show,
+            on_log=self._hear,
         )
-
-    def _environment(self) -> dict[str, str]:
-        # On here, off under a real host, whose own log has a line for each request.
-        access = {} if "MM_ASGI_ACCESS_LOG" in os.environ else {"MM_ASGI_ACCESS_LOG": "true"}
-        return {"PYTHONUNBUFFERED": "1", **access}
 
     async def run(self) -> int:
         """The whole run; the exit code."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_signal)
-        entering = asyncio.create_task(self._host.__aenter__())
-        stopping = asyncio.create_task(self._stop.wait())
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Not the loop's own way: a second Ctrl-C has to work while the loop is stuck, too.
+            signal.signal(number, self._on_signal)
+        work = asyncio.create_task(self._work(), name="dev")
+        stopping = asyncio.create_task(self._stop.wait(), name="Ctrl-C")
         try:
-            await asyncio.wait({entering, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not entering.done():
-                return 0
-            entering.result()
-            self._greet()
-            if self._settings.reload:
-                await self._reload_until_stop()
-            else:
-                return await self._wait_for_end(stopping)
-        except HostError as exc:
-            self._terminal.say(f"{self._plugin_id} did not start: {exc.error}", bad=True)
-            return 1
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return 0 if self._stop.is_set() else work.result()
+        except HostError:
+            return 1  # said already
         except ConfigError as exc:
-            self._terminal.say(f"mm-asgi: {exc}", bad=True)
+            self._terminal.plain(f"mm-asgi: {exc}")
             return 1
         finally:
+            work.cancel()
             stopping.cancel()
-            entering.cancel()
-            await asyncio.gather(entering, stopping, return_exceptions=True)
+            await asyncio.gather(work, stopping, return_exceptions=True)
             await self._host.close()
-        return 0
+            if self._saves is not None:
+                await self._saves.stop()
 
-    def _on_signal(self) -> None:
-        if self._stop.is_set():  # asked twice: at once
-            if self._host.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._host.pid, signal.SIGKILL)
-            os._exit(130)
+    async def _work(self) -> int:
+        if self._saves is not None:
+            # Before the start: what is saved while the app is imported counts.
+            await self._saves.start()
+        await self._host.__aenter__()
+        self._starting = False
+        self._greet()
+        if self._saves is not None:
+            await self._reload(self._saves)
+        await self._host.plugin_ended()
+        return 1
+
+    def _greet(self) -> None:
+        address, user, shown = self._host.url, self._settings.user, self._settings.host
+        for anywhere in ("//0.0.0.0:", "//[::]:"):
+            address = address.replace(anywhere, "//127.0.0.1:")
+        verb = "will be" if self._host.failure else "is"
+        self._terminal.say(f"{self._plugin_id} {verb} at {address}/", bold=True)
+        if shown not in LOOPBACK:
+            self._terminal.say(f"whoever reaches {shown} is {user or 'let in'}: no login is asked")
+        notes = [f"{user} is logged in" if user else "nobody is logged in"]
+        if self._saves is not None:
+            notes.append("a save replaces the plugin")
+        self._terminal.say("; ".join([*notes, "Ctrl-C stops it"]))
+
+    # ---------------------------------------------------------------- reload
+
+    async def _reload(self, saves: Saves) -> None:
+        while True:
+            self._terminal.say(f"{_listed(await saves.take())} changed: the plugin is replaced")
+            self._starting, self._fate = True, ""
+            with contextlib.suppress(HostError):  # said already
+                await self._restart(saves)
+                self._terminal.say(f"{self._plugin_id} runs again")
+            self._starting = False
+
+    async def _restart(self, saves: Saves) -> None:
+        """Replace the plugin; a start that takes long is interrupted by the next save."""
+        restart = asyncio.create_task(self._host.restart(), name="restart")
+        saved = asyncio.create_task(saves.wait(), name="save")
+        try:
+            await asyncio.wait({restart}, timeout=SLOW)
+            await asyncio.wait({restart, saved}, return_when=asyncio.FIRST_COMPLETED)
+            if not restart.done():
+                raise HostError("start", "it was saved again")
+            restart.result()
+        finally:
+            restart.cancel()
+            saved.cancel()
+            await asyncio.gather(restart, saved, return_exceptions=True)
+
+    # ---------------------------------------------------------------- the end
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            for pid in tuple(self._processes):
+                with contextlib.suppress(OSError):
+                    os.killpg(pid, signal.SIGKILL)
+            os._exit(0)
+        self._loop.call_soon_threadsafe(self._begin_stop)
+
+    def _begin_stop(self) -> None:
         self._stop.set()
         self._terminal.say("stopping; Ctrl-C again ends it at once")
 
-    def _greet(self) -> None:
-        who = (
-            f"{self._settings.user} is logged in" if self._settings.user else "nobody is logged in"
-        )
-        if self._host.failure:
+    # ---------------------------------------------------------------- the log
+
+    def _hear(self, line: LogLine) -> None:
+        if line.source == "go-plugin":
+            self._note_process(line)
+        elif line.source == "host":
+            self._hear_host(line)
+        elif not (self._starting and _only_a_sentence(line)):
+            self._terminal.show(line)
+
+    def _note_process(self, line: LogLine) -> None:
+        """go-plugin's remarks are about the process; a person needs one of them."""
+        pid = int(line.fields.get("pid", 0))
+        if line.message == "plugin started":
+            self._processes.add(pid)
+        elif line.message == "plugin process exited":
+            self._processes.discard(pid)
+            self._fate = str(line.fields["end"])
+        elif line.message == "plugin failed to exit gracefully":
+            self._terminal.say("the app did not end in time and is killed", bad=True)
+
+    def _hear_host(self, line: LogLine) -> None:
+        """The server's own lines: what becomes of a start is said in one sentence."""
+        if self._stop.is_set():
+            return
+        if stage := line.fields.get("stage"):
+            error = line.message.removeprefix(f"plugin: it failed at {stage}: ")
+            hint = "; the next save may heal it" if self._saves is not None else ""
+            reason = _reason(str(stage), error, self._fate)
+            self._terminal.say(f"{self._plugin_id} did not start: {reason}{hint}", bad=True)
+        elif line.message.startswith("the plugin's process ended by itself"):
+            hint = "; the next save starts it again" if self._saves is not None else ""
             self._terminal.say(
-                f"{self._plugin_id} did not start; the next save may heal it", bad=True
+                f"{self._plugin_id}: its process ended by itself ({line.fields['end']}){hint}",
+                bad=True,
             )
-        self._terminal.say(f"{self._plugin_id} is at {self._host.url}/ ({who}); Ctrl-C stops it")
+        elif not self._starting and LEVELS.index(line.level) >= self._level:
+            self._terminal.show(line)
 
-    async def _wait_for_end(self, stopping: "asyncio.Task[bool]") -> int:
-        """Until Ctrl-C, or until the plugin's process ends by itself."""
-        ended = asyncio.create_task(self._host.plugin_ended())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done():
-            ended.cancel()
-            return 0
-        self._terminal.say(self._host.failure, bad=True)
-        return 1
 
-    async def _reload_until_stop(self) -> None:
+def _reason(stage: str, error: str, fate: str) -> str:
+    """Why a start failed, in one line."""
+    if stage in ("health", "implemented") and fate:
+        return f"its process ended while the app was imported ({fate})"
+    for prefix in ("OnActivate: mm_asgi.OnActivate, ", "Unrecognized remote plugin message: "):
+        error = error.removeprefix(prefix)
+    return last_sentence(error.removeprefix("app: "))
+
+
+def _only_a_sentence(line: LogLine) -> bool:
+    """Whether a line has only what the start's own sentence says: a fault without a traceback."""
+    text = str(line.fields.get("exception") or "")
+    return (
+        line.module == "mm_asgi.dispatch"
+        and "\nmm_asgi.errors." in text
+        and not has_app_frames(text)
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _hclog_level(name: str) -> str:
+    return {"warning": "warn", "critical": "error"}.get(name, name)
+
+
+class Saves:
+    """Watches folders from `start` to `stop`; what was saved is kept until it is taken."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._names: dict[str, None] = {}
+        self._some = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Watch; a save from now on counts."""
+        self._task = asyncio.create_task(self._watch(), name="watchfiles")
+        # Its first step makes the watch, up to the thread that waits for what it sees.
+        await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        """Watch no more."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def wait(self) -> None:
+        """Wait until something has been saved that nobody has taken."""
+        await self._some.wait()
+
+    async def take(self) -> list[str]:
+        """The names of the files that were saved since the last time, at least one."""
+        await self._some.wait()
+        self._some.clear()
+        names, self._names = sorted(self._names), {}
+        return names
+
+    async def _watch(self) -> None:
         async for changes in awatch(
-            self._folder, watch_filter=DefaultFilter(), stop_event=self._stop, debounce=200, step=50
+            *self._folders,
+            watch_filter=self._wanted,
+            stop_event=self._stop,
+            step=STEP,
+            debounce=LONGEST_GROUP,
         ):
-            names = sorted({Path(path).name for _, path in changes})
-            shown = ", ".join(names[:3]) + (" and more" if len(names) > 3 else "")
-            self._terminal.say(f"{shown} changed: the plugin is replaced")
-            try:
-                await self._host.restart()
-            except HostError as exc:
-                if not self._stop.is_set():
-                    self._terminal.say(f"{self._plugin_id} did not start: {exc.error}", bad=True)
-            else:
-                self._terminal.say(f"{self._plugin_id} runs again")
+            self._names.update((Path(path).name, None) for _, path in changes)
+            self._some.set()
+
+    def _wanted(self, change: Change, path: str) -> bool:
+        return any(matters(folder, Path(path)) for folder in self._folders)
+
+
+def matters(folder: Path, path: Path) -> bool:
+    """Whether a file below the folder belongs to what a running app was made from."""
+    if not path.is_relative_to(folder):
+        return False
+    *above, name = path.relative_to(folder).parts or ("",)
+    if any(part in IGNORED or part.startswith(".") for part in above):
+        return False
+    if name in NAMES:
+        return True
+    if name.startswith(".") or name.endswith("~"):
+        return False
+    return path.suffix in ENDINGS or "templates" in above
