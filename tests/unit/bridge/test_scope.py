@@ -94,6 +94,7 @@ PATHS = [
     # An inter-plugin request.
     ("", "/a%20b?c", ROOT, ROOT + "/a b", "/plugins/demo/a%20b"),
     ("", "", ROOT, ROOT, "/plugins/demo"),
+    ("", "/é", ROOT, ROOT + "/é", "/plugins/demo/é"),
 ]
 
 
@@ -114,7 +115,6 @@ def test_paths(uri: str, url: str, root_path: str, path: str, raw_path: str) -> 
         # What the client really sent is truer than a setting.
         ("/x/y", "/z/a", "/a", "/z", "/z/a", True),
         ("/x/y", "/x/y", "/", "/x/y", "/x/y", True),
-        # The setting tells two ends apart that both fit.
         ("/x", "/x", "", "/x", "/x", True),
         ("/x y", "", "/a", "/x y", "/x y/a", True),
     ],
@@ -129,6 +129,25 @@ def test_paths_with_a_setting_and_without_a_fit(
     if remark is not None:
         assert repr(uri) in remark
         assert "SECRET" not in remark
+
+
+def test_a_setting_is_spelled_in_raw_path() -> None:
+    scope = scope_of(ServeHTTPRequestInit(url="/a%20b"), root_path="/é")
+    assert (scope["path"], scope["raw_path"]) == ("/é/a b", b"/%C3%A9/a%20b")
+
+
+@pytest.mark.parametrize(
+    ("uri", "url", "query"),
+    [
+        ("/x/a?b=1&access_token=T&a=2", "/a?a=2&b=1", b"b=1&a=2"),
+        ("/x/a", "/a?a=2", b""),
+        ("", "/a?a=2&access_token=T", b"a=2"),
+        ("/x/a?b?c", "/a?b", b"b?c"),
+        ("/x/a?é", "/a?e", "é".encode()),
+    ],
+)
+def test_query(uri: str, url: str, query: bytes) -> None:
+    assert scope_of(ServeHTTPRequestInit(request_uri=uri, url=url))["query_string"] == query
 
 
 # ---------------------------------------------------------------- addresses
