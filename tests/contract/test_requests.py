@@ -318,7 +318,7 @@ async def test_D4_a_send_to_nobody_takes_20_ms_and_does_nothing(road: Road) -> N
     await road.journal(token, "waits")
     await exchange.leave()
     (took,) = await road.noted(token, "five sends")
-    assert took >= 0.1
+    assert took > 0.09  # uvloop counts whole milliseconds
     await road.journal(token, "over")
     assert "raised" not in [note.key for note in await road.journal(token)]
     if isinstance(road, MessageRoad):
