@@ -105,9 +105,7 @@ def _paths(
         return prefix + below, prefix, raw, None
     raw_path = _raw_path(init.request_uri)
     path = _unquote(raw_path)
-    if configured is not None and path == configured + below:
-        root_path = configured
-    elif path.endswith(below):
+    if path.endswith(below):
         root_path = path[: len(path) - len(below)]
     elif below == "/":  # "/plugins/demo" without its slash: the host adds one to url only
         root_path = path
