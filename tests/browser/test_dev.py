@@ -6,6 +6,7 @@ Needs the package playwright (dev group) and a Chromium of the system's; it brin
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,8 +67,10 @@ class Tab:
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
-    from playwright.async_api import async_playwright
+    from playwright.async_api import async_playwright, expect
 
+    # For a machine that is busy with other tests.
+    expect.set_options(timeout=20_000)
     async with async_playwright() as playwright:
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
@@ -125,7 +128,7 @@ async def test_events_arrive_live(browser: Browser, terminal: DevTerminal, tmp_p
         await expect(tab.page.locator("#live")).to_have_text("live")
         await expect(tab.page.locator("#user")).to_have_text("signed in as alice")
     await expect(here.page.locator("#watchers")).to_have_text("2")
-    await expect(here.page.locator("#tick")).to_have_text("2")
+    await expect(here.page.locator("#tick")).to_have_text(re.compile("[2-9]|[1-9][0-9]"))
     await there.page.get_by_role("button", name="Place order").click()
     await expect(here.page.locator("#orders tr")).to_have_count(1)
     await expect(here.page.locator("#orders td.confirmed")).to_be_visible()
