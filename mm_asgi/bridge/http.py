@@ -370,7 +370,7 @@ class HTTPCycle:
             logger.debug("the app was cancelled: the plugin stops")
         elif failure is not None:
             self._log_failure(failure)
-        elif self._state in (State.WAITING, State.HELD, State.STREAMING) and not self._told:
+        elif self._state in (State.WAITING, State.HELD, State.STREAMING) and not self.disconnected:
             logger.error(
                 "the app returned while the response was %r; expected a complete response",
                 self._state.value,

@@ -50,6 +50,8 @@ class GrpcioServer:
         Raises:
             ConfigError: none of the listener's addresses can be bound.
         """
+        if not (core := logging.getLogger("grpc")).level:
+            core.setLevel(logging.INFO)  # at debug it writes a line of its own for nearly each RPC
         limit = max((method.receive_limit for method in methods.values()), default=0)
         server = grpc.aio.server(options=_options(limit))
         server.add_generic_rpc_handlers((_Methods(methods, self._calls),))
