@@ -414,6 +414,16 @@ async def background(call: Call) -> None:
     call.note("worked")
 
 
+@case("late")
+async def late(call: Call) -> None:
+    """A whole answer, and a send after its end."""
+    call.note("waits")
+    await call.answer()
+    await call.gate("work")
+    await call.body(b"late")
+    call.note("worked")
+
+
 @case("early")
 async def early(call: Call) -> None:
     """A whole answer without a look at the body; then the app goes on."""
