@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from exc
 
     async def session() -> int:
-        environ = _environment(settings)
+        environ = _environment(settings, given)
         return await Session(command, settings, plugin_id, _folders(settings), environ).run()
 
     try:
@@ -61,14 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
-    """Variables for the plugin: what suits a person at a terminal, unless it was given."""
+def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, str]:
+    """Variables for the plugin: what suits a person at a terminal, unless it was given.
+
+    A start file takes no flags: there what was given goes this way, too.
+    """
     wanted = {"PYTHONUNBUFFERED": "1"}
     if "MM_ASGI_ACCESS_LOG" not in os.environ and not settings.access_log:
         # Off under a real host, whose own log has a line for each request.
         wanted["MM_ASGI_ACCESS_LOG"] = "true"
     if settings.reload and settings.drain == Settings().drain:
         wanted["MM_ASGI_DRAIN"] = f"{RELOAD_DRAIN:g}"
+    if not settings.app:
+        wanted |= {
+            row.env: str(given[row.name]) for row in TABLE if row.name in given and not row.commands
+        }
     return wanted
 
 

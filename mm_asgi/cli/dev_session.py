@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import Change, awatch
 
-from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, last_sentence
+from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, is_raw, last_sentence
 from mm_asgi.errors import ConfigError
 from mm_asgi.host import Host, HostError
 
@@ -84,8 +84,9 @@ class Session:
         self._signals = 0
         # The plugin's processes that run: their ids.
         self._processes: set[int] = set()
-        # How the last process ended, while it was to start.
+        # Of the start that goes on: how its process ended, what it wrote past its log.
         self._fate = ""
+        self._raw: set[str] = set()
         self._starting = True
         self._host = Host(
             argv=command,
@@ -154,7 +155,7 @@ class Session:
     async def _reload(self, saves: Saves) -> None:
         while True:
             self._terminal.say(f"{_listed(await saves.take())} changed: the plugin is replaced")
-            self._starting, self._fate = True, ""
+            self._starting, self._fate, self._raw = True, "", set()
             with contextlib.suppress(HostError):  # said already
                 await self._restart(saves)
                 self._terminal.say(f"{self._plugin_id} runs again")
@@ -198,6 +199,8 @@ class Session:
         elif line.source == "host":
             self._hear_host(line)
         elif not (self._starting and _only_a_sentence(line)):
+            if self._starting and is_raw(line):
+                self._raw.add(line.message)
             self._terminal.show(line)
 
     def _note_process(self, line: LogLine) -> None:
@@ -218,7 +221,7 @@ class Session:
         if stage := line.fields.get("stage"):
             error = line.message.removeprefix(f"plugin: it failed at {stage}: ")
             hint = "; the next save may heal it" if self._saves is not None else ""
-            reason = _reason(str(stage), error, self._fate)
+            reason = _reason(str(stage), error, self._fate, self._raw)
             self._terminal.say(f"{self._plugin_id} did not start: {reason}{hint}", bad=True)
         elif line.message.startswith("the plugin's process ended by itself"):
             hint = "; the next save starts it again" if self._saves is not None else ""
@@ -230,12 +233,14 @@ class Session:
             self._terminal.show(line)
 
 
-def _reason(stage: str, error: str, fate: str) -> str:
-    """Why a start failed, in one line."""
+def _reason(stage: str, error: str, fate: str, raw: set[str]) -> str:
+    """Why a start failed, in one line; ``raw`` is what the plugin wrote past its log."""
     if stage in ("health", "implemented") and fate:
         return f"its process ended while the app was imported ({fate})"
-    for prefix in ("OnActivate: mm_asgi.OnActivate, ", "Unrecognized remote plugin message: "):
-        error = error.removeprefix(prefix)
+    _, is_line, line = error.partition("Unrecognized remote plugin message: ")
+    if is_line and line not in raw:
+        return f"it printed {line!r} where the handshake was awaited, before mm_asgi.run"
+    error = (line or error).removeprefix("OnActivate: mm_asgi.OnActivate, ")
     return last_sentence(error.removeprefix("app: "))
 
 

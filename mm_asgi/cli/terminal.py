@@ -9,7 +9,7 @@ from typing import TextIO
 import mm_asgi
 from mm_asgi.host import LogLine
 
-__all__ = ["Terminal", "has_app_frames", "last_sentence", "readable", "traceback_of_app"]
+__all__ = ["Terminal", "has_app_frames", "is_raw", "last_sentence", "readable", "traceback_of_app"]
 
 LEVELS = ("trace", "debug", "info", "warn", "error")
 _COLOURS = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31"}
@@ -65,6 +65,8 @@ class Terminal:
 
 def readable(line: LogLine, *, colours: bool = False, bold: bool = False) -> str:
     """One log line for a person; a traceback follows on lines of its own."""
+    if is_raw(line):
+        return _harmless(line.message)
     who = [str(line.fields[name]) for name in ("user_id",) if line.fields.get(name)]
     if request := str(line.fields.get("request_id") or ""):
         who.append(request[:8])
@@ -101,6 +103,11 @@ def _access(line: LogLine, colours: bool) -> str:
         return _harmless(line.message.replace(" 0 in ", " without an answer in ", 1))
     painted = _painted(status, _STATUS_COLOURS.get(status[:1], ""), colours)
     return _harmless(line.message).replace(f" {status} in ", f" {painted} in ", 1)
+
+
+def is_raw(line: LogLine) -> bool:
+    """Whether the plugin wrote it past its log: Python itself, mostly, that cannot begin."""
+    return line.source == "plugin" and not line.timestamp
 
 
 def _cut_traceback(message: str) -> tuple[str, str]:

@@ -1,0 +1,129 @@
+"""What `mm-asgi dev` makes of its arguments, and which saves matter."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mm_asgi.cli import dev
+from mm_asgi.cli.dev_session import Saves, matters
+from mm_asgi.errors import ConfigError
+from mm_asgi.settings import Settings
+
+ROOT = Path("/home/alice/.work/shop")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "main.py", "shop/main.py", "pyproject.toml", "shop/static/shop.css", "index.html", ".env",
+        "plugin.json", "shop/templates/mail.txt", "pages/a.jinja2", "settings.yaml",
+    ],
+)  # fmt: skip
+def test_these_saves_matter(name: str) -> None:
+    assert matters(ROOT, ROOT / name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".venv/lib/a.py", "venv/b.py", "env/lib/python3.11/site-packages/c.py", ".git/hooks/d.py",
+        "shop/__pycache__/e.py", "node_modules/f.js", ".mypy_cache/g.py", "shop.sqlite",
+        "db.sqlite3-journal", "data.json", "log.txt", "main.pyc", "main.py~", ".main.py.swp",
+        ".#main.py", "../elsewhere.py",
+    ],
+)  # fmt: skip
+def test_these_do_not(name: str) -> None:
+    path = ROOT.parent / name.removeprefix("../") if name.startswith("..") else ROOT / name
+    assert not matters(ROOT, path)
+
+
+async def test_what_is_saved_is_kept_until_it_is_taken(tmp_path: Path) -> None:
+    saves = Saves([tmp_path])
+    await saves.start()
+    try:
+        (tmp_path / "a.py").write_text("")
+        async with asyncio.timeout(10):
+            await saves.wait()
+            names = await saves.take()
+            assert names == ["a.py"]
+    finally:
+        await saves.stop()
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"app": "shop.main:app"}, "shop"),
+        ({"app": "a:app"}, "com.example.a"),
+        ({"app": "grüße.main:app"}, "gr--e"),
+        ({"app": "shop.main:app", "id": "com.acme.shop"}, "com.acme.shop"),
+    ],
+)
+def test_the_id(folder: Path, settings: dict[str, Any], expected: str) -> None:
+    assert dev._plugin_id(Settings(**settings)) == expected
+
+
+def test_the_id_in_plugin_json(folder: Path) -> None:
+    (folder / "plugin.json").write_text('{"id": "com.acme.json"}')
+    assert dev._plugin_id(Settings(app="shop:app")) == "com.acme.json"
+    (folder / "plugin.json").write_text('{"id": "a/b"}')
+    with pytest.raises(ConfigError, match=r"id: 'a/b' came from plugin.json, expected 3 to 190"):
+        dev._plugin_id(Settings(app="shop:app"))
+    (folder / "plugin.json").write_text("{")
+    assert dev._plugin_id(Settings(app="shop:app")) == "shop"
+
+
+def test_the_command_is_serve_with_what_was_given(folder: Path) -> None:
+    given = {"app": "shop:app", "port": "1", "factory": True, "access_log": False, "drain": "3"}
+    assert dev._command(Settings(app="shop:app"), given) == [
+        sys.executable, "-m", "mm_asgi", "serve", "shop:app",
+        "--factory", "--no-access-log", "--drain", "3",
+    ]  # fmt: skip
+
+
+def test_without_a_target_it_is_the_start_file(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no target came and there is no plugin.py here"):
+        dev._command(Settings(), {})
+    (folder / "plugin.py").write_text("")
+    assert dev._command(Settings(), {}) == [sys.executable, "plugin.py"]
+
+
+def test_the_plugins_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MM_ASGI_ACCESS_LOG", raising=False)
+    usual = {"PYTHONUNBUFFERED": "1", "MM_ASGI_ACCESS_LOG": "true"}
+    assert dev._environment(Settings(), {}) == usual
+    assert dev._environment(Settings(reload=True), {}) == {**usual, "MM_ASGI_DRAIN": "2"}
+    assert dev._environment(Settings(reload=True, drain=5.0), {}) == usual
+    monkeypatch.setenv("MM_ASGI_ACCESS_LOG", "false")
+    assert dev._environment(Settings(), {}) == {"PYTHONUNBUFFERED": "1"}
+
+
+def test_a_start_file_gets_the_flags_as_variables() -> None:
+    given = {"access_log": False, "drain": "3", "port": "1"}
+    environ = dev._environment(Settings(), given)
+    assert environ["MM_ASGI_ACCESS_LOG"] == "False"
+    assert environ["MM_ASGI_DRAIN"] == "3"
+    assert "MM_ASGI_PORT" not in environ
+    assert "MM_ASGI_DRAIN" not in dev._environment(Settings(app="shop:app"), given)
+
+
+def test_the_folders_that_are_watched(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other").resolve()
+    here = folder.resolve()
+    (folder / "src").mkdir()
+    assert dev._folders(Settings()) == [here]
+    assert dev._folders(Settings(app_dir=str(folder / "src"))) == [here]
+    assert dev._folders(Settings(app_dir=str(other))) == [here, other]
