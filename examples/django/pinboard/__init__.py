@@ -1,0 +1,1 @@
+"""A Django site: a board that everybody on the server can pin notes to."""
