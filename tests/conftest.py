@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pytest
 
     from tests.contract.roads import Road
+    from tests.contract.simulated import SimulatedHost
     from tests.go_host import GoHost
 
 
@@ -25,11 +26,11 @@ grpc.aio.init_grpc_aio()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def go_hosts() -> AsyncIterator[dict[str, GoHost]]:
-    """The running Go hosts by their plugin's wire; a test's road starts what is missing."""
-    hosts: dict[str, GoHost] = {}
-    yield hosts
-    for host in hosts.values():
+async def hosts() -> AsyncIterator[dict[str, GoHost | SimulatedHost]]:
+    """The running hosts by kind and wire; a test's road starts what is missing."""
+    running: dict[str, GoHost | SimulatedHost] = {}
+    yield running
+    for host in running.values():
         if host.running:
             await host.stop()
             await host.wait_gone()
@@ -37,16 +38,19 @@ async def go_hosts() -> AsyncIterator[dict[str, GoHost]]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def road(request: pytest.FixtureRequest, go_hosts: dict[str, GoHost]) -> AsyncIterator[Road]:
+async def road(
+    request: pytest.FixtureRequest, hosts: dict[str, GoHost | SimulatedHost]
+) -> AsyncIterator[Road]:
     """One of the roads that the test names with ``@roads(...)``."""
     kind, wire = request.param
     if kind == "m":
         async with MemoryRoad(access_log=True) as memory:
             yield memory
         return
-    if wire not in go_hosts:
-        go_hosts[wire] = start_host(wire)
-        await go_hosts[wire].start()
-    made = RawRoad(go_hosts[wire]) if kind == "w" else HTTPRoad(go_hosts[wire])
+    key = f"{'simulated' if kind == 's' else 'go'} {wire}"
+    if key not in hosts:
+        hosts[key] = start_host(kind, wire)
+        await hosts[key].start()
+    made = RawRoad(hosts[key]) if kind == "w" else HTTPRoad(hosts[key])
     yield made
     await made.finish()

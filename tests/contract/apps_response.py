@@ -48,7 +48,8 @@ class Outcome:
         saw: what the app's sends raised, by type.
         log: the one error line that is logged; None: there is none.
         secret: the log's traceback has the secret.
-        roads: m: memory, w: raw messages through the Go host, g: HTTP through the Go host.
+        roads: m: memory, w: raw messages through the Go host, g: HTTP through it, s: HTTP through the
+            simulated host.
     """
 
     method: str = "GET"
@@ -61,7 +62,7 @@ class Outcome:
     saw: tuple[str, ...] = ()
     log: str | None = None
     secret: bool = False
-    roads: str = "mwg"
+    roads: str = "mwgs"
 
 
 def raised(what: str, state: str) -> str:
@@ -263,7 +264,7 @@ async def not_modified(call: Call) -> None:
     await call.body(b"and more")
 
 
-@row(Outcome(status=999, messages=1))
+@row(Outcome(status=999, messages=1, roads="mwg"))  # uvicorn has no line for it
 async def status_999(call: Call) -> None:
     await call.start(999)
     await call.body()
@@ -763,7 +764,7 @@ async def raises_group(call: Call) -> None:
 
 # asyncio lets SystemExit out of any task and stops the loop: on road m that is the test's own.
 @row(
-    Outcome(roads="wg", log="a task of the app raised SystemExit; the plugin goes on", secret=True)
+    Outcome(roads="wgs", log="a task of the app raised SystemExit; the plugin goes on", secret=True)
 )
 async def exits_in_a_task(call: Call) -> None:
     async def leave() -> None:

@@ -26,6 +26,7 @@ from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.memory import MemoryPeer, MemoryServer
 from tests.contract.apps_response import app as response_app
+from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost
 
 if TYPE_CHECKING:
@@ -110,11 +111,13 @@ class Road:
     """What all roads do the same way.
 
     Attributes:
-        kind: m, w or g.
+        letter: the road's.
+        kind: how it is driven: m, w or g.
         expected: request ids whose error lines a test has looked at.
     """
 
     kind = ""
+    letter = ""
 
     def __init__(self) -> None:
         self.expected: set[str] = set()
@@ -260,7 +263,7 @@ class MemoryExchange:
 class MemoryRoad(Road):
     """Dispatch on the memory wire, its log caught as the host would get it."""
 
-    kind = "m"
+    kind = letter = "m"
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -330,15 +333,14 @@ class MemoryRoad(Road):
 # ---------------------------------------------------------------- w and g
 
 
-def start_host(**settings: object) -> GoHost:
-    """A Go host with the response apps, not started."""
+def start_host(kind: str, **settings: object) -> GoHost | SimulatedHost:
+    """A road's host with the response apps, not started."""
     env = {f"MM_ASGI_{name.upper()}": str(value) for name, value in settings.items()}
+    env = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **env}
+    if kind == "s":
+        return SimulatedHost(PLUGIN, "start_responses.py", plugin_id=PLUGIN_ID, env=env)
     return GoHost(
-        PLUGIN,
-        "start_responses.py",
-        plugin_id=PLUGIN_ID,
-        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **env},
-        flags=["-log-level=debug"],
+        PLUGIN, "start_responses.py", plugin_id=PLUGIN_ID, env=env, flags=["-log-level=debug"]
     )
 
 
@@ -431,12 +433,14 @@ class HTTPExchange:
 
 
 class HostRoad(Road):
-    """One of the two roads through a Go host."""
+    """One of the roads through a host: raw messages, or HTTP as a browser has it."""
 
-    def __init__(self, kind: str, host: GoHost) -> None:
+    def __init__(self, kind: str, host: GoHost | SimulatedHost) -> None:
         super().__init__()
-        self.kind = kind
-        self.host = host
+        self.letter = kind
+        # What a browser sees is the same on s as on g.
+        self.kind = "g" if kind == "s" else kind
+        self.host: Any = host
         self._client = httpx.AsyncClient(base_url=host.plugin_url, trust_env=False, timeout=30)
 
     async def open(
@@ -487,7 +491,7 @@ class Roads:
     """The roads that a module's tests use; started when they are asked for first."""
 
     def __init__(self) -> None:
-        self._hosts: dict[str, GoHost] = {}
+        self._hosts: dict[str, GoHost | SimulatedHost] = {}
         self._roads: dict[tuple[str, str], Road] = {}
 
     async def get(self, kind: str, **settings: object) -> Road:
@@ -498,10 +502,11 @@ class Roads:
             if kind == "m":
                 road = await MemoryRoad(**settings).start()
             else:
-                if wanted not in self._hosts:
-                    self._hosts[wanted] = host = start_host(**settings)
+                key = f"{'simulated' if kind == 's' else 'go'} {wanted}"
+                if key not in self._hosts:
+                    self._hosts[key] = host = start_host(kind, **settings)
                     await host.start()
-                road = HostRoad(kind, self._hosts[wanted])
+                road = HostRoad(kind, self._hosts[key])
             self._roads[kind, wanted] = road
         return road
 

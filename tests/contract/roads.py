@@ -1,7 +1,8 @@
-"""The roads of the contract tests: apps.py's app behind three hosts, with one interface.
+"""The roads of the contract tests: apps.py's app behind four hosts, with one interface.
 
 m: Dispatch on the memory wire, in this process. w: raw messages from the Go host to a plugin
-process. g: HTTP through the Go host and net/http to the same process; w and g once for each wire.
+process. g: HTTP through the Go host and net/http to the same process. s: HTTP through the simulated host, by
+the same tests as g. w, g and s once for each wire.
 On m and w ``http()`` does to a request what the host does to it, by the simulated host's rules.
 
     @roads("m", "w", "g")
@@ -39,6 +40,7 @@ from mm_asgi.settings import TABLE, Settings
 from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.memory import MemoryPeer, MemoryServer
 from tests.contract import apps
+from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost, go_missing_reason
 
 if TYPE_CHECKING:
@@ -77,8 +79,12 @@ TOKENS = itertools.count(1)
 Headers = list[tuple[str, str]]
 
 
-def roads(*kinds: str) -> pytest.MarkDecorator:
-    """Run a test that takes ``road`` on these roads; w and g are in the full tier."""
+def roads(*kinds: str, simulated: bool = True) -> pytest.MarkDecorator:
+    """Run a test that takes ``road`` on these roads; all but m are in the full tier.
+
+    What is seen on g is seen on s too; ``simulated=False`` is for what the simulated host does
+    not do, and the test says why.
+    """
     reason = go_missing_reason()
     full = [
         pytest.mark.full,
@@ -92,6 +98,10 @@ def roads(*kinds: str) -> pytest.MarkDecorator:
         for kind in kinds
         for wire in ([""] if kind == "m" else WIRES)
     ]
+    if simulated and "g" in kinds:
+        params += [
+            pytest.param(("s", wire), id=f"s-{wire}", marks=[pytest.mark.full]) for wire in WIRES
+        ]
     return pytest.mark.parametrize("road", params, indirect=True)
 
 
@@ -516,29 +526,30 @@ class MemoryRoad(MessageRoad):
 # ---------------------------------------------------------------- w and g: the Go host
 
 
-def start_host(wire: str) -> GoHost:
-    """The Go host with the contract apps, not started."""
-    return GoHost(
-        Path(__file__).parent / "plugin",
-        "start_contract.py",
-        plugin_id=PLUGIN_ID,
-        subpath=SUBPATH,
-        env={
+def start_host(kind: str, wire: str) -> GoHost | SimulatedHost:
+    """The host of a road with the contract apps, not started."""
+    facts: dict[str, Any] = {
+        "plugin_id": PLUGIN_ID,
+        "subpath": SUBPATH,
+        "env": {
             "PYTHONPATH": str(ROOT),
             "PYTHONDONTWRITEBYTECODE": "1",
             "MM_ASGI_WIRE": wire,
             "MM_ASGI_ACCESS_LOG": "on",
         },
-        flags=["-log-level=debug"],
-    )
+    }
+    folder, start_file = Path(__file__).parent / "plugin", "start_contract.py"
+    if kind == "s":
+        return SimulatedHost(folder, start_file, **facts)
+    return GoHost(folder, start_file, flags=["-log-level=debug"], **facts)
 
 
 class GoRoad(Road):
     """What the two roads through the Go host share."""
 
-    def __init__(self, host: GoHost) -> None:
+    def __init__(self, host: GoHost | SimulatedHost) -> None:
         super().__init__()
-        self.host = host
+        self.host: Any = host
         self._seen = len(host.log_lines("plugin"))
 
     def log_lines(self) -> list[Line]:

@@ -24,13 +24,13 @@ __all__ = ["PAGE", "ROADS", "Test", "find_tests", "rows_of", "written"]
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "behaviour.md"
-ROADS = "mwgp"
+ROADS = "mwgsp"
 
 NAME = re.compile(r"test_([SDRLH]\d+)_(\w+)")
-# What a test names when it takes a road, beside the letters m, w and g in its decorators.
+# What a test names when it takes a road, beside the letters in its decorators.
 HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 
-ROW = re.compile(r"^\| ([SDRLH]\d+) \| (.*) \| ([mwgp ]*) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([SDRLH]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
 TESTS = ("<!-- tests: python -m tests.contract.rows -->\n", "<!-- end of tests -->\n")
 STATES = ("<!-- states: python -m tests.contract.rows -->\n", "<!-- end of states -->\n")
 
@@ -76,8 +76,11 @@ def _roads(node: ast.FunctionDef | ast.AsyncFunctionDef, names: dict[str, ast.ex
     while todo:
         for part in ast.walk(todo.pop()):
             match part:
-                case ast.Constant(value="m" | "w" | "g" as road):
+                case ast.Constant(value="m" | "w" | "g" | "s" as road):
                     found.add(road)
+                case ast.Call(func=ast.Name(id="roads"), keywords=[]) as call:
+                    if any(isinstance(arg, ast.Constant) and arg.value == "g" for arg in call.args):
+                        found.add("s")  # the same is seen on s, unless the test says no
                 case ast.Name(id=name) if name in names:
                     todo.append(names[name])
     for part in ast.walk(node):

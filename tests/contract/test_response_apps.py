@@ -18,9 +18,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REASON = go_missing_reason()
 FULL = [pytest.mark.full, pytest.mark.skipif(bool(REASON), reason=str(REASON))]
+MARKS = {"m": [], "w": FULL, "g": FULL, "s": [pytest.mark.full]}
 ROWS = [
-    pytest.param(kind, name, id=f"{kind}-{name}", marks=[] if kind == "m" else FULL)
-    for kind in "mwg"
+    pytest.param(kind, name, id=f"{kind}-{name}", marks=marks)
+    for kind, marks in MARKS.items()
     for name, outcome in OUTCOMES.items()
     if kind in outcome.roads
 ]

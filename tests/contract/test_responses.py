@@ -25,10 +25,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 MEMORY = pytest.param("m")
 RAW = pytest.param("w", marks=FULL)
 HTTP = pytest.param("g", marks=FULL)
-everywhere = pytest.mark.parametrize("kind", [MEMORY, RAW, HTTP])
+SIMULATED = pytest.param("s", marks=pytest.mark.full)
+everywhere = pytest.mark.parametrize("kind", [MEMORY, RAW, HTTP, SIMULATED])
 in_memory = pytest.mark.parametrize("kind", [MEMORY])
 on_messages = pytest.mark.parametrize("kind", [MEMORY, RAW])
-through_the_host = pytest.mark.parametrize("kind", [RAW, HTTP])
+through_the_host = pytest.mark.parametrize("kind", [RAW, HTTP, SIMULATED])
 
 OK = (0, "")
 ROOT = "/plugins/com.example.demo"
@@ -95,7 +96,7 @@ def long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def hold_row(road: Road, row: str) -> None:
     for name in ROWS[row]:
-        if road.kind in OUTCOMES[name].roads:
+        if road.letter in OUTCOMES[name].roads:
             await hold(road, name)
 
 
@@ -314,7 +315,7 @@ async def test_R14_work_that_raises(road: Road) -> None:
     assert f"secret-{exchange.mark}" in line.fields["exception"]
 
 
-@everywhere
+@pytest.mark.parametrize("kind", [MEMORY, RAW, HTTP])  # s stops as dev does, within 2 s
 async def test_R14_a_stop_waits_for_work(alone: Road) -> None:
     assert (await alone.ask("background_works")).body == b"ok"
     await alone.stop()

@@ -172,7 +172,7 @@ async def ask_h2c(address: str, headers: Sequence[tuple[str, str]]) -> bytes:
         await writer.wait_closed()
 
 
-@roads("g")
+@roads("g", simulated=False)  # uvicorn speaks HTTP/1.1 only
 async def test_S1_http_2(road: HTTPRoad) -> None:
     body = await ask_h2c(
         road.host.address,
