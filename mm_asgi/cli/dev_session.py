@@ -81,7 +81,7 @@ class Session:
         self._saves = Saves(folders) if settings.reload else None
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._signals = 0
+        self._asked_to_stop = False
         # The plugin's processes that run: their ids.
         self._processes: set[int] = set()
         # Of the start that goes on: how its process ended, what it wrote past its log.
@@ -179,13 +179,15 @@ class Session:
     # ---------------------------------------------------------------- the end
 
     def _on_signal(self, number: int, frame: object) -> None:
-        self._signals += 1
-        if self._signals > 1:
+        # A closing terminal and its shell may both send SIGHUP: only a person is in a hurry.
+        if self._asked_to_stop and number == signal.SIGINT:
             for pid in tuple(self._processes):
                 with contextlib.suppress(OSError):
                     os.killpg(pid, signal.SIGKILL)
             os._exit(0)
-        self._loop.call_soon_threadsafe(self._begin_stop)
+        if not self._asked_to_stop:
+            self._asked_to_stop = True
+            self._loop.call_soon_threadsafe(self._begin_stop)
 
     def _begin_stop(self) -> None:
         self._stop.set()
@@ -271,12 +273,14 @@ class Saves:
         self._some = asyncio.Event()
         self._stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._fault: Exception | None = None
 
     async def start(self) -> None:
         """Watch; a save from now on counts."""
         self._task = asyncio.create_task(self._watch(), name="watchfiles")
         # Its first step makes the watch, up to the thread that waits for what it sees.
         await asyncio.sleep(0)
+        self._check()
 
     async def stop(self) -> None:
         """Watch no more."""
@@ -291,19 +295,28 @@ class Saves:
     async def take(self) -> list[str]:
         """The names of the files that were saved since the last time, at least one."""
         await self._some.wait()
+        self._check()
         self._some.clear()
         names, self._names = sorted(self._names), {}
         return names
 
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise ConfigError(f"reload: files cannot be watched here: {self._fault}")
+
     async def _watch(self) -> None:
-        async for changes in awatch(
-            *self._folders,
-            watch_filter=self._wanted,
-            stop_event=self._stop,
-            step=STEP,
-            debounce=LONGEST_GROUP,
-        ):
-            self._names.update((Path(path).name, None) for _, path in changes)
+        try:
+            async for changes in awatch(
+                *self._folders,
+                watch_filter=self._wanted,
+                stop_event=self._stop,
+                step=STEP,
+                debounce=LONGEST_GROUP,
+            ):
+                self._names.update((Path(path).name, None) for _, path in changes)
+                self._some.set()
+        except (OSError, RuntimeError) as exc:  # such as too few inotify watches
+            self._fault = exc
             self._some.set()
 
     def _wanted(self, change: Change, path: str) -> bool:

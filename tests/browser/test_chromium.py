@@ -136,3 +136,23 @@ async def test_events_arrive_live(browser: Browser, terminal: DevTerminal, tmp_p
     await here.shoot(tmp_path, "events")
     for tab in (here, there):
         assert (tab.complaints, tab.strangers) == ([], [])
+
+
+async def test_the_live_page_survives_a_save(browser: Browser, tmp_path: Path) -> None:
+    from playwright.async_api import expect
+
+    folder = tmp_path / "fastapi"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    async with DevTerminal(folder, "--reload", "--port", "0") as terminal:
+        tab = Tab(await browser.new_page(), await terminal.greeting())
+        await tab.page.goto(f"{terminal.url}/")
+        await expect(tab.page.locator("#live")).to_have_text("live")
+        store = folder / "shop" / "store.py"
+        store.write_text(store.read_text().replace("T-shirt", "Jumper"))
+        await terminal.sees("com.example.shop runs again")
+        await expect(tab.page.locator("#live")).to_have_text("live")
+        # Only the new process counts from one: its streams are those of the page that came back.
+        await terminal.sees("GET /plugins/com.example.shop/status 200")
+        await tab.page.reload()
+        await expect(tab.page.locator("[name=product]")).to_contain_text("Jumper")
+        assert (tab.complaints, tab.strangers) == ([], [])

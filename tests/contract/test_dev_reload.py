@@ -134,6 +134,7 @@ async def test_a_syntax_error_is_shown_and_healed_by_the_next_save(folder: Path)
         assert (await terminal.facts())["greeting"] == "healed"
 
 
+@pytest.mark.full
 async def test_the_first_start_may_fail_too(folder: Path) -> None:
     (folder / "shop.py").write_text("import nothere\n")
     async with dev(folder) as terminal:

@@ -74,14 +74,6 @@ async def test_a_short_session(folder: Path) -> None:
         assert "\x1b[32mINFO" in terminal.raw
 
 
-async def test_no_colours_when_none_are_wanted(folder: Path) -> None:
-    async with dev(folder, NO_COLOR="1") as terminal:
-        await terminal.greeting()
-        terminal.press_ctrl_c()
-        assert await terminal.end() == 0
-        assert "\x1b" not in terminal.raw
-
-
 # -------------------------------------------------------------------- what cannot start
 
 FAULTS = {
@@ -234,14 +226,16 @@ async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:
 
 
 async def test_a_closed_terminal_ends_it(folder: Path) -> None:
-    async with dev(folder) as terminal:
+    async with dev(folder, NO_COLOR="1") as terminal:
         await terminal.greeting()
+        assert "\x1b" not in terminal.raw
         pid = int(str((await terminal.facts())["pid"]))
         terminal.close()
         assert await terminal.end() == 0
         await gone(pid, timeout=0.5)
 
 
+@pytest.mark.full
 async def test_the_plugin_of_a_killed_command_ends(folder: Path) -> None:
     async with dev(folder) as terminal:
         await terminal.greeting()

@@ -61,6 +61,13 @@ async def test_what_is_saved_is_kept_until_it_is_taken(tmp_path: Path) -> None:
         await saves.stop()
 
 
+async def test_a_folder_that_cannot_be_watched_is_a_sentence(tmp_path: Path) -> None:
+    saves = Saves([tmp_path / "missing"])
+    with pytest.raises(ConfigError, match="reload: files cannot be watched here: "):
+        await saves.start()
+    await saves.stop()
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
