@@ -1,0 +1,5 @@
+"""The start file of the plugin with the request apps; PYTHONPATH leads to the tests."""
+
+import mm_asgi
+
+mm_asgi.run("tests.contract.apps_request:app")
