@@ -51,7 +51,9 @@ class GrpcioServer:
             ConfigError: none of the listener's addresses can be bound.
         """
         if not (core := logging.getLogger("grpc")).level:
-            core.setLevel(logging.INFO)  # at debug it writes a line of its own for nearly each RPC
+            # At debug it writes a line for nearly each RPC, and logs a server that is being freed:
+            # a handler that keeps that record frees it twice (grpcio 1.85.1).
+            core.setLevel(logging.INFO)
         limit = max((method.receive_limit for method in methods.values()), default=0)
         server = grpc.aio.server(options=_options(limit))
         server.add_generic_rpc_handlers((_Methods(methods, self._calls),))
