@@ -237,8 +237,9 @@ class StandardStreams:
 
     def _in_forked_child(self) -> None:
         # With the reading ends open here too, a child would block for ever on a pipe that
-        # nobody reads once the parent is gone, and hold the host's pipes open.
-        if self._restored:
+        # nobody reads once the parent is gone, and hold the host's pipes open. In a child's own
+        # child they are closed already, and their numbers may belong to files of the app.
+        if self._restored or self._forked:
             return
         self._forked = True
         self._close_pipes()

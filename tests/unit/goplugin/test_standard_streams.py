@@ -349,3 +349,23 @@ def test_a_fifo_of_threads_prints_whole_lines() -> None:
     assert sorted(entry["@message"] for entry in entries) == sorted(
         f"{name} {number}" for name in "abcd" for number in range(200)
     )
+
+
+def test_a_grandchild_keeps_its_files() -> None:
+    # The child's first files take the numbers of the pipes that it closed.
+    _, entries = run(
+        """
+        child = os.fork()
+        if child == 0:
+            files = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]
+            grandchild = os.fork()
+            if grandchild == 0:
+                for fd in files:
+                    os.fstat(fd)
+                print("all there", flush=True)
+                os._exit(0)
+            os._exit(os.waitpid(grandchild, 0)[1] != 0)
+        assert os.waitpid(child, 0)[1] == 0
+        """
+    )
+    assert said(entries) == [("stdout", "info", "all there")]
