@@ -7,13 +7,14 @@ ACTIVE (OnActivate), STOPPING and STOPPED (OnDeactivate or the end of the proces
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import inspect
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.handler import HTTPHandler
-from mm_asgi.bridge.lifespan import Lifespan
+from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
 from mm_asgi.errors import MMASGIError
 from mm_asgi.goplugin.services import unary
 from mm_asgi.hooks import LIFECYCLE
@@ -262,7 +263,8 @@ class Dispatch:
         if self._stopping is not None and at < self._stop_at:
             self._stop_at = at
             self._tasks.drain_by(seconds * (1 - LIFESPAN_SHARE))
-            if self._limit is not None:
+            # One that has fired cannot be moved any more, and the step is being cancelled.
+            if self._limit is not None and not self._limit.expired():
                 self._limit.reschedule(at)
 
     async def _deactivate(self) -> None:
@@ -279,18 +281,18 @@ class Dispatch:
 
     async def _step(self, name: str, step: Coroutine[Any, Any, object], share: float) -> None:
         """Run a step of the stop in a share of the time that is left; ``hurry`` shortens it."""
-        try:
-            async with asyncio.timeout(self._left() * share) as limit:
-                self._limit = limit
-                try:
-                    await step
-                finally:
-                    self._limit = None
-        except Exception as exc:
-            if limit.expired():
-                logger.error("%s did not end in its time and was cancelled", name)
-            else:
-                logger.exception("%s failed: %s", name, _fault_of(exc))
+        # A task of its own: one that swallows its cancel must not hold up the rest of the stop.
+        task = asyncio.get_running_loop().create_task(step, name=name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._left() * share) as self._limit:
+                await asyncio.wait({task})
+        self._limit = None
+        if not task.done():
+            logger.error("%s did not end in its time and was cancelled", name)
+            task.cancel()
+            await asyncio.wait({task}, timeout=LAST_WAIT)
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+            logger.error("%s failed: %s", name, _fault_of(failure), exc_info=failure)
 
     def _left(self) -> float:
         return max(0.05, self._stop_at - asyncio.get_running_loop().time())
@@ -318,7 +320,7 @@ def _is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _fault_of(exc: Exception) -> str:
+def _fault_of(exc: BaseException) -> str:
     """What the admin should see of a failure, in one line."""
     return str(exc) if isinstance(exc, MMASGIError) else last_line(exc)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,3 +114,40 @@ async def test_hurry_without_a_stop_does_nothing() -> None:
     wired = Wired(Plugin(App()))
     wired.dispatch.hurry(0)
     assert await wired.activate() is None
+
+
+async def test_a_hook_that_swallows_its_cancel_holds_up_nothing() -> None:
+    released = asyncio.Event()
+
+    async def hook(context: Identity) -> None:
+        while not released.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await released.wait()
+
+    app = App()
+    wired = Wired(with_hook("on_deactivate", hook, app))
+    await wired.activate()
+    began = now()
+    await wired.dispatch.deactivate(0.6)
+    assert now() - began < 0.8
+    assert (wired.phase(), app.notes) == (Phase.STOPPED, ["startup", "shutdown"])
+    released.set()
+
+
+async def test_hurry_while_a_hook_handles_its_cancel_is_no_error() -> None:
+    cancelled = asyncio.Event()
+
+    async def hook(context: Identity) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+            await asyncio.sleep(0.05)
+
+    wired = Wired(with_hook("on_deactivate", hook, App()))
+    await wired.activate()
+    stop = asyncio.create_task(wired.dispatch.deactivate(0.4))
+    await cancelled.wait()
+    wired.dispatch.hurry(0)
+    await stop
+    assert wired.phase() is Phase.STOPPED
