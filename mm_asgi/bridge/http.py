@@ -341,13 +341,13 @@ class HTTPCycle:
                     whole = piece.body_complete or piece.flush  # the last piece has one of them
                     await self._stream.write(piece)
         finally:
-            if not whole:
+            if whole and last:
+                self._stream.finish()
+                self._wake()
+            elif not whole and self._state is not State.LEFT:
                 logger.warning("the app cancelled a send in the middle of its event")
                 self._state = State.ABORTED
                 self._stream.abort(StatusCode.INTERNAL, CUT)
-                self._wake()
-            elif last:
-                self._stream.finish()
                 self._wake()
 
     def _abort(self, step: Step, text: str, code: StatusCode = StatusCode.INTERNAL) -> None:

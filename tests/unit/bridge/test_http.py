@@ -402,3 +402,22 @@ async def test_all_who_wait_are_told_at_once() -> None:
     assert not any(task.done() for task in waiting)
     stream.peer.cancel()
     assert await asyncio.gather(*waiting) == [DISCONNECT] * 10
+
+
+async def test_a_send_cancelled_after_the_client_left_is_the_clients_doing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # A task group does so: receive() tells the disconnect first, and the sender is cancelled.
+    stream = MemoryStream(window=1)
+    begin = ServeHTTPRequest(init=ServeHTTPRequestInit(method="GET"), body_complete=True)
+    cycle = HTTPCycle(stream, begin, grace=3600.0, spawn=spawn)
+    await cycle.send(START)
+    sending = asyncio.create_task(cycle.send(body(b"x" * 300_000, more=True)))
+    await asyncio.sleep(0)
+    stream.peer.cancel()
+    sending.cancel()
+    await asyncio.wait({sending})
+    assert sending.cancelled()
+    await cycle.settle(ClientDisconnected("gone"))
+    assert cycle.state is State.LEFT
+    assert not caplog.records
