@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import os
 import re
-import signal
 import sys
 import termios
 import time
@@ -212,8 +210,3 @@ async def gone(pid: int, timeout: float = 5.0) -> None:
     finally:
         loop.remove_reader(fd)
         os.close(fd)
-
-
-def kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)

@@ -150,9 +150,9 @@ async def test_the_live_page_survives_a_save(browser: Browser, tmp_path: Path) -
         store = folder / "shop" / "store.py"
         store.write_text(store.read_text().replace("T-shirt", "Jumper"))
         await terminal.sees("com.example.shop runs again")
-        await expect(tab.page.locator("#live")).to_have_text("live")
-        # Only the new process counts from one: its streams are those of the page that came back.
+        # The page asks for it once its stream is back.
         await terminal.sees("GET /plugins/com.example.shop/status 200")
+        await expect(tab.page.locator("#live")).to_have_text("live")
         await tab.page.reload()
         await expect(tab.page.locator("[name=product]")).to_contain_text("Jumper")
         assert (tab.complaints, tab.strangers) == ([], [])
