@@ -29,6 +29,9 @@ __all__ = ["HTTPHandler"]
 
 logger = logging.getLogger("mm_asgi.bridge")
 
+FAILED = "the plugin failed, see its log"
+"""All that the host may see of a fault beside the app: a fixed text, as for unary RPCs."""
+
 
 class HTTPHandler:
     """Serves ServeHTTP streams with one ASGI app.
@@ -73,6 +76,14 @@ class HTTPHandler:
 
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""
+        try:
+            await self._serve(stream)
+        except BaseException:
+            # Whatever this is, a log filter that raises or a cancel: no peer waits for ever.
+            stream.abort(StatusCode.INTERNAL, FAILED)
+            raise
+
+    async def _serve(self, stream: Stream) -> None:
         first: ServeHTTPRequest | None = await stream.read()
         if first is None:
             # The client's body broke before the host's first read: nobody waits for an answer.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 from mm_asgi.dispatch import Phase, app_error
 from mm_asgi.errors import ConfigError
 from mm_asgi.plugin import Plugin
+from mm_asgi.wire.port import StatusCode
 from tests.unit.wired import App, Wired, forever, with_hook
 
 if TYPE_CHECKING:
@@ -218,3 +220,27 @@ def test_an_error_is_put_where_the_host_keeps_it() -> None:
         500,
     )
     assert (error.detailed_error, error.message) == ("no database", "no database")
+
+
+async def test_no_request_waits_for_ever_when_logging_itself_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(record: logging.LogRecord) -> bool:
+        raise AttributeError("secret")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        raise ValueError("app")
+
+    wired = Wired(Plugin(app), lifespan="off")
+    await wired.activate()
+    bridge = logging.getLogger("mm_asgi.bridge")
+    bridge.addFilter(broken)
+    try:
+        async with asyncio.timeout(5):
+            ended = await (await wired.get()).ended()
+            while not caplog.records:  # the log comes after the end
+                await asyncio.sleep(0)
+    finally:
+        bridge.removeFilter(broken)
+    assert ended == (StatusCode.INTERNAL, "the plugin failed, see its log")
+    assert "AttributeError: secret" in caplog.text
