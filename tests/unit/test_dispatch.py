@@ -222,9 +222,7 @@ def test_an_error_is_put_where_the_host_keeps_it() -> None:
     assert (error.detailed_error, error.message) == ("no database", "no database")
 
 
-async def test_no_request_waits_for_ever_when_logging_itself_fails(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_no_request_waits_for_ever_when_logging_itself_fails() -> None:
     def broken(record: logging.LogRecord) -> bool:
         raise AttributeError("secret")
 
@@ -238,9 +236,6 @@ async def test_no_request_waits_for_ever_when_logging_itself_fails(
     try:
         async with asyncio.timeout(5):
             ended = await (await wired.get()).ended()
-            while not caplog.records:  # the log comes after the end
-                await asyncio.sleep(0)
     finally:
         bridge.removeFilter(broken)
     assert ended == (StatusCode.INTERNAL, "the plugin failed, see its log")
-    assert "AttributeError: secret" in caplog.text
