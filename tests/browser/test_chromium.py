@@ -1,6 +1,6 @@
 """The FastAPI example in a real Chromium, through `mm-asgi dev`: /docs, "Try it out", live events.
 
-Needs the package playwright (dev group) and a Chromium of the system's; it brings none of its own.
+Needs the package playwright (group browser) and a Chromium of the system's; it brings none of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt install chromium"),
     pytest.mark.skipif(
         importlib.util.find_spec("playwright") is None,
-        reason="no playwright: pip install playwright",
+        reason="no playwright: pip install --group browser",
     ),
 ]
 
