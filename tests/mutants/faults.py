@@ -165,7 +165,8 @@ FAULTS: tuple[Fault, ...] = (
         STATE,
         "(State.COMPLETE, Step.LEAVE): State.COMPLETE,",
         "(State.COMPLETE, Step.LEAVE): State.LEFT,",
-        ("tests/contract", "tests/unit/bridge"),
+        CONTRACT,
+        "test_D5_",
     ),
     Fault(
         "D6: a body that is too long is not cut",
@@ -332,6 +333,7 @@ FAULTS: tuple[Fault, ...] = (
         "                await self._settled.wait()\n        except TimeoutError:\n            logger.warning(",
         "                pass\n        except TimeoutError:\n            logger.warning(",
         ("tests/contract", "tests/unit/test_dispatch.py"),
+        "L2",
     ),
     Fault(
         "L3: a failed start-up is taken for an app without lifespan",
@@ -362,7 +364,7 @@ FAULTS: tuple[Fault, ...] = (
         TASKS,
         "self._drain_until = min(self._drain_until, _cancel_at(seconds))",
         "pass",
-        ("tests/contract", "tests/unit/test_tasks.py", "tests/unit/test_dispatch.py"),
+        ("tests/unit/test_tasks.py", "tests/unit/test_dispatch_stop.py"),
     ),
     Fault(
         "L5: nobody looks whether the host lives",
