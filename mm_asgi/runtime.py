@@ -108,8 +108,9 @@ class Runtime:
     def run(self) -> int:
         """Serve until the host, a signal or the host's death ends it; gives the exit code."""
         settings, environment = self._settings, self._environment
-        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Ctrl-C in a terminal reaches host and plugin together, and the host then tells us. Not
+        # SIG_IGN, which the app's children would inherit: ffmpeg is ended by SIGINT.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
         try:
             configure_logging(
                 settings.log_level or environment.log_level or "info",

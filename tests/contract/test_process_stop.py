@@ -200,9 +200,12 @@ def test_L4_SIGTERM_drains() -> None:
         assert host.bell.names == ["startup", "work", "shutdown"]
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_L4_signals_before_the_startup(number: signal.Signals) -> None:
-    with LightHost() as host:
+def test_L4_signals_before_the_startup(number: signal.Signals, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    with LightHost(loop=loop) as host:
         host.handshake()
         host.process.send_signal(number)
         if number == signal.SIGINT:
@@ -212,6 +215,12 @@ def test_L4_signals_before_the_startup(number: signal.Signals) -> None:
             assert host.get("/").status == 200
             host.peer.shutdown()
         assert host.exit_code() == 0
+
+
+def test_L4_the_apps_children_do_not_inherit_the_plugins_deafness_to_ctrl_c() -> None:
+    with LightHost() as host:
+        host.start()
+        assert host.get("/interrupt").body == b"-2"
 
 
 def test_L4_Shutdown_during_the_import_is_safe() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -97,6 +99,17 @@ async def environ(receive: Receive, send: Send) -> None:
     await answer(send, f"{os.getppid()} {threading.current_thread() is threading.main_thread()}")
 
 
+async def interrupt(receive: Receive, send: Send) -> None:
+    """Ends a child as one ends ffmpeg; what that child returned."""
+
+    def child() -> int:
+        with subprocess.Popen(["sleep", "5"]) as process:
+            process.send_signal(signal.SIGINT)
+            return process.wait()
+
+    await answer(send, str(await asyncio.to_thread(child)))
+
+
 ROUTES = {
     "": hello,
     "events": events,
@@ -107,4 +120,5 @@ ROUTES = {
     "background": background,
     "loop": loop_name,
     "environ": environ,
+    "interrupt": interrupt,
 }
