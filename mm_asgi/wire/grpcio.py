@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -104,7 +105,7 @@ def _bind(server: grpc.aio.Server, listener: Listener) -> str:
         is_path = "/" in address
         try:
             # The core takes "unix:" for a URI and would decode a % in the path.
-            port = server.add_insecure_port(f"unix:{quote(address)}" if is_path else address)
+            port = _add_port(server, f"unix:{quote(address)}" if is_path else address)
         except RuntimeError:
             log.debug("cannot bind %s", address)
             continue
@@ -114,6 +115,15 @@ def _bind(server: grpc.aio.Server, listener: Listener) -> str:
         "or a loopback address that is free and may be written; check the socket directory's "
         "owner, mode and length, or choose TCP."
     )
+
+
+def _add_port(server: grpc.aio.Server, address: str) -> int:
+    # The core listens at once, with the mode that the umask leaves; a listener widens it after.
+    before = os.umask(0o177)
+    try:
+        return server.add_insecure_port(address)
+    finally:
+        os.umask(before)
 
 
 class _Methods(grpc.GenericRpcHandler):

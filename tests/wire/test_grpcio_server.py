@@ -67,6 +67,23 @@ async def test_the_first_address_that_works_is_bound(folder: Path) -> None:
     await server.stop(0)
 
 
+async def test_no_other_user_gets_in_before_the_listener_lets_him(folder: Path) -> None:
+    modes = []
+
+    class Looking(LocalListener):
+        def bound(self, address: str) -> None:
+            modes.append(stat.S_IMODE(os.stat(address).st_mode))
+
+    server = GrpcioServer()
+    before = os.umask(0)
+    try:
+        await server.start(Looking(str(folder / "x.sock")), {})
+    finally:
+        left = os.umask(before)
+    assert (modes, left) == ([0o600], 0)
+    await server.stop(0)
+
+
 async def test_no_address_at_all_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="no addresses"):
         await GrpcioServer().start(LocalListener(), {})
