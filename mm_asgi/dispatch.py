@@ -134,7 +134,7 @@ class Dispatch:
     async def _implemented(self, request: Message, stream: Stream) -> ImplementedResponse:
         self.load()
         names = [hook.rpc for hook in LIFECYCLE]
-        if self._fault is None and self._plugin is not None and self._plugin.app is not None:
+        if self._plugin is not None and self._plugin.app is not None:
             names.append("ServeHTTP")
         return ImplementedResponse(hooks=names)
 
