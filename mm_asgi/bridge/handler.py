@@ -71,8 +71,7 @@ class HTTPHandler:
         """Take no more requests; tell event streams, which do not end by themselves, to end."""
         self.draining = True
         for cycle in self._cycles:
-            if cycle.is_event_stream:
-                cycle.tell_disconnect()
+            cycle.drain()
 
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""

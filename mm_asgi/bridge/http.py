@@ -66,6 +66,7 @@ class HTTPCycle:
 
     __slots__ = (
         "_body_open",
+        "_draining",
         "_expected",
         "_first",
         "_grace",
@@ -116,6 +117,7 @@ class HTTPCycle:
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Lock | None = None
         self._left_at = 0.0
+        self._draining = False
         self._told = False
         self.status = 0
         # what it was given
@@ -140,11 +142,6 @@ class HTTPCycle:
     def disconnected(self) -> bool:
         """Whether the app was, or is to be, told http.disconnect before its response ended."""
         return self.truncated or self._told or self._state is State.LEFT
-
-    @property
-    def is_event_stream(self) -> bool:
-        """Whether the app has begun a text/event-stream."""
-        return self._head is not None and self._head.content_type == "text/event-stream"
 
     # ---------------------------------------------------------------- request: receive()
 
@@ -232,10 +229,12 @@ class HTTPCycle:
             self._stop_timer()
         self._wake()
 
-    def tell_disconnect(self) -> None:
-        """The plugin is stopping: the app gets http.disconnect, what it still sends is sent."""
-        self._told = True
-        self._wake()
+    def drain(self) -> None:
+        """The plugin stops: an event stream, begun now or later, gets http.disconnect (row L4)."""
+        self._draining = True
+        self._told = self._head is not None and self._head.content_type == "text/event-stream"
+        if self._told:
+            self._wake()
 
     # ---------------------------------------------------------------- response: send()
 
@@ -289,6 +288,8 @@ class HTTPCycle:
         self._head = head
         self.status = head.status
         self._timer = asyncio.get_running_loop().call_later(HOLD, self._release)
+        if self._draining:
+            self.drain()
 
     def _release(self) -> None:
         self._spawn(self._send_head())

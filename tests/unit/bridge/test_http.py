@@ -70,6 +70,7 @@ def opened(
 
 START: Event = {"type": "http.response.start", "status": 200, "headers": []}
 DECLARED: Event = {**START, "headers": [(b"content-length", b"5")]}
+EVENT_STREAM: Event = {**START, "headers": [(b"content-type", b"text/event-stream")]}
 WRONG: list[Any] = [
     {},
     None,
@@ -92,6 +93,7 @@ def body(data: bytes, *, more: bool) -> Event:
 EVENTS = st.one_of(
     st.just(START),
     st.just(DECLARED),
+    st.just(EVENT_STREAM),
     st.builds(body, st.sampled_from([b"", b"ab", b"cde", b"x" * 70_000]), more=st.booleans()),
     st.sampled_from(WRONG),
 )
@@ -145,7 +147,7 @@ async def walk(steps: Iterable[Any], failure: BaseException | None, method: str)
         elif step == "release":
             await cycle._send_head()  # what the timer does
         elif step == "stopping":
-            cycle.tell_disconnect()
+            cycle.drain()
         else:
             await send(cycle, stream, step)
         check_messages(stream)
@@ -421,3 +423,20 @@ async def test_a_send_cancelled_after_the_client_left_is_the_clients_doing(
     await cycle.settle(ClientDisconnected("gone"))
     assert cycle.state is State.LEFT
     assert not caplog.records
+
+
+async def test_an_event_stream_that_begins_during_the_drain_is_told_too() -> None:
+    cycle, stream = opened(method="GET", first=message(last=True))
+    stream.peer.half_close()
+    assert (await cycle.receive())["type"] == "http.request"
+    waiting = asyncio.create_task(cycle.receive())
+    cycle.drain()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await cycle.send(EVENT_STREAM)
+    async with asyncio.timeout(5):
+        assert await waiting == DISCONNECT
+    await cycle.send(body(b"data: bye", more=True))
+    await cycle.settle(None)
+    assert await stream.peer.ended() == (StatusCode.OK, "")
+    assert b"".join(one.body_chunk for one in stream.peer.messages) == b"data: bye"
