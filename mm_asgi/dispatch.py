@@ -306,7 +306,9 @@ class Dispatch:
             async with asyncio.timeout(self._settings.hook_budget or None):
                 if inspect.iscoroutinefunction(function):
                     return await function(self._context)
-                return await asyncio.to_thread(function, self._context)
+                result = await asyncio.to_thread(function, self._context)
+                # A plain decorator around an async function hides what it is.
+                return await result if inspect.isawaitable(result) else result
         except BaseException as exc:
             if isinstance(exc, Exception) or _is_cancelled():
                 raise

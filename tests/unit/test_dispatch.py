@@ -239,3 +239,14 @@ async def test_no_request_waits_for_ever_when_logging_itself_fails() -> None:
     finally:
         bridge.removeFilter(broken)
     assert ended == (StatusCode.INTERNAL, "the plugin failed, see its log")
+
+
+async def test_an_async_hook_behind_a_plain_decorator_runs_on_the_loop() -> None:
+    threads = []
+
+    async def inner(context: Identity) -> None:
+        threads.append(threading.current_thread())
+
+    plugin = with_hook("on_activate", lambda context: inner(context))
+    assert await Wired(plugin).activate() is None
+    assert threads == [threading.main_thread()]
