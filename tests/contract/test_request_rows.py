@@ -115,12 +115,22 @@ async def check_serves(road: Road) -> None:
 
 
 @roads("m", "w", "g")
-@pytest.mark.parametrize("data", [b"", b"abc"])
-async def test_D2_starlettes_exception_is_no_error(road: Road, data: bytes) -> None:
+async def test_D2_starlettes_exception_is_no_error(road: Road) -> None:
     token, exchange = await begin(road, "starlette reads", length=None)
-    if data or road.kind != "g":  # the host waits for the body's first bytes
-        await exchange.send(data)
-        await road.journal(token, "waits")
+    await exchange.send(b"abc")
+    await road.journal(token, "waits")
+    await cut(road, token, exchange)
+
+
+# On s a body that is malformed from its first byte may never reach the plugin: uvicorn, which has
+# read it together with the head, answers 400 by itself.
+@roads("m", "w", "g", simulated=False)
+async def test_D2_a_body_that_is_cut_before_its_first_byte(road: Road) -> None:
+    await cut(road, *await begin(road, "starlette reads", length=None))
+
+
+async def cut(road: Road, token: str, exchange: Exchange) -> None:
+    """The body ends in the middle: Starlette raises, and that is no error."""
     await exchange.cut()
     assert await road.noted(token, "raised") == ["ClientDisconnect"]
     await road.journal(token, "over")
