@@ -269,11 +269,14 @@ class Dispatch:
 
     async def _deactivate(self) -> None:
         self.http.drain()
+        # As for a Go plugin: what was not activated is not deactivated.
+        active = self.phase in (Phase.STARTING, Phase.ACTIVE)
         self.phase = Phase.STOPPING
         self._settled.set()
         await self._tasks.drain(self._left() * (1 - LIFESPAN_SHARE))
-        # Half of what is left, so that lifespan.shutdown has its turn.
-        await self._step("the hook on_deactivate", self._call_hook("on_deactivate"), 0.5)
+        if active:
+            # Half of what is left, so that lifespan.shutdown has its turn.
+            await self._step("the hook on_deactivate", self._call_hook("on_deactivate"), 0.5)
         if self._lifespan is not None:
             left = self._left()
             await self._step("lifespan.shutdown", self._lifespan.shutdown(left), 1.0)

@@ -151,3 +151,23 @@ async def test_hurry_while_a_hook_handles_its_cancel_is_no_error() -> None:
     wired.dispatch.hurry(0)
     await stop
     assert wired.phase() is Phase.STOPPED
+
+
+async def test_what_was_not_activated_is_not_deactivated() -> None:
+    calls: list[str] = []
+
+    async def on_activate(context: Identity) -> None:
+        raise LookupError("no database")
+
+    async def on_deactivate(context: Identity) -> None:
+        calls.append("on_deactivate")
+
+    app = App()
+    plugin = Plugin(app)
+    plugin.hook(on_activate)
+    plugin.hook(on_deactivate)
+    wired = Wired(plugin)
+    assert await wired.activate() is not None
+    await wired.dispatch.deactivate(1)
+    # The lifespan had started, so it is shut down.
+    assert (calls, app.notes) == ([], ["startup", "shutdown"])
