@@ -56,11 +56,20 @@ class Terminal:
         self._write(_painted(text, "31", self._colours))
 
     def _write(self, text: str) -> None:
-        # A terminal that was closed, or the end of a pipe: the plugin has to be stopped all the
-        # same, and nobody is left to tell.
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._stream.write(text + "\n")
             self._stream.flush()
+        except (OSError, ValueError):
+            # A terminal that was closed, or the end of a pipe: the plugin has to be stopped all
+            # the same, and nobody is left to tell.
+            self._forget()
+
+    def _forget(self) -> None:
+        """Let what is still buffered go nowhere: at exit it would fail again, with code 120."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 def readable(line: LogLine, *, colours: bool = False, bold: bool = False) -> str:

@@ -236,6 +236,13 @@ async def show_scope(call: Call) -> None:
     await call.answer(ascii(call.scope).encode())
 
 
+@case("request")
+async def show_request(call: Call) -> None:
+    """Scope and body, as Python literals."""
+    body = await call.whole_body()
+    await call.answer(ascii((call.scope, body)).encode(), 207)
+
+
 @case("state")
 async def state(call: Call) -> None:
     """The lifespan's state as this request finds it; then the request writes into its own."""

@@ -443,7 +443,9 @@ def test_log_config_that_is_not_there(lines: Lines, tmp_path: Path, name: str) -
         configure_logging("info", lines.append, str(tmp_path / name))
 
 
-def test_handlers_that_print_are_adopted(lines: Lines) -> None:
+def test_handlers_that_print_are_adopted(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    # None of those that other tests' frameworks have set up.
+    monkeypatch.setattr(logging.root.manager, "loggerDict", {})
     configure_logging("info", lines.append)
     logger = logging.getLogger("test_logs.printing")
     printing = logging.StreamHandler(sys.stderr)
