@@ -69,8 +69,8 @@ def read_environment(environ: Mapping[str, str], *, mutual_tls: bool = False) ->
         raise StartedByHand(
             "started by hand: this program is a Mattermost plugin, which a Mattermost server "
             f"starts with the environment variable {_COOKIE}, and that {found}; put the plugin "
-            "into a bundle and let the server start it, or for local work run its ASGI app with "
-            "an ASGI server such as uvicorn, or run its tests"
+            "into a bundle and let the server start it, or for local work run mm-asgi dev in its "
+            "folder, or its ASGI app with an ASGI server such as uvicorn"
         )
     min_port, max_port = _ports(environ)
     client_certificate = environ.get("PLUGIN_CLIENT_CERT") or None

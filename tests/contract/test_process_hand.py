@@ -40,7 +40,7 @@ def test_L6_started_by_hand_it_explains_itself_and_fails(name: str, cookie: str)
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
-    for part in ("started by hand", "is a Mattermost plugin", "Mattermost server", "uvicorn"):
+    for part in ("started by hand", "is a Mattermost plugin", "Mattermost server", "mm-asgi dev"):
         assert part in done.stderr
 
 
