@@ -13,6 +13,7 @@ import httpx
 import pytest
 from shop.main import app
 
+from mm_asgi.host import Host
 from mm_asgi.testing import as_user, lifespan
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ class InProcess:
 
 
 @dataclass
-class ThroughGo:
-    """The plugin, started by the Go host; users log in by cookie, as a browser's do."""
+class ThroughHost:
+    """The plugin, started by a host; users log in by cookie, as a browser's do."""
 
-    host: "GoHost"
+    url: str
 
     def client(self, user: str | None = "alice") -> httpx.AsyncClient:
         cookies, headers = {}, {}
@@ -57,8 +58,16 @@ class ThroughGo:
             cookies = {"MMAUTHTOKEN": f"token-{user}", "MMCSRF": f"csrf-{user}"}
             headers = {"X-CSRF-Token": f"csrf-{user}"}
         return httpx.AsyncClient(
-            base_url=self.host.plugin_url, cookies=cookies, headers=headers, trust_env=False
+            base_url=self.url, cookies=cookies, headers=headers, trust_env=False
         )
+
+
+class ThroughGo(ThroughHost):
+    """The Go host, of which some tests ask more."""
+
+    def __init__(self, host: "GoHost") -> None:
+        super().__init__(host.plugin_url)
+        self.host = host
 
 
 class Events:
@@ -91,11 +100,20 @@ async def through_go() -> AsyncIterator[ThroughGo]:
         yield ThroughGo(host)
 
 
-@pytest.fixture(params=["in-process", pytest.param("go", marks=GO)])
-async def site(request: pytest.FixtureRequest) -> AsyncIterator[InProcess | ThroughGo]:
+@pytest.fixture(
+    params=[
+        "in-process",
+        pytest.param("simulated", marks=pytest.mark.full),
+        pytest.param("go", marks=GO),
+    ]
+)
+async def site(request: pytest.FixtureRequest) -> AsyncIterator[InProcess | ThroughHost]:
     if request.param == "go":
         async with through_go() as site:
             yield site
+    elif request.param == "simulated":
+        async with Host(directory=HERE, plugin_id=PLUGIN_ID, subpath=SUBPATH) as host:
+            yield ThroughHost(host.url)
     else:
         async with lifespan(app) as started:
             yield InProcess(started)
@@ -107,7 +125,7 @@ async def go() -> AsyncIterator[ThroughGo]:
         yield site
 
 
-Site = InProcess | ThroughGo
+Site = InProcess | ThroughHost
 
 
 async def test_json(site: Site) -> None:
