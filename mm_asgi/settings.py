@@ -2,7 +2,8 @@
 
 A setting has one name in four spellings: the flag ``--drain``, the environment variable
 ``MM_ASGI_DRAIN``, the key ``drain`` in ``[tool.mm-asgi]``, the keyword ``drain`` of ``run``. The
-first of these that is given wins, in the order keyword or flag, environment, pyproject, default.
+first of these that is given wins, in the order keyword or flag, environment, env file, pyproject,
+default.
 
 The fields of `Settings` are the only list: flags, variables, keys and their checks are derived
 from them. What a setting does is not here; the rooms that are handed one say so.
@@ -70,7 +71,7 @@ class Settings:
         unset="the host's",
     )  # fmt: skip
     log_config: str | None = _setting(None, "file that configures Python's logging", path="file")
-    access_log: bool = _setting(False, "log a line for each request")
+    access_log: bool = _setting(False, "log a line for each request", unset="off; under dev on")
     env_file: str | None = _setting(None, "file of environment variables to load", path="file")
     site_url: str | None = _setting(
         None, "Mattermost's own address, where a request does not tell it", unset="from the request",
@@ -187,6 +188,7 @@ def load_settings(
     directory: Path,
     flags: Mapping[str, object] | None = None,
     keywords: Mapping[str, object] | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> Settings:
     """Settings from all that was given, each checked; `ConfigError` says what is wrong where.
 
@@ -195,6 +197,7 @@ def load_settings(
         directory: where pyproject.toml is looked for, and what relative paths start from.
         flags: a command line's flags by attribute name, as text or, for switches, as bool.
         keywords: `run`'s keywords. None counts as not given.
+        defaults: a command's own, by attribute name, in the place of the settings'.
     """
     sources = [
         _Source(flags or {}, lambda row: f"the command line ({row.flag})", is_text=True),
@@ -206,6 +209,7 @@ def load_settings(
     if found := _values([env_file], sources, directory):
         # Behind the real environment, before pyproject.
         sources.insert(3, _env_file(str(found["env_file"])))
+    sources.append(_Source(defaults or {}, lambda row: "the command's defaults", is_text=False))
     return Settings(**_values(TABLE, sources, directory))
 
 

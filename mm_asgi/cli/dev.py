@@ -21,8 +21,9 @@ HELP = "serve an app in a simulated Mattermost, for a browser on this machine"
 
 START_FILE = "plugin.py"
 
-RELOAD_DRAIN = 2.0
-"""Seconds for running answers before a reload, instead of the setting's 8: whoever saved waits."""
+OUR_DEFAULTS = {"access_log": True, "drain": 2.0}
+"""The access log is off under a real host, whose own log has a line for each request. The seconds
+for running answers are those before a reload: whoever saved waits."""
 
 VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
 """What a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; the exit code: 1 when the app does not start."""
     given = given_settings(arguments)
-    settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
+    settings = _load(given)
     command, plugin_id = _command(settings, given), _plugin_id(settings)
     # Until there is something to stop: Ctrl-C just ends it, without Python's traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
@@ -61,17 +62,23 @@ def run(arguments: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _load(given: Mapping[str, object], defaults: Mapping[str, object] | None = None) -> Settings:
+    return load_settings(flags=given, environ=os.environ, directory=Path.cwd(), defaults=defaults)
+
+
 def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, str]:
     """Variables for the plugin: what suits a person at a terminal, unless it was given.
 
     A start file takes no flags: there what was given goes this way, too.
     """
     wanted = {"PYTHONUNBUFFERED": "1"}
-    if "MM_ASGI_ACCESS_LOG" not in os.environ and not settings.access_log:
-        # Off under a real host, whose own log has a line for each request.
+    # What differs with other defaults was given nowhere. Only that: the plugin finds the rest
+    # itself, anew at each reload.
+    ours = _load(given, OUR_DEFAULTS)
+    if ours.access_log != settings.access_log:
         wanted["MM_ASGI_ACCESS_LOG"] = "true"
-    if settings.reload and settings.drain == Settings().drain:
-        wanted["MM_ASGI_DRAIN"] = f"{RELOAD_DRAIN:g}"
+    if settings.reload and ours.drain != settings.drain:
+        wanted["MM_ASGI_DRAIN"] = f"{ours.drain:g}"
     if not settings.app:
         wanted |= {
             row.env: str(given[row.name]) for row in TABLE if row.name in given and not row.commands

@@ -106,17 +106,34 @@ def test_without_a_target_it_is_the_start_file(folder: Path) -> None:
     assert dev._command(Settings(), {}) == [sys.executable, "plugin.py"]
 
 
-def test_the_plugins_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MM_ASGI_ACCESS_LOG", raising=False)
-    usual = {"PYTHONUNBUFFERED": "1", "MM_ASGI_ACCESS_LOG": "true"}
-    assert dev._environment(Settings(), {}) == usual
-    assert dev._environment(Settings(reload=True), {}) == {**usual, "MM_ASGI_DRAIN": "2"}
-    assert dev._environment(Settings(reload=True, drain=5.0), {}) == usual
-    monkeypatch.setenv("MM_ASGI_ACCESS_LOG", "false")
-    assert dev._environment(Settings(), {}) == {"PYTHONUNBUFFERED": "1"}
+def test_the_plugins_variables(folder: Path) -> None:
+    assert variables() == {"MM_ASGI_ACCESS_LOG": "true"}
+    assert variables(reload=True) == {"MM_ASGI_ACCESS_LOG": "true", "MM_ASGI_DRAIN": "2"}
+    assert variables(app="shop:app", drain="5", reload=True) == {"MM_ASGI_ACCESS_LOG": "true"}
 
 
-def test_a_start_file_gets_the_flags_as_variables() -> None:
+@pytest.mark.parametrize("switch", ["true", "false"])
+@pytest.mark.parametrize("place", ["environment", "pyproject"])
+def test_what_was_given_is_not_made_to_suit_a_terminal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, place: str, switch: str
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv("MM_ASGI_ACCESS_LOG", switch)
+        monkeypatch.setenv("MM_ASGI_DRAIN", "8")
+    else:
+        table = f"[tool.mm-asgi]\naccess-log = {switch}\ndrain = 8\n"
+        (folder / "pyproject.toml").write_text(table)
+    assert variables(reload=True) == {}
+
+
+def variables(**given: object) -> dict[str, str]:
+    """What the plugin finds in its environment beside what is always there."""
+    environ = dev._environment(dev._load(given), given)
+    assert environ.pop("PYTHONUNBUFFERED") == "1"
+    return environ
+
+
+def test_a_start_file_gets_the_flags_as_variables(folder: Path) -> None:
     given = {"access_log": False, "drain": "3", "port": "1"}
     environ = dev._environment(Settings(), given)
     assert environ["MM_ASGI_ACCESS_LOG"] == "False"
