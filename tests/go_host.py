@@ -260,10 +260,6 @@ class GoHost:
         return self._plugins[-1].pid if self._plugins else 0
 
     @property
-    def host_pid(self) -> int:
-        return self._started().pid
-
-    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 

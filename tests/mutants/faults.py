@@ -33,9 +33,8 @@ CONTRACT = ("tests/contract",)
 SCOPE, RESPONSE = "mm_asgi/bridge/scope.py", "mm_asgi/bridge/response.py"
 HTTP, STATE = "mm_asgi/bridge/http.py", "mm_asgi/bridge/state.py"
 HANDLER, LIFESPAN = "mm_asgi/bridge/handler.py", "mm_asgi/bridge/lifespan.py"
-DISPATCH, TASKS, RUNTIME = "mm_asgi/dispatch.py", "mm_asgi/tasks.py", "mm_asgi/runtime.py"
-PORT, GRPCIO = "mm_asgi/wire/port.py", "mm_asgi/wire/grpcio.py"
-STREAMS, LISTENER = "mm_asgi/goplugin/standard_streams.py", "mm_asgi/goplugin/listener.py"
+DISPATCH, TASKS = "mm_asgi/dispatch.py", "mm_asgi/tasks.py"
+PORT, LISTENER = "mm_asgi/wire/port.py", "mm_asgi/goplugin/listener.py"
 
 WIRE = ("tests/wire", "tests/unit/test_inbox.py")
 UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
