@@ -1,8 +1,8 @@
 """The roads of the contract tests: apps.py's app behind four hosts, with one interface.
 
 m: Dispatch on the memory wire, in this process. w: raw messages from the Go host to a plugin
-process. g: HTTP through the Go host and net/http to the same process. s: HTTP through the simulated host, by
-the same tests as g. w, g and s once for each wire.
+process. g: HTTP through the Go host and net/http to the same process. s: HTTP through the simulated
+host, by the same tests as g. w, g and s once for each wire.
 On m and w ``http()`` does to a request what the host does to it, by the simulated host's rules.
 
     @roads("m", "w", "g")
@@ -190,7 +190,7 @@ class Road:
     """What all roads do the same way.
 
     Attributes:
-        kind: m, w or g.
+        kind: m, w or g, which stands for s too.
         expected: texts of error lines that the test has seen coming; any other fails it.
     """
 
