@@ -1,4 +1,4 @@
-"""The shop in-process (httpx.ASGITransport) and as a plugin of the real Go host (marker full)."""
+"""The shop in-process (httpx.ASGITransport), and as a plugin of both hosts (marker full)."""
 
 import contextlib
 import hashlib
