@@ -1,4 +1,4 @@
-"""Every exception that mm_asgi raises on purpose, and whose fault each one is.
+"""The exceptions of mm_asgi, and whose fault each one is.
 
     MMASGIError
       +- ConfigError          the operator: a setting, a target, a file that is not there
@@ -36,7 +36,10 @@ __all__ = [
 
 
 class MMASGIError(Exception):
-    """The root of the tree: ``except MMASGIError`` catches whatever this package raises."""
+    """The root of the tree.
+
+    What is not below it is a wrong call's: Python's own TypeError, ValueError or LookupError.
+    """
 
 
 class ConfigError(MMASGIError):
@@ -55,7 +58,7 @@ class HostProtocolError(MMASGIError):
 
 
 class StartupError(MMASGIError):
-    """The app could not be imported, or its lifespan start-up failed; told by OnActivate."""
+    """The app could not be imported, or its start-up failed; told by OnActivate."""
 
 
 class BundleError(MMASGIError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mm_asgi.dispatch import Dispatch
+from mm_asgi.errors import StartupError
 from mm_asgi.plugin import as_plugin
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
@@ -26,11 +27,11 @@ class Servicer:
         """Start the app now (lifespan, on_activate) instead of at the first request.
 
         Raises:
-            RuntimeError: the start-up failed; the text is what OnActivate would answer.
+            StartupError: the start-up failed; the text is what OnActivate would answer.
         """
         fault = await self._dispatch.activate()
         if fault is not None:
-            raise RuntimeError(f"the app did not start: {fault}")
+            raise StartupError(f"the app did not start: {fault}")
 
     async def shutdown(self, seconds: float = 8.0) -> None:
         """Drain running requests and run lifespan.shutdown, within ``seconds``.

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from mm_asgi import Plugin
-from mm_asgi.errors import ConfigError
+from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.servicer import Servicer, add_to_server
 from mm_asgi.settings import Settings
 from tests.contract.process_plugins.peer import Peer
@@ -118,7 +118,7 @@ async def test_its_owner_can_start_it_before_the_first_request() -> None:
 
 async def test_a_failed_start_is_told_to_whoever_asks() -> None:
     async with served(App("no database")) as (servicer, peer):
-        with pytest.raises(RuntimeError, match=r"startup failed: no database"):
+        with pytest.raises(StartupError, match=r"startup failed: no database"):
             await servicer.startup()
         assert (await get(peer, "/"))[0] == 503
         assert "no database" in (await asyncio.to_thread(peer.activate) or "")
