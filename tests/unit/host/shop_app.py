@@ -110,6 +110,13 @@ async def refuse() -> Response:
     return Response("too large", 413)
 
 
+@app.post("/print")
+async def print_a_lot(megabytes: int) -> str:
+    for _ in range(megabytes):
+        print("x" * (1 << 20))  # noqa: T201 - what this test is about
+    return "printed"
+
+
 @app.post("/crash")
 async def crash() -> None:
     os._exit(7)
