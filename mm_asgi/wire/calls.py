@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Stream
 
-__all__ = ["HANDLER_FAILED", "TOO_LARGE", "UNPARSABLE", "CancelSlot", "Calls"]
+__all__ = ["HANDLER_FAILED", "TOO_LARGE", "TOO_LARGE_SENT", "UNPARSABLE", "CancelSlot", "Calls"]
 
 log = logging.getLogger("mm_asgi.wire")
 
 # All that the peer learns, of a handler's exception too: its text may hold a user's data.
 HANDLER_FAILED = "internal error in the plugin"
 TOO_LARGE = "message larger than this method takes"
+TOO_LARGE_SENT = "message larger than this method sends"
 UNPARSABLE = "message cannot be parsed"
 
 # How long stop() waits for handlers that it has cancelled. A guess: long enough for a finally
@@ -95,9 +96,15 @@ class Calls:
         """Return when no RPC is open."""
         await self._idle.wait()
 
-    def run(self, handler: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
-        """Start ``handler`` in a task of its own, which a peer's cancel does not touch."""
-        self.hold(asyncio.create_task(_run(handler, stream), name=f"mm_asgi {stream.method}"))
+    def run(self, handler: Callable[[Stream], Awaitable[None] | None], stream: Stream) -> None:
+        """Call ``handler``; what is to be awaited gets a task, which no peer's cancel touches."""
+        try:
+            work = handler(stream)
+        except BaseException as error:  # noqa: BLE001  it ends its RPC and nothing else
+            _failed(stream, error)
+            return
+        if work is not None:
+            self.hold(asyncio.create_task(_run(work, stream), name=f"mm_asgi {stream.method}"))
 
     def hold(self, task: asyncio.Task[None]) -> None:
         """Keep a task alive: asyncio itself holds tasks only weakly."""
@@ -106,6 +113,8 @@ class Calls:
 
     async def cancel_handlers(self) -> None:
         """Cancel the tasks that outlived their RPC and wait for them, but not for ever."""
+        # A task that is cancelled before its first step never awaits its handler's coroutine.
+        await asyncio.sleep(0)
         tasks = {task for task in self._tasks if not task.done()}
         for task in tasks:
             task.cancel()
@@ -115,17 +124,22 @@ class Calls:
                 log.warning("handler does not end after its cancel: %s", task.get_name())
 
 
-async def _run(handler: Callable[[Stream], Awaitable[None]], stream: Stream) -> None:
+async def _run(work: Awaitable[None], stream: Stream) -> None:
     try:
-        await handler(stream)
+        await work
     except BaseException as error:  # SystemExit too: a handler must not end the loop
-        # First the end of the RPC, then the log: whatever logging does, no peer waits for ever.
-        stream.abort(StatusCode.INTERNAL, HANDLER_FAILED)
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            stream.abort(StatusCode.INTERNAL, HANDLER_FAILED)
             log.debug("handler cancelled: %s", stream.method)
             raise
-        log.error("handler failed: %s", stream.method, exc_info=error)
+        _failed(stream, error)
+
+
+def _failed(stream: Stream, error: BaseException) -> None:
+    # First the end of the RPC, then the log: whatever logging does, no peer waits for ever.
+    stream.abort(StatusCode.INTERNAL, HANDLER_FAILED)
+    log.error("handler failed: %s", stream.method, exc_info=error)
 
 
 def _call(callback: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.wire.calls import TOO_LARGE, UNPARSABLE, Calls, CancelSlot
+from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, Calls, CancelSlot
 from mm_asgi.wire.port import Inbox, StatusCode
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from mm_asgi.wire.port import Listener, Method
+    from mm_asgi.wire.port import Encoded, Listener, Metadata, Method
 
 __all__ = ["GrpcioServer", "add_methods"]
 
@@ -143,7 +143,7 @@ class _Methods(grpc.GenericRpcHandler):
     def _serve(self, path: str, method: Method) -> Callable[..., Any]:
         # A coroutine function and no generator: grpc/grpc#42295.
         async def serve(_requests: Iterator[bytes], context: Any) -> None:
-            stream = _GrpcioStream(path, context)
+            stream = _GrpcioStream(path, context, method.send_limit)
             calls = self._calls
             calls.opened(stream)
             calls.hold(asyncio.create_task(stream.pump(method)))
@@ -163,9 +163,12 @@ class _GrpcioStream:
         "_context",
         "_fetch",
         "_inbox",
+        "_initial",
         "_metadata",
+        "_opened",
         "_outbox",
         "_readers",
+        "_send_limit",
         "_status",
         "_streaming",
         "_wake",
@@ -173,7 +176,7 @@ class _GrpcioStream:
         "method",
     )
 
-    def __init__(self, method: str, context: Any) -> None:
+    def __init__(self, method: str, context: Any, send_limit: int | None) -> None:
         self.method = method
         self._context = context
         remaining = context.time_remaining()
@@ -186,10 +189,13 @@ class _GrpcioStream:
         self._streaming = False
         self._fetch: asyncio.Future[None] | None = None
         # Sending: what drive() has not written yet, and where it waits for more.
+        self._send_limit = send_limit
+        self._initial: Metadata | None = None
+        self._opened = False
         self._outbox: deque[tuple[bytes, asyncio.Future[None]]] = deque()
         self._wake: asyncio.Future[None] | None = None
         # The end: set once, by whichever side is first.
-        self._status: tuple[StatusCode, str] | None = None
+        self._status: tuple[StatusCode, str, Metadata] | None = None
         self._cancel_slot = CancelSlot()
 
     @property
@@ -213,31 +219,44 @@ class _GrpcioStream:
         self._streaming = True
         return message
 
-    async def write(self, message: Message) -> None:
+    def send_metadata(self, metadata: Metadata) -> None:
+        if self._opened or self._status is not None:
+            return
+        self._opened = True
+        self._initial = tuple(metadata)
+        _set(self._wake)
+
+    async def write(self, message: Message | Encoded) -> None:
         if self._status is not None:
             return
+        data = message.SerializeToString()
+        if self._send_limit is not None and len(data) > self._send_limit:
+            log.warning("message too large to send: %s, %d bytes", self.method, len(data))
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
+            return
+        self._opened = True
         sent = asyncio.get_running_loop().create_future()
-        self._outbox.append((message.SerializeToString(), sent))
+        self._outbox.append((data, sent))
         _set(self._wake)
         # Only this wait can be cancelled: the message is drive()'s now and leaves in its turn.
         await sent
 
-    def finish(self) -> None:
-        if self._end(StatusCode.OK, ""):
+    def finish(self, metadata: Metadata = ()) -> None:
+        if self._end(StatusCode.OK, "", metadata):
             self._cancel_slot.close()
 
-    def abort(self, code: StatusCode, text: str) -> None:
-        if self._end(code, text.encode("utf-8", "replace").decode()):
+    def abort(self, code: StatusCode, text: str, metadata: Metadata = ()) -> None:
+        if self._end(code, text.encode("utf-8", "replace").decode(), metadata):
             self._cancel_slot.close()
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         self._cancel_slot.set(callback)
 
-    def _end(self, code: StatusCode, text: str) -> bool:
+    def _end(self, code: StatusCode, text: str, metadata: Metadata = ()) -> bool:
         """Whether this call is the one that ends the RPC."""
         if self._status is not None:
             return False
-        self._status = (code, text)
+        self._status = (code, text, tuple(metadata))
         self._inbox.end(drop=True)
         if code is not StatusCode.OK:
             self._drop_outbox()
@@ -259,18 +278,18 @@ class _GrpcioStream:
         """Write, in order, what comes into the outbox, then end the RPC."""
         try:
             while self._outbox or self._status is None:
-                if not self._outbox:
+                if self._initial is not None:
+                    await self._open()
+                elif self._outbox:
+                    data, sent = self._outbox.popleft()
+                    try:
+                        await self._context.write(data)
+                    finally:
+                        _set(sent)
+                else:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
-                    continue
-                data, sent = self._outbox.popleft()
-                try:
-                    await self._context.write(data)
-                finally:
-                    _set(sent)
-            code, text = self._status
-            if code is not StatusCode.OK:
-                await self._context.abort(_STATUS[code], text)
+            await self._close(*self._status)
         except asyncio.CancelledError:
             # Swallowed, the RPC would leak: grpc/grpc#43360.
             self._leave(StatusCode.CANCELLED, "")
@@ -283,6 +302,17 @@ class _GrpcioStream:
             log.debug("the peer of %s left: %s", self.method, error)
             self._leave(StatusCode.CANCELLED, "")
             raise asyncio.CancelledError from None
+
+    async def _open(self) -> None:
+        initial, self._initial = self._initial, None
+        await self._context.send_initial_metadata(initial)
+
+    async def _close(self, code: StatusCode, text: str, metadata: Metadata) -> None:
+        if self._initial is not None:
+            await self._open()
+        if code is not StatusCode.OK:
+            await self._context.abort(_STATUS[code], text, metadata)
+        self._context.set_trailing_metadata(metadata)
 
     async def pump(self, method: Method) -> None:
         """Read on demand, one message ahead; nobody but the end of the RPC stops this task.

@@ -8,20 +8,23 @@ changes a message afterwards is found out here too.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.wire.calls import TOO_LARGE, Calls, CancelSlot
-from mm_asgi.wire.port import Inbox, StatusCode
+from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, Calls, CancelSlot
+from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from google.protobuf.message import Message
 
-    from mm_asgi.wire.port import Listener, Method
+    from mm_asgi.wire.port import Listener, Metadata, Method
 
 __all__ = ["MemoryPeer", "MemoryServer", "MemoryStream"]
+
+log = logging.getLogger("mm_asgi.wire")
 
 
 class MemoryStream:
@@ -33,6 +36,7 @@ class MemoryStream:
         metadata: the request's metadata.
         window: how many written messages may wait unread before ``write()`` blocks; None: any.
         receive_limit: bytes of one message from the peer; a larger one ends the RPC.
+        send_limit: bytes of one written message, likewise.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class MemoryStream:
         metadata: Mapping[str, str | bytes] | None = None,
         window: int | None = None,
         receive_limit: int | None = None,
+        send_limit: int | None = None,
     ) -> None:
         self.method = method
         self.deadline = deadline
@@ -53,11 +58,14 @@ class MemoryStream:
         self._half_closed = False
         self._receive_limit = receive_limit
         self._inbox = Inbox()
-        # To the peer: messages beyond the window, each with the writer that waits for it.
+        # To the peer: whether anything has left, then messages beyond the window, each with the writer that waits for it.
+        self._send_limit = send_limit
+        self._opened = False
         self._window = window
         self._blocked: deque[tuple[Message, asyncio.Future[None]]] = deque()
         # The end.
         self._status: tuple[StatusCode, str] | None = None
+        self._trailing: Metadata = ()
         self._over = asyncio.Event()
         self._cancel_slot = CancelSlot()
         self._when_over: Callable[[], None] | None = None
@@ -75,26 +83,40 @@ class MemoryStream:
             self._fetch()
         return message
 
-    async def write(self, message: Message) -> None:
+    def send_metadata(self, metadata: Metadata) -> None:
+        """Send the initial metadata; does nothing after the first message or the end."""
+        if not self._opened and self._status is None:
+            self._opened = True
+            self.peer._open(metadata)
+
+    async def write(self, message: Message | Encoded) -> None:
         """Send a copy; blocks while more messages than the window wait unread."""
         if self._status is not None:
             return
-        message = type(message).FromString(message.SerializeToString())
+        data = message.SerializeToString()
+        if self._send_limit is not None and len(data) > self._send_limit:
+            log.warning("message too large to send: %s, %d bytes", self.method, len(data))
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
+            return
+        self._opened = True
+        copied: Message = (
+            message.decoded() if isinstance(message, Encoded) else type(message).FromString(data)
+        )
         if self._window is None or len(self._blocked) + self.peer.unread < self._window:
-            self.peer._deliver(message)
+            self.peer._deliver(copied)
             return
         sent = asyncio.get_running_loop().create_future()
-        self._blocked.append((message, sent))
+        self._blocked.append((copied, sent))
         self._unblock()
         await sent
 
-    def finish(self) -> None:
+    def finish(self, metadata: Metadata = ()) -> None:
         """End the RPC with OK, after the messages written so far."""
-        self._end(StatusCode.OK, "")
+        self._end(StatusCode.OK, "", metadata)
 
-    def abort(self, code: StatusCode, text: str) -> None:
+    def abort(self, code: StatusCode, text: str, metadata: Metadata = ()) -> None:
         """End the RPC with ``code``; messages that still wait for the window are dropped."""
-        self._end(code, text)
+        self._end(code, text, metadata)
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the peer leaves."""
@@ -108,7 +130,9 @@ class MemoryStream:
                 self._inbox.end()
 
     def _take(self, message: Message) -> None:
-        if self._receive_limit is not None and message.ByteSize() > self._receive_limit:
+        size = message.ByteSize()
+        if self._receive_limit is not None and size > self._receive_limit:
+            log.warning("message too large: %s, %d bytes", self.method, size)
             self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
         else:
             self.peer.fetched += 1
@@ -124,10 +148,11 @@ class MemoryStream:
         if not self._blocked and self._status is not None:
             self._close()
 
-    def _end(self, code: StatusCode, text: str) -> None:
+    def _end(self, code: StatusCode, text: str, metadata: Metadata) -> None:
         if self._status is not None:
             return
         self._status = (code, text)
+        self._trailing = tuple(metadata)
         self._inbox.end(drop=True)
         self._cancel_slot.close()
         if code is not StatusCode.OK:
@@ -139,6 +164,7 @@ class MemoryStream:
         if self._over.is_set():
             return
         self._status = (code, text)
+        self._trailing = ()
         self._inbox.end(drop=True)
         self._drop_blocked()
         self._close()
@@ -155,6 +181,7 @@ class MemoryStream:
             return
         if self._timer is not None:
             self._timer.cancel()
+        self.peer._open(())
         self.peer._received.end()
         self._over.set()
         if self._when_over is not None:
@@ -180,6 +207,8 @@ class MemoryPeer:
         self.receiving = 0
         self._stream = stream
         self._received = Inbox()
+        self._initial: Metadata = ()
+        self._opened = asyncio.Event()
 
     def send(self, message: Message) -> None:
         """Put a message on the wire; after the RPC's end it is dropped."""
@@ -216,7 +245,22 @@ class MemoryPeer:
         assert self._stream._status is not None
         return self._stream._status
 
+    async def initial_metadata(self) -> Metadata:
+        """What came ahead of the first message; empty when that, or the end, came first."""
+        await self._opened.wait()
+        return self._initial
+
+    def trailing_metadata(self) -> Metadata:
+        """What came with the status; empty until the RPC has ended."""
+        return self._stream._trailing if self._stream._over.is_set() else ()
+
+    def _open(self, metadata: Metadata) -> None:
+        if not self._opened.is_set():
+            self._initial = tuple(metadata)
+            self._opened.set()
+
     def _deliver(self, message: Message) -> None:
+        self._open(())
         self.messages.append(message)
         self.unread += 1
         self._received.put(message)
@@ -260,6 +304,7 @@ class MemoryServer:
             metadata=metadata,
             window=window,
             receive_limit=entry.receive_limit if entry else None,
+            send_limit=entry.send_limit if entry else None,
         )
         if self._methods is None:
             stream.abort(StatusCode.UNAVAILABLE, "the server does not run")

@@ -1,7 +1,8 @@
-"""What every wire offers: a Server that hands out Streams. No wire's own names leave ``wire/``.
+"""What every wire offers: a Server that hands out Streams, a Channel that opens Calls.
 
-A Stream is one RPC seen by the side that serves it. All four kinds of RPC look the same here: a
-unary call is a stream of one message each way, which is what it is on the wire too.
+No wire's own names leave ``wire/``. A Stream is one RPC seen by the side that serves it, a Call
+the same seen by the side that made it. All four kinds of RPC look the same here: a unary one is a
+stream of one message each way, which is what it is on the wire too.
 
 Inbox is the receiving half that all wires share: it makes ``read()`` safe to cancel and safe to
 call from several tasks at once, which the ASGI ``receive()`` above it needs (contract row D3).
@@ -13,15 +14,33 @@ import asyncio
 import contextlib
 import enum
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from google.protobuf.message import Message
 
-__all__ = ["Inbox", "Listener", "Method", "Server", "StatusCode", "Stream"]
+    M = TypeVar("M", bound=Message)
+
+__all__ = [
+    "Call",
+    "Channel",
+    "Encoded",
+    "Inbox",
+    "Listener",
+    "Metadata",
+    "Method",
+    "RPCError",
+    "Server",
+    "StatusCode",
+    "Stream",
+]
+
+Metadata = Sequence[tuple[str, str | bytes]]
+"""Pairs in order; names in lower case, a name that ends in ``-bin`` has bytes, all others str."""
 
 
 class StatusCode(enum.IntEnum):
@@ -44,6 +63,55 @@ class StatusCode(enum.IntEnum):
     UNAVAILABLE = 14
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
+
+
+class RPCError(Exception):
+    """An RPC that this side made ended with a status that is not OK.
+
+    Attributes:
+        code: the status.
+        text: what the other side, or the wire, says of it.
+        metadata: the trailing metadata; ``grpc-status-details-bin`` is where details stand.
+        path: the RPC's path, empty when the wire does not know it.
+    """
+
+    def __init__(
+        self, code: StatusCode, text: str, metadata: Metadata = (), *, path: str = ""
+    ) -> None:
+        super().__init__(f"{path or 'RPC'}: {code.name}: {text}")
+        self.code = code
+        self.text = text
+        self.metadata = metadata
+        self.path = path
+
+
+class Encoded:
+    """A message in its wire form already, in pieces that a wire sends as they are.
+
+    For big bodies: protobuf's own way would copy them twice.
+
+    Attributes:
+        kind: the message's class.
+        pieces: bytes-like objects, which nobody changes until the write has returned.
+        size: bytes of all pieces.
+    """
+
+    __slots__ = ("kind", "pieces", "size")
+
+    def __init__(
+        self, kind: type[Message], pieces: Sequence[bytes | memoryview], size: int
+    ) -> None:
+        self.kind = kind
+        self.pieces = pieces
+        self.size = size
+
+    def SerializeToString(self) -> bytes:
+        """The whole message, copied: a wire that takes no pieces treats this as a message."""
+        return b"".join(self.pieces)
+
+    def decoded(self) -> Message:
+        """The message itself."""
+        return self.kind.FromString(self.SerializeToString())
 
 
 class Stream(Protocol):
@@ -72,20 +140,28 @@ class Stream(Protocol):
         message is fetched ahead of the reader: a slow reader slows the peer.
         """
 
-    async def write(self, message: Message) -> None:
+    def send_metadata(self, metadata: Metadata) -> None:
+        """Send the initial metadata, ahead of the first message; does nothing after that."""
+
+    async def write(self, message: Message | Encoded) -> None:
         """Send a message; returns when the wire can take another one (backpressure).
 
         Messages leave in the order of the calls, also when the waiting caller is cancelled.
-        Once the RPC has ended a write does nothing.
+        Once the RPC has ended a write does nothing. A message over the method's send_limit ends
+        the RPC with RESOURCE_EXHAUSTED, as one over receive_limit does.
         """
 
-    def finish(self) -> None:
-        """End the RPC with status OK, after the messages written so far. Later calls do nothing."""
+    def finish(self, metadata: Metadata = ()) -> None:
+        """End the RPC with status OK, after the messages written so far. Later calls do nothing.
 
-    def abort(self, code: StatusCode, text: str) -> None:
+        ``metadata`` is sent as trailing metadata.
+        """
+
+    def abort(self, code: StatusCode, text: str, metadata: Metadata = ()) -> None:
         """End the RPC with a status that is not OK; ``text`` is for the peer to see.
 
-        Messages that still wait to leave are dropped, and their writers return.
+        Messages that still wait to leave are dropped, and their writers return. Details of the
+        status go as ``grpc-status-details-bin`` in ``metadata``.
         """
 
     def on_cancel(self, callback: Callable[[], None]) -> None:
@@ -102,16 +178,19 @@ class Method:
     """How a wire treats one RPC.
 
     Attributes:
-        handler: called for each RPC. The RPC lasts until ``finish()``, ``abort()`` or the
-            peer's cancel, not until the handler returns.
+        handler: called for each RPC; what it returns, if anything, is awaited in a task of its
+            own. The RPC lasts until ``finish()``, ``abort()`` or the peer's cancel, not until
+            the handler returns.
         request: the class that a received message is parsed with.
         receive_limit: bytes of one received message; a larger one ends the RPC with
             RESOURCE_EXHAUSTED.
+        send_limit: bytes of one sent message, likewise; None: any.
     """
 
-    handler: Callable[[Stream], Awaitable[None]]
+    handler: Callable[[Stream], Awaitable[None] | None]
     request: type[Message]
     receive_limit: int
+    send_limit: int | None = None
 
 
 class Listener(Protocol):
@@ -143,6 +222,81 @@ class Server(Protocol):
 
     async def stop(self, grace: float) -> None:
         """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them."""
+
+
+class Call(Protocol):
+    """One RPC that this side made. It ends by the peer's status, by ``cancel()`` or its deadline."""
+
+    async def write(self, message: Message | Encoded) -> None:
+        """Send a message; returns when the wire can take another one (backpressure).
+
+        Once the RPC has ended a write does nothing: ``read()`` says why.
+        """
+
+    def half_close(self) -> None:
+        """No more messages will be written."""
+
+    async def read(self) -> Any | None:
+        """The next message, or None for ever after the RPC ended with OK.
+
+        Raises:
+            RPCError: it ended with another status; the same error at each further read.
+        """
+
+    async def initial_metadata(self) -> Metadata:
+        """What the peer sent ahead of its first message; empty when the RPC ended without."""
+
+    def trailing_metadata(self) -> Metadata:
+        """What the peer sent with the status; empty until the RPC has ended."""
+
+    def cancel(self) -> None:
+        """End the RPC as CANCELLED. Does nothing once it has ended."""
+
+
+class Channel(Protocol):
+    """The way to one gRPC server, whose connection is made when it is needed, and made again.
+
+    All methods are for the loop that the Channel was made on.
+    """
+
+    async def unary(
+        self,
+        path: str,
+        request: Message,
+        response: type[M],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool = False,
+    ) -> M:
+        """Make a unary RPC.
+
+        Args:
+            path: ``/package.Service/Name``.
+            request: the message to send.
+            response: the class of the answer.
+            timeout: seconds after which it ends DEADLINE_EXCEEDED here and there; None: never.
+            metadata: sent with the request.
+            wait_for_ready: wait for a connection as long as the timeout lets, instead of ending
+                with UNAVAILABLE when one cannot be made at once.
+
+        Raises:
+            RPCError: any status but OK.
+        """
+
+    def stream(
+        self,
+        path: str,
+        response: type[Message],
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+        wait_for_ready: bool = False,
+    ) -> Call:
+        """Make an RPC of any kind; the arguments are ``unary()``'s."""
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Refuse new RPCs, give the open ones ``grace`` seconds, then end them as CANCELLED."""
 
 
 class Inbox:

@@ -19,12 +19,14 @@ import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.wire.memory import MemoryServer
-from mm_asgi.wire.port import Method, Server, StatusCode, Stream
+from mm_asgi.wire.port import Metadata, Method, Server, StatusCode, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from google.protobuf.message import Message
+
+    Handler = Callable[[Stream], Awaitable[None] | None]
 
 RPC = "/test.Wire/Call"
 LIMIT = 16 * 2**20
@@ -61,6 +63,8 @@ class Peer(Protocol):
     def cancel(self) -> None: ...
     async def receive(self) -> Any | None: ...
     async def ended(self) -> tuple[StatusCode, str]: ...
+    async def initial_metadata(self) -> Metadata: ...
+    def trailing_metadata(self) -> Metadata: ...
 
 
 async def collect(peer: Peer) -> list[int]:
@@ -160,10 +164,23 @@ class GrpcPeer:
             pass
         return StatusCode(self._call.code().value[0]), self._call.details()
 
+    async def initial_metadata(self) -> Metadata:
+        """What came ahead of the first message."""
+        return _pairs(await asyncio.to_thread(self._call.initial_metadata))
+
+    def trailing_metadata(self) -> Metadata:
+        """What came with the status; empty until the RPC has ended."""
+        # The call's own method would wait for the end.
+        return _pairs(self._call.trailing_metadata()) if self._call.done() else ()
+
     def close(self) -> None:
         """End the RPC and the thread that sends."""
         self._call.cancel()
         self._outgoing.put(None)
+
+
+def _pairs(metadata: Any) -> Metadata:
+    return tuple((name, value) for name, value in metadata or ())
 
 
 def _serialize(item: BytesValue | bytes) -> bytes:
@@ -179,9 +196,9 @@ class Road:
     def __init__(self) -> None:
         self._accepted: asyncio.Queue[Stream] = asyncio.Queue()
 
-    async def start(self, handlers: Mapping[str, Callable[[Stream], Awaitable[None]]]) -> None:
+    async def start(self, handlers: Mapping[str, Handler]) -> None:
         """Serve RPC by handing its stream to ``accept()``, and ``handlers`` by their path."""
-        methods = {RPC: self.hand_over, **handlers}
+        methods: dict[str, Handler] = {RPC: self.hand_over, **handlers}
         await self.serve(
             {path: Method(handler, BytesValue, LIMIT) for path, handler in methods.items()}
         )

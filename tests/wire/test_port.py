@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mm_asgi.wire.memory import MemoryStream
-from mm_asgi.wire.port import StatusCode
+from google.protobuf.wrappers_pb2 import BytesValue
 
-from .roads import LIMIT, MEBIBYTE, PLENTY, collect, counted, drain, message, number, settled
+from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT
+from mm_asgi.wire.memory import MemoryStream
+from mm_asgi.wire.port import Encoded, Method, StatusCode
+
+from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, collect, counted, drain, message, number, settled
 
 if TYPE_CHECKING:
+    import pytest
+
     from mm_asgi.wire.port import Stream
 
     from .roads import GrpcRoad, Road
@@ -92,6 +97,71 @@ async def test_a_message_over_the_limit_ends_the_rpc(road: Road) -> None:
     code, _ = await peer.ended()
     assert code is StatusCode.RESOURCE_EXHAUSTED
     await left.wait()
+
+
+async def test_a_written_message_over_the_limit_ends_the_rpc(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    await road.serve({RPC: Method(road.hand_over, BytesValue, LIMIT, send_limit=100)})
+    peer, stream = await road.pair()
+    left = asyncio.Event()
+    stream.on_cancel(left.set)
+    reading = asyncio.create_task(stream.read())
+    largest = message(b"x" * 98)
+    await stream.write(largest)
+    assert await peer.receive() == largest
+    await stream.write(message(b"x" * 99))
+    await stream.write(largest)
+    assert await peer.receive() is None
+    assert await peer.ended() == (StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
+    await left.wait()
+    assert await reading is None
+    assert f"message too large to send: {RPC}, 101 bytes" in caplog.text
+
+
+async def test_a_message_over_the_limit_is_logged(
+    road: Road, caplog: pytest.LogCaptureFixture
+) -> None:
+    await road.serve(
+        {
+            RPC: Method(road.hand_over, BytesValue, 100),
+            "/test.Wire/Large": Method(road.hand_over, BytesValue, LIMIT),
+        }
+    )
+    peer, stream = await road.pair()
+    peer.send(message(b"x" * 99))
+    assert await stream.read() is None
+    assert await peer.ended() == (StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+    assert f"message too large: {RPC}, 101 bytes" in caplog.text
+
+
+async def test_a_message_in_pieces(road: Road) -> None:
+    await road.start({})
+    peer, stream = await road.pair()
+    whole = message(b"x" * MEBIBYTE)
+    data = whole.SerializeToString()
+    pieces: list[bytes | memoryview] = [
+        data[:7],
+        memoryview(data)[7:70_000],
+        b"",
+        memoryview(data)[70_000:],
+    ]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stream.write(Encoded(BytesValue, pieces, len(data))))
+        received = group.create_task(peer.receive())
+    assert received.result() == whole
+    await stream.write(message(1))
+    assert number(await peer.receive()) == 1
+    stream.finish()
+    assert await peer.ended() == (StatusCode.OK, "")
+
+
+async def test_a_message_in_pieces_over_the_limit_ends_the_rpc(road: Road) -> None:
+    await road.serve({RPC: Method(road.hand_over, BytesValue, LIMIT, send_limit=100)})
+    peer, stream = await road.pair()
+    data = message(b"x" * 99).SerializeToString()
+    await stream.write(Encoded(BytesValue, [data[:50], data[50:]], len(data)))
+    assert await peer.ended() == (StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
 
 
 async def test_an_empty_message_is_no_end(road: Road) -> None:

@@ -11,7 +11,7 @@ import pytest
 from mm_asgi.wire.calls import HANDLER_FAILED
 from mm_asgi.wire.port import StatusCode
 
-from .roads import PLENTY, blocked_writers, collect, drain, message, number
+from .roads import PLENTY, blocked_writers, collect, drain, message, number, settled
 
 if TYPE_CHECKING:
     from mm_asgi.wire.port import Stream
@@ -192,6 +192,41 @@ async def test_a_handler_that_raises_ends_the_rpc_with_a_fixed_text(
     logged = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert [(record.name, record.levelname) for record in logged] == [("mm_asgi.wire", "ERROR")]
     assert logged[0].exc_info is not None
+
+
+async def test_a_plain_function_is_a_handler_and_gets_no_task(road: Road) -> None:
+    streams: list[Stream] = []
+    await road.start({"/test.Wire/Plain": streams.append})
+    peer = road.open("/test.Wire/Plain")
+    other, _ = await road.pair()
+    await settled(lambda: len(streams), quiet=0.01)
+    (stream,) = streams
+    named = [task.get_name() for task in asyncio.all_tasks()]
+    assert "mm_asgi /test.Wire/Plain" not in named
+    peer.send(message(1))
+    assert number(await stream.read()) == 1
+    await stream.write(message(2))
+    assert number(await peer.receive()) == 2
+    stream.finish()
+    assert await peer.ended() == (StatusCode.OK, "")
+    other.cancel()
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+async def test_a_plain_function_that_raises_ends_the_rpc_and_nothing_else(
+    road: Road, caplog: pytest.LogCaptureFixture, failure: BaseException
+) -> None:
+    def fail(stream: Stream) -> None:
+        raise failure
+
+    await road.start({"/test.Wire/Fail": fail})
+    assert await road.open("/test.Wire/Fail").ended() == (StatusCode.INTERNAL, HANDLER_FAILED)
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "handler failed: /test.Wire/Fail"
+    ]
+    peer, stream = await road.pair()
+    stream.finish()
+    assert await peer.ended() == (StatusCode.OK, "")
 
 
 async def test_a_handler_that_raises_after_the_end_changes_nothing(

@@ -21,6 +21,8 @@ from mm_asgi.wire.port import StatusCode
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable
 
+    from mm_asgi.wire.port import Metadata
+
     Event = dict[str, Any]
 
 DISCONNECT = {"type": "http.disconnect"}
@@ -38,13 +40,13 @@ class CountedStream(MemoryStream):
 
     ends = 0
 
-    def finish(self) -> None:
+    def finish(self, metadata: Metadata = ()) -> None:
         self.ends += 1
-        super().finish()
+        super().finish(metadata)
 
-    def abort(self, code: StatusCode, text: str) -> None:
+    def abort(self, code: StatusCode, text: str, metadata: Metadata = ()) -> None:
         self.ends += 1
-        super().abort(code, text)
+        super().abort(code, text, metadata)
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:

@@ -169,5 +169,7 @@ async def test_unary_fits_a_method() -> None:
     method = Method(unary(echo), goplugin_pb2.Empty, 10)
     stream = MemoryStream("/x/y")
     stream.peer.send(goplugin_pb2.Empty())
-    await method.handler(stream)
+    work = method.handler(stream)
+    assert work is not None
+    await work
     assert await stream.peer.receive() == goplugin_pb2.Empty()
