@@ -120,6 +120,7 @@ class GoHost:
         env: variables for the plugin; an empty value unsets one.
         flags: further flags of gohost, for example ["-automtls", "-start-timeout=3s"].
         target: instead of a plugin process, a gRPC target that offers PluginHooks (`gohost raw`).
+        proxy: instead of a plugin, an HTTP server, unix:PATH or HOST:PORT (`gohost proxy`).
     """
 
     def __init__(
@@ -133,9 +134,12 @@ class GoHost:
         env: "Mapping[str, str] | None" = None,
         flags: "Sequence[str]" = (),
         target: str | None = None,
+        proxy: str | None = None,
     ) -> None:
         common = [f"-dir={directory}", f"-id={plugin_id}", f"-subpath={subpath}"]
-        if target is None:
+        if proxy is not None:
+            common = ["proxy", f"-target={proxy}", *common]
+        elif target is None:
             common += [f"-executable={executable}", f"-python={python}"]
             common += [f"-env={name}={value}" for name, value in (env or {}).items()]
         else:

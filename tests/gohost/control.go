@@ -31,6 +31,7 @@ func (c *control) router() http.Handler {
 	mux.HandleFunc("GET /stats", answer(c.stats))
 	mux.HandleFunc("POST /ping", answer(c.ping))
 	mux.HandleFunc("POST /hook/{name}", answer(c.hook))
+	mux.HandleFunc("POST /hook/{name}/loop", answer(c.hookLoop))
 	mux.HandleFunc("POST /activate", answer(c.activate))
 	mux.HandleFunc("POST /deactivate", answer(c.deactivate))
 	mux.HandleFunc("POST /stop", answer(c.stop))

@@ -3,6 +3,8 @@
 //
 //	gohost -dir PLUGINDIR -executable plugin.py -python PYTHON -id com.example.demo
 //	gohost raw -target unix:/path     no go-plugin: dial a gRPC server that offers PluginHooks
+//	gohost proxy -target unix:/path   no plugin: a ReverseProxy before an HTTP server (proxy.go)
+//	gohost load -url http://...       a load generator (load.go)
 //
 // It prints JSON event lines on stdout (listening, started, ready, failed, exited, stopped) and
 // serves the control API of control.go on a second listener.
@@ -31,7 +33,8 @@ type settings struct {
 	logFile             string
 	readTimeout         time.Duration
 	writeTimeout        time.Duration
-	target              string // `gohost raw`
+	target              string // `gohost raw` and `gohost proxy`
+	proxy               bool
 	noActivate          bool
 	apiTarget, logLevel string
 	env                 keyValues
@@ -53,6 +56,9 @@ func (k *keyValues) Set(value string) error {
 var defaultStop = stopOrder{HTTPFirst: true, WaitMS: 10_000}
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "load" {
+		os.Exit(loadMain(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	s, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		os.Exit(0)
@@ -71,10 +77,11 @@ func main() {
 func parse(arguments []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("gohost", flag.ContinueOnError)
-	raw := len(arguments) > 0 && arguments[0] == "raw"
-	if raw {
+	s.proxy = len(arguments) > 0 && arguments[0] == "proxy"
+	dial := s.proxy || len(arguments) > 0 && arguments[0] == "raw"
+	if dial {
 		arguments = arguments[1:]
-		flags.StringVar(&s.target, "target", "", "gRPC target of the server that offers PluginHooks")
+		flags.StringVar(&s.target, "target", "", "gRPC target that offers PluginHooks; of proxy: unix:PATH or HOST:PORT")
 		flags.BoolVar(&s.noActivate, "no-activate", false, "skip Implemented and OnActivate, take every hook as listed")
 	} else {
 		flags.StringVar(&s.child.executable, "executable", "plugin.py", "start file, relative to -dir")
@@ -100,8 +107,8 @@ func parse(arguments []string) (settings, error) {
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
-	if raw && s.target == "" {
-		return s, errors.New("raw needs -target")
+	if dial && s.target == "" {
+		return s, errors.New("raw and proxy need -target")
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -164,12 +171,18 @@ func run(s settings) error {
 		logOutput = file
 	}
 	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}}
-	h.server = newServer(gateway{
+	front := gateway{
 		rules:     s.rules,
 		publicDir: filepath.Join(s.child.dir, "public"),
 		active:    func() bool { return h.active.Load() != nil },
 		serve:     h.serveHTTP,
-	}.router(), s.readTimeout, s.writeTimeout, h.log)
+	}
+	if s.proxy {
+		back := newProxy(s.target, h.log)
+		front.active = func() bool { return true }
+		front.serve = func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { back.ServeHTTP(w, r) }
+	}
+	h.server = newServer(front.router(), s.readTimeout, s.writeTimeout, h.log)
 	addresses, err := h.listen()
 	if err != nil {
 		return err
@@ -195,6 +208,10 @@ func run(s settings) error {
 }
 
 func (h *host) announceStart(addresses object) error {
+	if h.settings.proxy {
+		h.events.emit("ready", object{"http": addresses["http"], "control": addresses["control"], "implemented": []string{}})
+		return nil
+	}
 	facts, err := h.start()
 	if err != nil {
 		h.events.emit("failed", failure(facts, err))
