@@ -30,7 +30,7 @@ LEVELS = (
 )
 LEVEL = {room: -row for row, rooms in enumerate(LEVELS) for room in rooms}
 
-GRPC_HOMES = ("wire/grpcio.py", "servicer.py", "host/")
+GRPC_HOMES = ("wire/grpcio.py", "wire/grpcio_channel.py", "servicer.py", "host/")
 HOST_MAY_IMPORT = {"host", "protocol", "errors", "settings"}
 # What the bridge may know of the rooms beside and below it that do I/O: the port alone.
 BRIDGE_PORT = "mm_asgi.wire.port"
