@@ -6,16 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mm_asgi.wire.grpcio import GrpcioServer
-
 from .roads import GrpcRoad, MemoryRoad, Road
+from .servers import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from mm_asgi.wire.port import Server
-
-SERVERS: dict[str, type[Server]] = {"grpcio": GrpcioServer}
 
 
 @pytest.fixture(params=["memory", *SERVERS])

@@ -21,6 +21,8 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from mm_asgi.wire.memory import MemoryServer
 from mm_asgi.wire.port import Metadata, Method, Server, StatusCode, Stream
 
+from .servers import LocalListener
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
 
@@ -88,27 +90,6 @@ async def blocked_writers(stream: Stream) -> list[asyncio.Task[None]]:
     writers = [asyncio.create_task(stream.write(message(b"x" * MEBIBYTE))) for _ in range(PLENTY)]
     assert await settled(lambda: sum(writer.done() for writer in writers)) < PLENTY
     return writers
-
-
-class LocalListener:
-    """A port.Listener of fixed addresses."""
-
-    network = "unix"
-
-    def __init__(self, *addresses: str) -> None:
-        self._addresses = addresses
-        self.address = ""
-
-    def candidates(self) -> Iterator[str]:
-        """The addresses given, in order."""
-        yield from self._addresses
-
-    def bound(self, address: str) -> None:
-        """Remember which one was bound."""
-        self.address = address
-
-    def close(self) -> None:
-        """Nothing is left behind: the directory goes with the test."""
 
 
 class GrpcPeer:

@@ -15,8 +15,8 @@ from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from mm_asgi.wire.port import Method, RPCError, StatusCode
 
-from .conftest import SERVERS
-from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, LocalListener, message, number
+from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, message, number
+from .servers import SERVERS, LocalListener
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,7 +30,9 @@ MISSING = "/test.Wire/Missing"
 class Wire:
     """A server on a unix socket and a channel to it; ``handler`` serves each RPC."""
 
-    def __init__(self, channel: Callable[..., Channel], server: type[Server], folder: str) -> None:
+    def __init__(
+        self, channel: Callable[..., Channel], server: Callable[[], Server], folder: str
+    ) -> None:
         self._new_channel = channel
         self._new_server = server
         self.path = str(Path(folder, "wire.sock"))

@@ -16,7 +16,8 @@ from mm_asgi.errors import ConfigError
 from mm_asgi.wire.grpcio import GrpcioServer, _options, add_methods
 from mm_asgi.wire.port import Method, StatusCode
 
-from .roads import LIMIT, GrpcPeer, LocalListener, message, number
+from .roads import LIMIT, GrpcPeer, message, number
+from .servers import LocalListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,54 @@
+"""The wires that a gRPC client can dial, by the name that the setting ``wire`` has for each."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mm_asgi.wire.port import Server
+
+__all__ = ["SERVERS", "LocalListener"]
+
+_CLASSES = {
+    "native": ("mm_asgi.wire.http2.server", "NativeServer"),
+    "grpcio": ("mm_asgi.wire.grpcio", "GrpcioServer"),
+}
+
+
+def _new(module: str, name: str) -> Server:
+    # Imported when it is needed: only the wire in use.
+    return cast("Server", getattr(importlib.import_module(module), name)())
+
+
+SERVERS: dict[str, Callable[[], Server]] = {
+    wire: partial(_new, module, name)
+    for wire, (module, name) in _CLASSES.items()
+    if importlib.util.find_spec(module) is not None
+}
+"""What makes a server, not started, by the name of its wire."""
+
+
+class LocalListener:
+    """A port.Listener of fixed addresses."""
+
+    network = "unix"
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+        self.address = ""
+
+    def candidates(self) -> Iterator[str]:
+        """The addresses given, in order."""
+        yield from self._addresses
+
+    def bound(self, address: str) -> None:
+        """Remember which one was bound."""
+        self.address = address
+
+    def close(self) -> None:
+        """Nothing is left behind: the directory goes with the test."""
