@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from google.protobuf.message import Message
@@ -209,6 +210,13 @@ class Listener(Protocol):
 
     def bound(self, address: str) -> None:
         """A wire has bound ``address``: sets a socket file's mode and group."""
+
+    def open(self) -> socket.socket:
+        """A listening socket at the first address that can be bound; whoever takes it closes it.
+
+        Raises:
+            ConfigError: none can be.
+        """
 
     def close(self) -> None:
         """Remove what the listener left in the file system. Safe to call again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import socket
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -49,6 +50,19 @@ class LocalListener:
     def bound(self, address: str) -> None:
         """Remember which one was bound."""
         self.address = address
+
+    def open(self) -> socket.socket:
+        """A listening socket on the first address."""
+        address = self._addresses[0]
+        if "/" in address:
+            opened = socket.socket(socket.AF_UNIX)
+            opened.bind(address)
+        else:
+            opened = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
+            address = "{}:{}".format(*opened.getsockname())
+        opened.listen()
+        self.bound(address)
+        return opened
 
     def close(self) -> None:
         """Nothing is left behind: the directory goes with the test."""

@@ -1,0 +1,125 @@
+"""Header blocks on their way in: put together from their frames, decoded, checked, remembered.
+
+RFC 9113 sections 4.3 and 6.10. A block that adds nothing to the dynamic table means the same until
+the table changes, so its head is kept by its bytes: a host that sends the same header list with
+each request is decoded once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.wire.http2.fields import MalformedError, check_trailers
+from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
+from mm_asgi.wire.http2.hpack import Decoder, HeaderListTooLarge, HPACKError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.hpack import Field
+    from mm_asgi.wire.http2.limits import Limits
+
+__all__ = ["HeaderBlocks"]
+
+_HEADS_KEPT: Final = 256
+"""A guess: more than a host has RPCs with their own header lists."""
+
+
+class HeaderBlocks:
+    """The header blocks that one connection receives.
+
+    Args:
+        limits: header_list and continuations are used.
+        parse: makes a Head of a field list: a request's or a response's.
+
+    Attributes:
+        stream_id: the stream whose block is not whole yet, or 0.
+        end: whether its HEADERS frame had END_STREAM.
+    """
+
+    __slots__ = ("_block", "_decoder", "_frames", "_heads", "_is_steady", "_limits", "_parse",
+                 "end", "stream_id")  # fmt: skip
+
+    def __init__(self, limits: Limits, parse: Callable[[Sequence[Field]], Head]) -> None:
+        self.stream_id = 0
+        self.end = False
+        self._limits = limits
+        self._parse = parse
+        self._decoder = Decoder(limits.header_list)
+        self._is_steady = True
+        self._heads: dict[bytes, Head] = {}
+        self._block = bytearray()
+        self._frames = 0
+
+    def begin(self, stream_id: int, fragment: bytes, *, end: bool) -> None:
+        """A HEADERS frame came without END_HEADERS."""
+        self.stream_id = stream_id
+        self.end = end
+        self._frames = 0
+        self._block = bytearray(fragment)
+
+    def extend(self, fragment: bytes, *, last: bool) -> bytes | None:
+        """A CONTINUATION frame came; gives the block when it is whole.
+
+        Raises:
+            ConnectionFault: the block is too long, in bytes or in frames. It cannot be skipped:
+                undecoded, it would leave the two tables different.
+        """
+        self._frames += 1
+        self._block += fragment
+        if len(self._block) > self._limits.header_list or self._frames > self._limits.continuations:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM,
+                f"a header block of {len(self._block)} bytes in {self._frames + 1} frames",
+            )
+        if not last:
+            return None
+        self.stream_id = 0
+        return bytes(self._block)
+
+    def head(self, stream_id: int, block: bytes) -> Head:
+        """The head that a block says.
+
+        Raises:
+            ConnectionFault: it cannot be decoded.
+            StreamFault: it is malformed or too large.
+        """
+        head = self._heads.get(block)
+        if head is not None:
+            return head
+        fields = self._decode(stream_id, block)
+        try:
+            head = self._parse(fields)
+        except MalformedError as error:
+            raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
+        if self._is_steady and len(self._heads) < _HEADS_KEPT:
+            self._heads[block] = head
+        return head
+
+    def trailers(self, stream_id: int, block: bytes) -> list[Field]:
+        """The trailer section that a block says; raises as ``head()`` does."""
+        fields = self._decode(stream_id, block)
+        try:
+            return check_trailers(fields)
+        except MalformedError as error:
+            raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
+
+    def skip(self, stream_id: int, block: bytes) -> None:
+        """Decode a block that nobody wants: the table must follow all the same (section 4.3)."""
+        with contextlib.suppress(StreamFault):
+            self._decode(stream_id, block)
+
+    def _decode(self, stream_id: int, block: bytes) -> list[Field]:
+        before = self._decoder.changes
+        try:
+            return self._decoder.decode(block)
+        except HPACKError as error:
+            raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
+        except HeaderListTooLarge as error:
+            raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, str(error)) from None
+        finally:
+            self._is_steady = before == self._decoder.changes
+            if not self._is_steady:
+                self._heads.clear()

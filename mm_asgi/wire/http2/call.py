@@ -1,0 +1,343 @@
+"""The server's side of one RPC (a ``port.Stream``), and the requests that are refused.
+
+A message that came is kept as bytes and parsed when it is read. Its bytes are credited to the
+peer's window then: a slow reader slows the peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+
+from mm_asgi.wire.calls import TOO_LARGE, UNPARSABLE, CancelSlot
+from mm_asgi.wire.http2 import hpack
+from mm_asgi.wire.http2.frames import ErrorCode
+from mm_asgi.wire.http2.rpc import (
+    PREFIX,
+    RESPONSE_HEADERS,
+    MessageReader,
+    MessageTooLarge,
+    encode_response,
+    encode_trailers,
+)
+from mm_asgi.wire.http2.stream import Stream, StreamState
+from mm_asgi.wire.port import Encoded, Inbox, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.hpack import Field
+    from mm_asgi.wire.http2.rpc import RequestFacts
+    from mm_asgi.wire.http2.server import ServerTransport
+    from mm_asgi.wire.port import Metadata, Method
+
+__all__ = ["NotGRPC", "RefusedCall", "ServerCall"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+_SMALL: Final = 4096
+"""Bytes up to which a message is joined with its prefix: a guess, where a copy is cheaper than a
+piece of its own."""
+
+# How a status ends a stream whose trailers cannot be sent any more: by the table "HTTP2 error codes
+# to gRPC status" of PROTOCOL-HTTP2.md, the other way round.
+_RESETS: Final = {
+    StatusCode.CANCELLED: ErrorCode.CANCEL,
+    StatusCode.DEADLINE_EXCEEDED: ErrorCode.CANCEL,
+    StatusCode.UNAVAILABLE: ErrorCode.REFUSED_STREAM,
+    StatusCode.RESOURCE_EXHAUSTED: ErrorCode.ENHANCE_YOUR_CALM,
+}
+
+
+class ServerCall(Stream):
+    """One RPC that a peer made."""
+
+    __slots__ = (
+        "_cancel_slot",
+        "_facts",
+        "_has_headers",
+        "_held",
+        "_inbox",
+        "_reader",
+        "_server",
+        "_status",
+        "_timer",
+        "deadline",
+        "entry",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream_id: int,
+        server: ServerTransport,
+        entry: Method,
+        facts: RequestFacts,
+    ) -> None:
+        super().__init__(connection, stream_id)
+        self.entry = entry
+        self.deadline: float | None = None
+        self._server = server
+        self._facts = facts
+        self._timer: asyncio.TimerHandle | None = None
+        # Receiving: messages with their bytes that are not credited; the same of one under way.
+        self._inbox = Inbox()
+        self._reader = MessageReader(entry.receive_limit)
+        self._held = 0
+        # Sending.
+        self._has_headers = False
+        # The end: set once, by whichever side is first.
+        self._status: StatusCode | None = None
+        self._cancel_slot = CancelSlot()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the RPC has ended, on either side."""
+        return self._status is not None
+
+    # ---------------------------------------------------------------- port.Stream
+
+    @property
+    def method(self) -> str:
+        """The RPC's path."""
+        return self._facts.path
+
+    @property
+    def metadata(self) -> Mapping[str, str | bytes]:
+        """The request's metadata."""
+        return self._facts.metadata
+
+    async def read(self) -> Any | None:
+        """The next message, or None for ever after the end."""
+        item = await self._inbox.get()
+        if item is None:
+            return None
+        data, held = item
+        self.credit(held)
+        if self._reader.need and self._inbox.wants:
+            self._credit_message_under_way()
+        try:
+            return self.entry.request.FromString(data)
+        except DecodeError:
+            log.warning("message cannot be parsed: %s, %d bytes", self.method, len(data))
+            self._leave(StatusCode.INTERNAL, UNPARSABLE)
+            return None
+
+    def send_metadata(self, metadata: Metadata) -> None:
+        """Send the initial metadata; does nothing once a message was sent or the RPC ended."""
+        if self._status is None and not self._has_headers:
+            self._has_headers = True
+            self.send_headers(encode_response(metadata) if metadata else RESPONSE_HEADERS)
+
+    async def write(self, message: Message | Encoded) -> None:
+        """Send a message; waits for the peer's window and for the transport."""
+        if self._status is not None:
+            return
+        pieces: Sequence[bytes | memoryview]
+        if isinstance(message, Encoded):
+            pieces, size = message.pieces, message.size
+        else:
+            data = message.SerializeToString()
+            pieces, size = (data,), len(data)
+        limit = self.entry.send_limit
+        if limit is not None and size > limit:
+            log.warning("message too large to send: %s, %d bytes", self.method, size)
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+            return
+        if not self._has_headers:
+            self._has_headers = True
+            self.send_headers(RESPONSE_HEADERS)
+        prefix = PREFIX.pack(0, size)
+        if size <= _SMALL:
+            pieces = (b"".join((prefix, *pieces)),)
+        else:
+            pieces = (prefix, *pieces)
+        token = self.send_data(pieces, size + PREFIX.size)
+        if token is not None:
+            await token
+
+    def finish(self, metadata: Metadata = ()) -> None:
+        """End the RPC with OK, after the messages written so far."""
+        if self._end_with(StatusCode.OK, "", metadata):
+            self._cancel_slot.close()
+
+    def abort(self, code: StatusCode, text: str, metadata: Metadata = ()) -> None:
+        """End the RPC with ``code``; messages that still wait to leave are dropped."""
+        if self._end_with(code, text, metadata):
+            self._cancel_slot.close()
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` once when the peer leaves before the RPC was ended here."""
+        self._cancel_slot.set(callback)
+
+    # ---------------------------------------------------------------- the end
+
+    def _end_with(self, code: StatusCode, text: str, metadata: Metadata) -> bool:
+        """Whether this call is the one that ends the RPC."""
+        if self._status is not None:
+            return False
+        block = encode_trailers(code, text, metadata, only=not self._has_headers)
+        self._close(code)
+        if code is not StatusCode.OK:
+            if self.in_message:
+                # Trailers in the middle of a message would be read as a fault of the wire.
+                self.reset(_RESETS.get(code, ErrorCode.INTERNAL_ERROR))
+                self._server.ended(self)
+                return True
+            self.drop_pending()
+        if self._has_headers:
+            self.send_end(block)
+        else:
+            self._has_headers = True
+            self.send_headers(block, end=True)
+        return True
+
+    def _close(self, code: StatusCode) -> None:
+        self._status = code
+        self._inbox.end(drop=True)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _leave(self, code: StatusCode, text: str) -> None:
+        """The wire ends the RPC: the peer hears the status, the handler that the peer is gone."""
+        if self._end_with(code, text, ()):
+            self._cancel_slot.fire()
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        self._leave(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+    def stop(self) -> None:
+        """The server ends before the RPC."""
+        self._leave(StatusCode.UNAVAILABLE, "the server is shutting down")
+
+    # ---------------------------------------------------------------- told by the connection
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """The RPC begins."""
+        if self._facts.timeout is not None:
+            loop = self._server.loop
+            self.deadline = loop.time() + self._facts.timeout
+            self._timer = loop.call_at(self.deadline, self.expire)
+        self._server.began(self)
+
+    def on_data(self, data: memoryview) -> None:
+        """Messages, or parts of them, came."""
+        if self._status is not None:
+            return
+        size = len(data)
+        reader = self._reader
+        try:
+            messages = reader.feed(data)
+        except MessageTooLarge as error:
+            log.warning("message too large: %s, %d bytes", self.method, error.size)
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+            return
+        held = self._held + size
+        self._held = reader.under_way if messages else held
+        for flag, message in messages:
+            if flag:
+                self._leave(StatusCode.INTERNAL, "a compressed message without an encoding")
+                return
+            # All that is not the message under way is credited with the last one that is whole.
+            share = held - self._held if message is messages[-1][1] else 0
+            self._inbox.put((message, share))
+        if reader.need and self._inbox.wants:
+            self._credit_message_under_way()
+
+    def _credit_message_under_way(self) -> None:
+        """A message larger than the window must be let in; nothing else is waiting to be read."""
+        if self._reader.need * 2 > self.connection.limits.stream_window:
+            self.credit(self._held)
+            self._held = 0
+
+    def on_trailers(self, fields: list[Field]) -> None:
+        """gRPC's clients send none; what others send says nothing."""
+
+    def on_end(self) -> None:
+        """The peer has half-closed."""
+        if self._status is None:
+            if self._reader.under_way:
+                self._leave(StatusCode.INTERNAL, "the request ended in the middle of a message")
+            else:
+                self._inbox.end()
+
+    def on_closed(self, code: ErrorCode | None) -> None:
+        """The peer has left."""
+        if self._status is None:
+            self._close(StatusCode.CANCELLED)
+            self._cancel_slot.fire()
+        self._server.ended(self)
+
+    def on_ended(self) -> None:
+        """The trailers are on their way. RFC 9113 section 8.1: no need to send the rest."""
+        if self.state is StreamState.HALF_CLOSED_LOCAL:
+            self.reset(ErrorCode.NO_ERROR)
+        self.connection.guard.answered()
+        self._server.ended(self)
+
+    def new_token(self) -> asyncio.Future[None]:
+        """What a writer waits for."""
+        return self._server.loop.create_future()
+
+    def on_sent(self, token: asyncio.Future[None]) -> None:
+        """Wake a writer."""
+        if not token.done():
+            token.set_result(None)
+
+
+class RefusedCall(Stream):
+    """An RPC that is not served: its status is all the peer gets."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, connection: Connection, stream_id: int, code: StatusCode, text: str) -> None:
+        super().__init__(connection, stream_id)
+        self.begun = True
+        self._block = encode_trailers(code, text, (), only=True)
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """Answer at once."""
+        self.send_headers(self._block, end=True)
+        if not end:
+            self.reset(ErrorCode.NO_ERROR)
+
+
+class NotGRPC(Stream):
+    """A request of plain HTTP: 415, as PROTOCOL-HTTP2.md says, with a text for who sees it."""
+
+    __slots__ = ()
+
+    _TEXT: Final = b"This is a gRPC server: expected POST with content-type application/grpc.\n"
+    _BLOCK: Final = hpack.encode(
+        [
+            (b":status", b"415"),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(_TEXT)),
+        ]
+    )
+
+    def __init__(self, connection: Connection, stream_id: int) -> None:
+        super().__init__(connection, stream_id)
+        self.begun = True
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """Answer at once, whatever is still to come."""
+        if head.method == b"HEAD":
+            self.send_headers(self._BLOCK, end=True)
+            return
+        self.send_headers(self._BLOCK)
+        self.send_data((self._TEXT,), len(self._TEXT))
+        self.send_end()
+
+    def on_data(self, data: memoryview) -> None:
+        """Take a little of a body that nobody wants, then none (RFC 9113 section 8.1)."""
+        if self.receive_window * 2 < self.connection.limits.stream_window and not self.waits:
+            self.reset(ErrorCode.NO_ERROR)

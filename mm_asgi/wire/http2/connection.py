@@ -1,0 +1,391 @@
+"""One HTTP/2 connection, for either side: bytes in by ``receive()``, bytes out in ``output``.
+
+RFC 9113 sections 3.4 (preface), 4 (frames), 5 (streams), 6 (frame types). No clock and no socket of
+its own. Frames are read with plain ints, many to a call and without an object each: what a small
+RPC costs here is what this wire exists for (docs/decisions/0009). control.py has the frames that
+carry no payload, stream.py the states.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.wire.http2 import control
+from mm_asgi.wire.http2.blocks import HeaderBlocks
+from mm_asgi.wire.http2.fields import request_head, response_head
+from mm_asgi.wire.http2.frames import (
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    HEADER,
+    HEADER_SIZE,
+    MAX_STREAM_ID,
+    PADDED,
+    PREFACE,
+    PRIORITY,
+    ConnectionFault,
+    ErrorCode,
+    FrameType,
+    Setting,
+    StreamFault,
+    go_away,
+    ping,
+    reset,
+    settings,
+    window_update,
+)
+from mm_asgi.wire.http2.identifiers import Identifiers
+from mm_asgi.wire.http2.sending import Sender
+from mm_asgi.wire.http2.stream import Step, Stream, StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.limits import Limits
+
+
+__all__ = ["Connection"]
+
+DATA: Final = int(FrameType.DATA)
+HEADERS: Final = int(FrameType.HEADERS)
+CONTINUATION: Final = int(FrameType.CONTINUATION)
+SETTINGS: Final = int(FrameType.SETTINGS)
+
+_FAREWELL: Final = b"mmgoaway"
+"""The PING between the two steps of a graceful GOAWAY (section 6.8)."""
+
+
+class Connection(Sender):
+    """The state of one connection.
+
+    Args:
+        client: which side this is.
+        limits: what the peer may cost.
+        clock: seconds, monotonic.
+        accept: makes the stream of a request that came; a server's.
+        wake: told when ``output`` has become non-empty.
+
+    Attributes:
+        fault: what ended the connection, once something has.
+        has_settings: whether the peer's preface is whole (section 3.4).
+        ids: which streams there have been.
+        is_leaving: whether ``leave()`` was called.
+        peer_last: the last stream that the peer's GOAWAY names, once one came.
+        farewell: called when the graceful end's second step is done.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: bool,
+        limits: Limits,
+        clock: Callable[[], float],
+        accept: Callable[[int, Head], Stream] | None = None,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(limits, clock, wake)
+        self.fault: ConnectionFault | None = None
+        self._accept = accept
+        self._is_client = client
+        # bytes in
+        self._blocks = HeaderBlocks(limits, response_head if client else request_head)
+        self._receive_window = limits.connection_window
+        self._tail = b""
+        self._rest = 0  # bytes to come of a DATA frame that has begun, then its stream and flags
+        self._rest_stream = 0
+        self._rest_flags = 0
+        self._preface = b"" if client else PREFACE
+        self.has_settings = False
+        self.ids = Identifiers(client=client)
+        # the end (section 6.8)
+        self.is_leaving = False
+        self.peer_last: int | None = None
+        self.farewell: Callable[[], None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """This side's preface (section 3.4)."""
+        limits = self.limits
+        values = {
+            Setting.MAX_CONCURRENT_STREAMS: limits.streams,
+            Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+            Setting.MAX_HEADER_LIST_SIZE: limits.header_list,
+        }
+        if self._is_client:
+            del values[Setting.MAX_CONCURRENT_STREAMS]
+            values[Setting.ENABLE_PUSH] = 0
+            self.reply(PREFACE)
+        if limits.frame_size != DEFAULT_FRAME_SIZE:
+            values[Setting.MAX_FRAME_SIZE] = limits.frame_size
+        self.reply(settings(values))
+        self.reply(window_update(0, limits.connection_window - DEFAULT_WINDOW))
+
+    # ---------------------------------------------------------------- bytes in
+
+    def receive(self, data: memoryview) -> None:
+        """Take what the transport read; ``data`` may be used again afterwards.
+
+        A peer's fault ends its stream or the connection; nothing is raised. After the end
+        (``fault``) bytes are dropped.
+        """
+        if self.fault is not None:
+            return
+        try:
+            self._receive(data)
+        except ConnectionFault as fault:
+            self.fail(fault)
+
+    def _receive(self, data: memoryview) -> None:
+        if self._tail:
+            data = memoryview(self._tail + bytes(data))
+            self._tail = b""
+        position, size = 0, len(data)
+        if self._preface:
+            position = self._take_preface(data)
+        if self._rest:
+            position = min(self._rest, size)
+            self._data_part(data[:position], position)
+        while size - position >= HEADER_SIZE:
+            high, low, kind, flags, stream_id = HEADER.unpack_from(data, position)
+            length = high << 8 | low
+            if length > self.limits.frame_size:
+                raise ConnectionFault(
+                    ErrorCode.FRAME_SIZE_ERROR,
+                    f"a frame of {length} bytes, {self.limits.frame_size} are taken",
+                )
+            start = position + HEADER_SIZE
+            end = start + length
+            stream_id &= MAX_STREAM_ID
+            if end > size:
+                if kind == DATA and not flags & PADDED and self._may_come(kind, stream_id):
+                    self._rest, self._rest_stream, self._rest_flags = length, stream_id, flags
+                    self._data_part(data[start:], size - start)
+                    return
+                break
+            try:
+                self._frame(kind, flags, stream_id, data[start:end])
+            except StreamFault as fault:
+                self._stream_failed(fault)
+            position = end
+        self._tail = bytes(data[position:])
+
+    def _take_preface(self, data: memoryview) -> int:
+        size = min(len(data), len(self._preface))
+        if data[:size] != self._preface[:size]:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the peer does not speak HTTP/2")
+        self._preface = self._preface[size:]
+        return size
+
+    def _frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
+        self._may_come(kind, stream_id)
+        if kind == DATA:
+            self._data(flags, stream_id, payload)
+        elif kind == HEADERS:
+            self._headers(flags, stream_id, payload)
+        elif kind == CONTINUATION:
+            block = self._blocks.extend(bytes(payload), last=bool(flags & END_HEADERS))
+            if block is not None:
+                self._header_block(stream_id, block, end=self._blocks.end)
+        else:
+            control.receive(self, kind, flags, stream_id, payload)
+
+    def _may_come(self, kind: int, stream_id: int) -> bool:
+        """Whether a frame may come now: SETTINGS first, a header block in one piece."""
+        if not self.has_settings:
+            if kind != SETTINGS:
+                raise ConnectionFault(
+                    ErrorCode.PROTOCOL_ERROR, f"frame type {kind} before SETTINGS (section 3.4)"
+                )
+        elif (kind == CONTINUATION) != bool(self._blocks.stream_id) or (
+            kind == CONTINUATION and stream_id != self._blocks.stream_id
+        ):
+            raise ConnectionFault(
+                ErrorCode.PROTOCOL_ERROR,
+                f"frame type {kind} on stream {stream_id} while stream"
+                f" {self._blocks.stream_id or 'none'} has an open header block (section 6.10)",
+            )
+        return True
+
+    # ---------------------------------------------------------------- DATA (section 6.1)
+
+    def _data(self, flags: int, stream_id: int, payload: memoryview) -> None:
+        size = len(payload)
+        if flags & PADDED:
+            payload = control.without_padding(payload)
+        if size < self.limits.tiny and not flags & END_STREAM:
+            self.guard.idle_frame()
+        else:
+            self.guard.idle = 0
+        self._body(stream_id, payload, size, end=bool(flags & END_STREAM))
+
+    def _data_part(self, payload: memoryview, size: int) -> None:
+        """A part of a DATA frame that came in several reads."""
+        self.guard.idle = 0
+        self._rest -= size
+        end = not self._rest and bool(self._rest_flags & END_STREAM)
+        try:
+            self._body(self._rest_stream, payload, size, end=end)
+        except StreamFault as fault:
+            self._stream_failed(fault)
+
+    def _body(self, stream_id: int, payload: memoryview, size: int, *, end: bool) -> None:
+        """``size`` counts the padding too (section 6.9.1)."""
+        limit = self.limits.connection_window
+        self._receive_window -= size
+        if self._receive_window < 0:
+            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "DATA over the connection's window")
+        if self._receive_window * 2 < limit:
+            self.reply(window_update(0, limit - self._receive_window))
+            self._receive_window = limit
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self.ids.late_data(stream_id)
+            return
+        stream.move(Step.RECEIVE_DATA)
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            raise StreamFault(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "DATA over the window")
+        if stream.expected >= 0:
+            self._count(stream, len(payload))
+        if size != len(payload):
+            stream.credit(size - len(payload))
+        if payload:
+            stream.on_data(payload)
+        if end:
+            self._end(stream)
+
+    def _count(self, stream: Stream, size: int) -> None:
+        """Section 8.1.1: a Content-Length that is not the sum of the DATA frames."""
+        stream.expected -= size
+        if stream.expected < 0:
+            raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA over its content-length")
+
+    def _end(self, stream: Stream) -> None:
+        if stream.expected > 0:
+            raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA under its content-length")
+        if stream.state is not StreamState.CLOSED:  # on_data may have ended it
+            stream.move(Step.RECEIVE_END)
+            stream.on_end()
+
+    # ---------------------------------------------------------------- HEADERS (sections 6.2, 8.1)
+
+    def _headers(self, flags: int, stream_id: int, payload: memoryview) -> None:
+        self.guard.idle = 0
+        if not stream_id % 2:  # section 5.1.1; a server's own streams would be pushed ones
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on stream {stream_id}")
+        if flags & PADDED:
+            payload = control.without_padding(payload)
+        if flags & PRIORITY:
+            depends_on_itself = control.priority(stream_id, payload)
+            payload = payload[control.PRIORITY_SIZE :]
+        else:
+            depends_on_itself = False
+        end = bool(flags & END_STREAM)
+        if not flags & END_HEADERS:
+            self._blocks.begin(stream_id, bytes(payload), end=end)
+            return
+        self._header_block(stream_id, bytes(payload), end=end)
+        if depends_on_itself:
+            raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "it depends on itself")
+
+    def _header_block(self, stream_id: int, block: bytes, *, end: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if self._is_client or stream_id <= self.ids.accepted:
+                self._blocks.skip(stream_id, block)
+                self.ids.late_headers(stream_id)
+            else:
+                self._request(stream_id, block, end=end)
+        elif self._is_client and stream.state is not StreamState.CLOSED and not stream.begun:
+            head = self._blocks.head(stream_id, block)
+            stream.move(Step.RECEIVE_HEADERS)
+            stream.begun = head.status >= 200  # section 8.1: interim responses go before
+            stream.on_headers(head, end=end)
+            if end:
+                self._end(stream)
+        else:
+            fields = self._blocks.trailers(stream_id, block)
+            stream.move(Step.RECEIVE_HEADERS)
+            if not end:
+                raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers do not end it")
+            stream.on_trailers(fields)
+            self._end(stream)
+
+    def _request(self, stream_id: int, block: bytes, *, end: bool) -> None:
+        self.ids.accept(stream_id)
+        head = self._blocks.head(stream_id, block)
+        if len(self.streams) >= self.limits.streams:
+            raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "too many streams are open")
+        assert self._accept is not None
+        stream = self._accept(stream_id, head)
+        self.streams[stream_id] = stream
+        stream.move(Step.RECEIVE_HEADERS)
+        stream.expected = head.length
+        stream.on_headers(head, end=end)
+        if end:
+            self._end(stream)
+
+    def _stream_failed(self, fault: StreamFault) -> None:
+        stream = self.streams.get(fault.stream_id)
+        self.guard.idle_frame()
+        if stream is None:
+            self.reply(reset(fault.stream_id, fault.code))
+            self.ids.remember_reset(fault.stream_id)
+        else:
+            stream.reset(fault.code)
+            stream.on_closed(fault.code)
+
+    # ---------------------------------------------------------------- streams and the end
+
+    def open_stream(self, stream: Stream, block: bytes) -> None:
+        """Open a client's stream with the header section of its request."""
+        stream.id = self.ids.open()
+        self.streams[stream.id] = stream
+        stream.send_window = self.peer_stream_window
+        stream.send_headers(block)
+
+    def leave(self) -> None:
+        """Begin a graceful end: GOAWAY without a last stream, and a PING that tells when it came.
+
+        Streams that the peer opened before it heard are served; ``farewell`` is called once the
+        second GOAWAY has named the last one (section 6.8).
+        """
+        if not self.is_leaving and self.fault is None:
+            self.is_leaving = True
+            self.reply(go_away(MAX_STREAM_ID, ErrorCode.NO_ERROR))
+            self.reply(ping(_FAREWELL))
+
+    def pinged(self, payload: bytes) -> None:
+        """The peer has answered a PING."""
+        if self.is_leaving and payload == _FAREWELL and self.farewell is not None:
+            self.reply(go_away(self.ids.accepted, ErrorCode.NO_ERROR))
+            farewell, self.farewell = self.farewell, None
+            farewell()
+
+    def peer_left(self, last: int) -> None:
+        """The peer's GOAWAY: it will not serve this side's streams above ``last``."""
+        self.peer_last = last
+        for stream in list(self.streams.values()):
+            if stream.id > last and self.ids.is_own(stream.id):
+                stream.drop_pending()
+                stream.state = StreamState.CLOSED
+                self.forget(stream)
+                stream.on_closed(ErrorCode.REFUSED_STREAM)
+
+    def fail(self, fault: ConnectionFault) -> None:
+        """End the connection with GOAWAY; its streams are told that it is gone."""
+        if self.fault is None:
+            self.fault = fault
+            self.reply(go_away(self.ids.accepted, fault.code, fault.text))
+            self.lose()
+
+    def lose(self) -> None:
+        """The connection is gone, or as good as gone: so are its streams."""
+        streams, self.streams = self.streams, {}
+        self.waiting.clear()
+        for stream in streams.values():
+            stream.drop_pending()
+            stream.state = StreamState.CLOSED
+            stream.on_closed(None)

@@ -1,0 +1,93 @@
+"""Which streams there have been: RFC 9113 sections 5.1 (idle, closed) and 5.1.1.
+
+A connection keeps objects for open streams alone. Of the others it has to know enough to tell a
+late frame, which is polite, from one that nobody may send.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
+
+__all__ = ["Identifiers"]
+
+_RESETS_KEPT: Final = 4096
+"""Streams that this side has reset and whose late frames are let pass (section 5.1, closed)."""
+
+_GAPS_KEPT: Final = 64
+"""Ranges of identifiers that a peer has skipped; the oldest are forgotten."""
+
+
+class Identifiers:
+    """The identifiers of one connection's streams.
+
+    Attributes:
+        opened: the newest stream of this side, or 0.
+        accepted: the newest stream of the peer's, or 0.
+    """
+
+    __slots__ = ("_gaps", "_own", "_resets", "accepted", "opened")
+
+    def __init__(self, *, client: bool) -> None:
+        self.opened = 0
+        self.accepted = 0
+        self._own = int(client)  # a client's streams are odd
+        self._gaps: list[range] = []
+        self._resets: dict[int, None] = {}
+
+    def open(self) -> int:
+        """The identifier of this side's next stream."""
+        self.opened += 2 if self.opened else 2 - self._own
+        return self.opened
+
+    def accept(self, stream_id: int) -> None:
+        """The peer opens a stream that is newer than all before."""
+        following = self.accepted + 2 if self.accepted else 1 + self._own
+        if stream_id != following:
+            self._gaps = [*self._gaps[1 - _GAPS_KEPT :], range(following, stream_id, 2)]
+        self.accepted = stream_id
+
+    def remember_reset(self, stream_id: int) -> None:
+        """This side has reset a stream: frames of it that are under way are no fault."""
+        self._resets[stream_id] = None
+        if len(self._resets) > _RESETS_KEPT:
+            del self._resets[next(iter(self._resets))]
+
+    def is_own(self, stream_id: int) -> bool:
+        """Whether it is this side that opens such a stream."""
+        return stream_id % 2 == self._own
+
+    def is_idle(self, stream_id: int) -> bool:
+        """Whether a stream has never been opened, nor skipped."""
+        return not stream_id or stream_id > (
+            self.opened if self.is_own(stream_id) else self.accepted
+        )
+
+    def late_headers(self, stream_id: int) -> None:
+        """HEADERS came for a stream that is not open.
+
+        Raises:
+            ConnectionFault: this side has not reset it. A skipped identifier is closed too, but
+                never was a stream.
+        """
+        if self.is_idle(stream_id):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on idle stream {stream_id}")
+        if any(stream_id in gap for gap in self._gaps):
+            raise ConnectionFault(
+                ErrorCode.PROTOCOL_ERROR, f"stream {stream_id} is opened after {self.accepted}"
+            )
+        if stream_id not in self._resets:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"HEADERS on closed stream {stream_id}")
+
+    def late_data(self, stream_id: int) -> None:
+        """DATA came for a stream that is not open.
+
+        Raises:
+            ConnectionFault: it never was.
+            StreamFault: it is closed, and this side has not reset it.
+        """
+        if self.is_idle(stream_id):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on idle stream {stream_id}")
+        if stream_id not in self._resets:
+            raise StreamFault(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a closed stream")

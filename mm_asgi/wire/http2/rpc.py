@@ -1,0 +1,274 @@
+"""gRPC over HTTP/2: messages, metadata, status and time-outs. No I/O.
+
+Source: the gRPC project's PROTOCOL-HTTP2.md, whose words (Length-Prefixed-Message, Trailers-Only,
+Custom-Metadata ...) are used here.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+import struct
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+from mm_asgi.wire.http2 import hpack
+from mm_asgi.wire.port import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.hpack import Field
+    from mm_asgi.wire.port import Metadata
+
+__all__ = [
+    "PREFIX",
+    "RESPONSE_HEADERS",
+    "MessageReader",
+    "MessageTooLarge",
+    "RequestFacts",
+    "decode_metadata",
+    "encode_metadata",
+    "encode_timeout",
+    "encode_trailers",
+]
+
+PREFIX: Final = struct.Struct(">BL")
+"""Compressed-Flag and Message-Length."""
+
+CONTENT_TYPE: Final = b"application/grpc"
+
+_RESPONSE: Final[list[Field]] = [(b":status", b"200"), (b"content-type", CONTENT_TYPE)]
+RESPONSE_HEADERS: Final = hpack.encode(_RESPONSE)
+
+_TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
+
+_TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+
+_UNSAFE: Final = re.compile(rb"[^\x20-\x24\x26-\x7e]")
+"""Percent-Byte-Unencoded is printable ASCII without the percent sign."""
+
+_ASCII_VALUE: Final = re.compile(r"[\x20-\x7e]*")
+
+# Call-Definition and what HTTP itself needs: not the application's.
+_RESERVED: Final = frozenset({b"content-type", b"te", b"grpc-timeout", b"grpc-encoding",
+                              b"grpc-accept-encoding", b"grpc-status", b"grpc-message",
+                              b"content-length"})  # fmt: skip
+
+
+class MessageTooLarge(Exception):
+    """A Length-Prefixed-Message says that it is longer than the limit; ``size`` in bytes."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"{size} bytes")
+        self.size = size
+
+
+class MessageReader:
+    """Cuts a stream of DATA into messages, each at most ``limit`` bytes.
+
+    Attributes:
+        need: bytes of the message that is under way, prefix included; 0 between two.
+        have: how many of them are here, once the prefix is.
+    """
+
+    __slots__ = ("_buffer", "_flag", "_limit", "_prefix", "have", "need")
+
+    def __init__(self, limit: int) -> None:
+        self.need = 0
+        self.have = 0
+        self._limit = limit
+        self._prefix = b""
+        self._flag = 0
+        # Grown as bytes come, never by what the prefix promises; one object whatever the size of
+        # the frames, since a thousand slices of a byte each would cost forty thousand.
+        self._buffer = bytearray()
+
+    def feed(self, data: memoryview) -> Sequence[tuple[int, bytes | bytearray]]:
+        """The messages that ``data`` completes, each with its Compressed-Flag.
+
+        Raises:
+            MessageTooLarge: at the prefix, before any of the message is kept.
+        """
+        if not self.need and not self._prefix and len(data) >= PREFIX.size:
+            flag, size = PREFIX.unpack_from(data)
+            if len(data) == PREFIX.size + size and size <= self._limit:  # one frame, one message
+                return ((flag, bytes(data[PREFIX.size :])),)
+        return self._feed(data)
+
+    def _feed(self, data: memoryview) -> list[tuple[int, bytes | bytearray]]:
+        messages: list[tuple[int, bytes | bytearray]] = []
+        while data or (self.need and self.have == self.need):
+            if not self.need:
+                missing = PREFIX.size - len(self._prefix)
+                self._prefix += bytes(data[:missing])
+                data = data[missing:]
+                if len(self._prefix) < PREFIX.size:
+                    break
+                self._flag, size = PREFIX.unpack(self._prefix)
+                self._prefix = b""
+                if size > self._limit:
+                    raise MessageTooLarge(size)
+                self.need, self.have = size + PREFIX.size, PREFIX.size
+            part = data[: self.need - self.have]
+            self._buffer += part
+            self.have += len(part)
+            data = data[len(part) :]
+            if self.have == self.need:
+                messages.append((self._flag, self._buffer))
+                self._buffer = bytearray()
+                self.need = self.have = 0
+        return messages
+
+    @property
+    def under_way(self) -> int:
+        """How many bytes are here of a message that is not whole; 0 between two."""
+        return self.have or len(self._prefix)
+
+
+class RequestFacts:
+    """What a server reads from a gRPC request's head.
+
+    Attributes:
+        path: the RPC's path.
+        timeout: seconds that the caller waits, or None.
+        encoding: the name of the request's Message-Encoding.
+        accepts: the encodings that the caller takes.
+        fault: what is wrong with it, for its status INTERNAL; empty when nothing is.
+    """
+
+    __slots__ = ("_fields", "_metadata", "accepts", "encoding", "fault", "path", "timeout")
+
+    def __init__(self, head: Head) -> None:
+        self.path = head.path.decode("utf-8", "replace")
+        self.timeout: float | None = None
+        self.encoding = b"identity"
+        self.accepts: frozenset[bytes] = frozenset()
+        self.fault = ""
+        self._fields = head.fields
+        self._metadata: dict[str, str | bytes] | None = None
+        for name, value in head.fields:
+            if name == b"grpc-timeout":
+                self._read_timeout(value)
+            elif name == b"grpc-encoding":
+                self.encoding = value
+            elif name == b"grpc-accept-encoding":
+                self.accepts = frozenset(value.replace(b" ", b"").split(b","))
+
+    def _read_timeout(self, value: bytes) -> None:
+        match = _TIMEOUT.fullmatch(value)
+        if match is None:
+            self.fault = "malformed grpc-timeout"
+        else:
+            self.timeout = int(match[1]) * _UNITS[match[2]]
+
+    @property
+    def metadata(self) -> dict[str, str | bytes]:
+        """The Custom-Metadata; of a name that was sent twice the last value."""
+        if self._metadata is None:
+            self._metadata = dict(decode_metadata(self._fields))
+        return self._metadata
+
+
+def is_grpc(head: Head) -> bool:
+    """Whether a request asks for an RPC: POST, and a Content-Type of gRPC's."""
+    if head.method != b"POST":
+        return False
+    for name, value in head.fields:
+        if name == b"content-type":
+            kind = value.partition(b";")[0].rstrip()
+            return kind == CONTENT_TYPE or kind.startswith(CONTENT_TYPE + b"+")
+    return False
+
+
+def decode_metadata(fields: Iterable[Field]) -> list[tuple[str, str | bytes]]:
+    """The Custom-Metadata of a field list; a ``-bin`` value that is no base64 is left out."""
+    pairs: list[tuple[str, str | bytes]] = []
+    for name, value in fields:
+        if name in _RESERVED:
+            continue
+        key = name.decode("ascii")
+        if not name.endswith(b"-bin"):
+            pairs.append((key, value.decode("latin-1")))
+            continue
+        for part in value.split(b","):  # several values may have been joined
+            try:
+                pairs.append((key, binascii.a2b_base64(part + b"=" * (-len(part) % 4))))
+            except binascii.Error:
+                continue
+    return pairs
+
+
+def encode_metadata(metadata: Metadata) -> list[Field]:
+    """The fields of Custom-Metadata.
+
+    Raises:
+        ValueError: a name or value cannot be sent: a reserved name, a value that is not ASCII.
+    """
+    fields: list[Field] = []
+    for name, value in metadata:
+        key = name.lower().encode("ascii")
+        if key in _RESERVED or key.startswith(b":"):
+            raise ValueError(f"metadata: {name!r} is reserved, expected a name of your own")
+        if key.endswith(b"-bin"):
+            if not isinstance(value, bytes):
+                raise ValueError(f"metadata: {name!r} has {type(value).__name__}, expected bytes")
+            fields.append((key, binascii.b2a_base64(value, newline=False).rstrip(b"=")))
+        elif isinstance(value, str) and _ASCII_VALUE.fullmatch(value):
+            fields.append((key, value.strip(" ").encode("ascii")))
+        else:
+            raise ValueError(
+                f"metadata: the value of {name!r} is not printable ASCII; expected that, or a"
+                " name that ends in -bin and bytes"
+            )
+    return fields
+
+
+def encode_response(metadata: Metadata) -> bytes:
+    """The block of Response-Headers with initial metadata."""
+    return hpack.encode([*_RESPONSE, *encode_metadata(metadata)])
+
+
+def encode_trailers(code: StatusCode, text: str, metadata: Metadata, *, only: bool) -> bytes:
+    """The block of Trailers, or of Trailers-Only when nothing was sent before."""
+    if not only and code is StatusCode.OK and not metadata:
+        return _TRAILERS_OK
+    fields = list(_RESPONSE) if only else []
+    fields.append((b"grpc-status", b"%d" % code))
+    if text:
+        fields.append((b"grpc-message", _percent_encoded(text)))
+    return hpack.encode([*fields, *encode_metadata(metadata)])
+
+
+def read_status(fields: Sequence[Field]) -> tuple[StatusCode, str] | None:
+    """The status that Trailers say; None when they say none. A code of no gRPC is UNKNOWN."""
+    code: StatusCode | None = None
+    text = ""
+    for name, value in fields:
+        if name == b"grpc-status":
+            known = value.isdigit() and len(value) <= 2 and int(value) <= max(StatusCode)
+            code = StatusCode(int(value)) if known else StatusCode.UNKNOWN
+        elif name == b"grpc-message":
+            text = unquote_to_bytes(value).decode("utf-8", "replace")
+    return None if code is None else (code, text)
+
+
+def _percent_encoded(text: str) -> bytes:
+    """Status-Message."""
+    data = text.encode("utf-8", "replace")
+    # HTTP/2 takes no space at the ends of a value (RFC 9113 section 8.2.1).
+    inner = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], data.strip(b" "))
+    before = len(data) - len(data.lstrip(b" "))
+    after = len(data) - len(data.rstrip(b" ")) if inner else 0
+    return b"%20" * before + inner + b"%20" * after
+
+
+def encode_timeout(seconds: float) -> bytes:
+    """Timeout: at most eight digits, in the finest unit that has room; never rounded to 0."""
+    for unit, size in ((b"n", 1e-9), (b"u", 1e-6), (b"m", 1e-3), (b"S", 1.0), (b"M", 60.0)):
+        count = max(1, int(seconds / size))
+        if count < 10**8:
+            return b"%d" % count + unit
+    return b"%dH" % min(int(seconds / 3600), 10**8 - 1)

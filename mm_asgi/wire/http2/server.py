@@ -1,0 +1,174 @@
+"""The native wire's server (a ``port.Server``): connections in, RPCs to their handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from mm_asgi.wire.calls import Calls
+from mm_asgi.wire.http2.call import NotGRPC, RefusedCall, ServerCall
+from mm_asgi.wire.http2.connection import Connection
+from mm_asgi.wire.http2.limits import Limits
+from mm_asgi.wire.http2.rpc import RequestFacts, is_grpc
+from mm_asgi.wire.http2.transport import READ_SIZE, Transport
+from mm_asgi.wire.port import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.stream import Stream
+    from mm_asgi.wire.port import Listener, Method
+
+__all__ = ["NativeServer", "ServerTransport"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+_FAREWELL: float = 0.5
+"""Seconds that a stop waits for what was written last to leave."""
+
+
+class NativeServer:
+    """A ``port.Server`` over asyncio.
+
+    Args:
+        limits: what one connection may cost.
+    """
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
+        self._calls = Calls()
+        self._methods: Mapping[str, Method] = {}
+        self._server: asyncio.Server | None = None
+        self._connections: set[ServerTransport] = set()
+        self._buffer = bytearray(READ_SIZE)
+
+    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
+        """Serve ``methods`` on the listener's socket.
+
+        Raises:
+            ConfigError: the listener cannot be bound.
+        """
+        self._methods = methods
+        loop = asyncio.get_running_loop()
+        opened = listener.open()
+        opened.setblocking(False)
+        if opened.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(self._connect, sock=opened)
+        else:
+            self._server = await loop.create_server(self._connect, sock=opened)
+
+    async def stop(self, grace: float) -> None:
+        """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them.
+
+        A peer is first told to open no more, and its answer awaited, so that no RPC that is under
+        way is lost (RFC 9113 section 6.8).
+        """
+        if self._server is None:
+            return
+        self._server.close()
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.leave()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                for connection in connections:
+                    await connection.left.wait()
+                await self._calls.idle()
+        for call in self._calls.streams:
+            call.stop()
+        for connection in connections:
+            connection.flush()
+            connection.close()
+        for connection in connections:
+            await connection.wait_closed(_FAREWELL)
+        await self._calls.cancel_handlers()
+
+    def _connect(self) -> ServerTransport:
+        return ServerTransport(self._buffer, self._limits, self._methods, self._calls,
+                                self._connections)  # fmt: skip
+
+
+class ServerTransport(Transport):
+    """One connection of a server: begins the RPCs that come with it."""
+
+    def __init__(
+        self,
+        buffer: bytearray,
+        limits: Limits,
+        methods: Mapping[str, Method],
+        calls: Calls,
+        connections: set[ServerTransport],
+    ) -> None:
+        super().__init__(buffer)
+        self.left = asyncio.Event()
+        self._limits = limits
+        self._methods = methods
+        self._calls = calls
+        self._connections = connections
+        # RPCs that came with the last read. They are begun when all of it was taken, so that one
+        # which was reset in the same breath never is.
+        self._fresh: list[ServerCall] = []
+
+    def make_connection(self) -> Connection:
+        """The connection."""
+        self._connections.add(self)
+        connection = Connection(
+            client=False,
+            limits=self._limits,
+            clock=self.loop.time,
+            accept=self._accept,
+            wake=self.wake,
+        )
+        connection.farewell = self.left.set
+        return connection
+
+    def leave(self) -> None:
+        """Begin a graceful end; ``left`` is set when the peer opens no more RPCs."""
+        if self._connection is None:
+            self.left.set()
+        else:
+            self.connection.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        super().connection_lost(exc)
+        self.left.set()
+        self._connections.discard(self)
+
+    def _accept(self, stream_id: int, head: Head) -> Stream:
+        facts: RequestFacts | None = head.call
+        if facts is None:
+            if not is_grpc(head):
+                return NotGRPC(self.connection, stream_id)
+            head.call = facts = RequestFacts(head)
+        entry = self._methods.get(facts.path)
+        if entry is None:
+            text = f"no method {facts.path}"
+            return RefusedCall(self.connection, stream_id, StatusCode.UNIMPLEMENTED, text)
+        if facts.fault:
+            return RefusedCall(self.connection, stream_id, StatusCode.INTERNAL, facts.fault)
+        return ServerCall(self.connection, stream_id, self, entry, facts)
+
+    # ---------------------------------------------------------------- what a call tells
+
+    def began(self, call: ServerCall) -> None:
+        """An RPC is here."""
+        self._calls.opened(call)
+        self._fresh.append(call)
+
+    def ended(self, call: ServerCall) -> None:
+        """An RPC is over."""
+        self._calls.closed(call)
+
+    def received(self) -> None:
+        """Begin the RPCs that came."""
+        if self._fresh:
+            fresh, self._fresh = self._fresh, []
+            for call in fresh:
+                if not call.is_over:
+                    call.begun = True
+                    self._calls.run(call.entry.handler, call)

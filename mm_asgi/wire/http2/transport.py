@@ -1,0 +1,189 @@
+"""A connection on asyncio: reads and writes for it, and keeps its clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode
+
+if TYPE_CHECKING:
+    from mm_asgi.wire.http2.connection import Connection
+
+__all__ = ["READ_SIZE", "Transport"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+READ_SIZE: Final = 262_144
+"""Bytes of one read at the most: what asyncio itself uses."""
+
+_JOIN: Final = 65_536
+"""Bytes up to which the pieces of one write are joined: a guess, where a copy costs less than the
+kernel's work for a list of many pieces."""
+
+_LOW_WATER: Final = 65_536
+
+
+class Transport(asyncio.BufferedProtocol):
+    """The protocol of one connection.
+
+    What is sent during one turn of the loop leaves as one write.
+
+    Args:
+        buffer: where reads go; all connections of a loop may share one, since what was read is
+            used up before the next read.
+    """
+
+    def __init__(self, buffer: bytearray) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self._connection: Connection | None = None
+        self._transport: Any = None
+        self._buffer = buffer
+        self._view = memoryview(buffer)
+        self._is_scheduled = False
+        self._is_closing = False
+        self._paused_at = 0.0
+        self._reads = True
+        self._preface: asyncio.TimerHandle | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    def make_connection(self) -> Connection:
+        """The connection that lives here; a subclass's."""
+        raise NotImplementedError
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, once the transport is there."""
+        assert self._connection is not None
+        return self._connection
+
+    # ---------------------------------------------------------------- asyncio.BufferedProtocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        self._transport = transport
+        self._connection = connection = self.make_connection()
+        limits = connection.limits
+        self._transport.set_write_buffer_limits(high=limits.output, low=_LOW_WATER)
+        self._preface = self.loop.call_later(limits.preface, self._preface_is_late)
+        self._watch = self.loop.call_later(limits.stall / 4, self._look_for_stalls)
+        self.wake()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Where the next read goes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """``nbytes`` have been read."""
+        self.connection.receive(self._view[:nbytes])
+        if self._preface is not None and self.connection.has_settings:
+            self._preface.cancel()
+            self._preface = None
+        self.received()
+
+    def received(self) -> None:
+        """The connection has taken what was read."""
+
+    def eof_received(self) -> None:
+        """The peer sends no more, and with HTTP/2 that is the end: asyncio closes."""
+
+    def pause_writing(self) -> None:
+        """The transport has more than it wants."""
+        self.connection.pause()
+        self._paused_at = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """The transport takes more again."""
+        self.connection.resume()
+        if not self._reads:
+            self._reads = True
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._is_closing = True
+        for timer in (self._preface, self._watch):
+            if timer is not None:
+                timer.cancel()
+        self.connection.lose()
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # ---------------------------------------------------------------- sending
+
+    def wake(self) -> None:
+        """There is something to send: at the end of this turn of the loop."""
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what there is to send."""
+        self._is_scheduled = False
+        connection = self.connection
+        if self._is_closing or not connection.output:
+            return
+        size = connection.output_size
+        output = connection.take()
+        if len(output) == 1:
+            self._transport.write(output[0])
+        elif size <= _JOIN:
+            self._transport.write(b"".join(output))
+        else:
+            self._transport.writelines(output)
+        if connection.fault is not None:
+            self._report(connection.fault)
+            self.close()
+        elif connection.waiting:
+            connection.pump()
+        elif connection.is_paused and self._reads:
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        """Take no more of a peer that asks and does not read (or a stall would be unbounded)."""
+        if self.connection.replies_size > self.connection.limits.replies:
+            self._reads = False
+            self._transport.pause_reading()
+
+    def close(self) -> None:
+        """Close once what was written has left."""
+        self._is_closing = True
+        self._transport.close()
+
+    # ---------------------------------------------------------------- clocks
+
+    def _preface_is_late(self) -> None:
+        self._preface = None
+        limit = self.connection.limits.preface
+        self.connection.fail(
+            ConnectionFault(ErrorCode.SETTINGS_TIMEOUT, f"no preface after {limit:g} s")
+        )
+
+    def _look_for_stalls(self) -> None:
+        connection = self.connection
+        stall = connection.limits.stall
+        self._watch = self.loop.call_later(stall / 4, self._look_for_stalls)
+        before = self.loop.time() - stall
+        if connection.is_paused and self._paused_at < before:
+            log.warning("connection closed: the peer has read nothing for %g s", stall)
+            self._transport.abort()
+            return
+        for stream in list(connection.streams.values()):
+            if stream.waits and stream.moved_at < before:
+                log.warning("stream reset: the peer has opened no window for %g s", stall)
+                stream.reset(ErrorCode.ENHANCE_YOUR_CALM)
+                stream.on_closed(ErrorCode.ENHANCE_YOUR_CALM)
+
+    def _report(self, fault: ConnectionFault) -> None:
+        log.warning("connection closed with GOAWAY %s: %s", fault.code.name, fault.text)
+
+    async def wait_closed(self, seconds: float) -> None:
+        """Wait for the end of the transport; after ``seconds`` it is cut."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.shield(self.closed)
+        if not self.closed.done():
+            self._transport.abort()
