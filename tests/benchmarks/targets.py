@@ -1,0 +1,73 @@
+"""Who is measured: each wire that the settings offer, a bare grpc.aio handler, HTTP servers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mm_asgi.settings import TABLE
+from tests.benchmarks import processes
+from tests.go_host import find_go
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+WIRE, BARE, HTTP = "wire", "bare", "http"
+SERVERS = ("uvicorn", "granian")
+PACKAGES = (
+    "mm-asgi", "protobuf", "grpcio", "uvicorn", "httptools", "uvloop", "granian", "fastapi",
+    "pydantic",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """One column of the comparison.
+
+    Attributes:
+        name: as the tables and --targets spell it.
+        kind: WIRE, BARE or HTTP.
+    """
+
+    name: str
+    kind: str
+
+    def start(self, app: str) -> AbstractAsyncContextManager[processes.Running]:
+        """Run `app` (module:attribute) on it, behind the Go host."""
+        if self.kind == WIRE:
+            return processes.plugin(self.name, app)
+        if self.kind == BARE:
+            return processes.bare(app)
+        return processes.http_server(self.name, app)
+
+
+def all_targets() -> tuple[Target, ...]:
+    """The wires in the settings' own order, native first."""
+    wires = next(row.choices for row in TABLE if row.name == "wire")
+    return (
+        *(Target(wire, WIRE) for wire in sorted(wires, key=lambda wire: wire != "native")),
+        Target("bare", BARE),
+        *(Target(server, HTTP) for server in SERVERS),
+    )
+
+
+def versions() -> dict[str, str]:
+    """What took part, by name: Python, packages, Go."""
+    found = {
+        "CPython"
+        if platform.python_implementation() == "CPython"
+        else "Python": platform.python_version()
+    }
+    for package in PACKAGES:
+        found[package] = importlib.metadata.version(package)
+    go = find_go()
+    if go is not None and shutil.which(str(go)):
+        said = subprocess.run(
+            [str(go), "env", "GOVERSION"], capture_output=True, text=True, check=False
+        )
+        found["Go"] = said.stdout.strip().removeprefix("go")
+    return found
