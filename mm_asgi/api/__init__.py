@@ -1,0 +1,34 @@
+"""The host's PluginAPI as typed methods: ``AsyncAPI`` for the event loop, ``API`` for threads.
+
+    api = AsyncAPI()                                # or plugin.api, which the runtime sets up
+    user = await api.get_user(user_id="...")
+
+``aio.py`` and ``sync.py`` are written by proto/generate_api.py. Importing this package imports no
+messages: a call brings those of its group when it is first made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mm_asgi.api.aio import AsyncAPI
+    from mm_asgi.api.sync import API
+
+__all__ = ["API", "AsyncAPI"]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: each face is a module of some thousand lines, and most programs use one.
+    import importlib
+
+    homes = {"API": ".sync", "AsyncAPI": ".aio"}
+    if name not in homes:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(homes[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,127 @@
+"""What a call of the PluginAPI is: its messages, its natural answer, whether it only reads.
+
+All of it follows from the descriptors, but for the exceptions named here; the generator of the
+typed methods (proto/generate_api.py) and the tests read the same rules. No I/O.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.errors import ResourceExhausted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
+    from google.protobuf.message import Message
+
+__all__ = ["LEFT_UNSET", "MAY_BE_UNSET", "REQUEST_LIMIT", "Call", "answer_fields", "is_read"]
+
+SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
+
+REQUEST_LIMIT = 4 * 2**20  # bytes: grpc-go's default, which the host's server keeps
+
+_READS = re.compile(r"(Get|List|Search|Has|Is|Count|Read|Load|KVGet|KVList)(?=[A-Z]|$)")
+_NOT_READS = {"GetDirectChannel", "GetGroupChannel"}  # they create a channel that is not there
+
+LEFT_UNSET = {"view_restrictions"}
+"""Message fields of requests that are sent only when given: to the host an empty one means that
+nobody is visible. All others are sent always, because it follows the pointer without a check:
+PublishWebSocketEvent without `broadcast` would end the whole server."""
+
+MAY_BE_UNSET = {"GetPluginConfig", "SendEphemeralPost", "UpdateEphemeralPost", "UploadData"}
+"""Calls whose answer's message may be missing without an error: None."""
+
+
+def is_read(name: str) -> bool:
+    """Whether a call changes nothing on the host, so that it may be made twice."""
+    return name not in _NOT_READS and _READS.match(name) is not None
+
+
+def answer_fields(response: Descriptor) -> list[FieldDescriptor]:
+    """The fields that carry the answer: all but ``error``."""
+    return [field for field in response.fields if field.name != "error"]
+
+
+class Call:
+    """One call by its RPC's name.
+
+    Args:
+        file: the .proto file of its messages, without the suffix.
+        name: of the RPC.
+    """
+
+    __slots__ = ("_always", "_lists", "_request", "answer", "is_read", "name", "path", "response")
+
+    def __init__(self, file: str, name: str) -> None:
+        # Here and not at the top: this is what makes the client lazy by group.
+        module = importlib.import_module(f"mm_asgi.protocol.{file}_pb2")
+        self.name = name
+        self.path = SERVICE + name
+        self.is_read = is_read(name)
+        self.response: type[Message] = getattr(module, f"{name}Response")
+        self.answer = _answer(name, self.response.DESCRIPTOR)
+        self._request: type[Message] = getattr(module, f"{name}Request")
+        fields = self._request.DESCRIPTOR.fields
+        self._lists = [field.name for field in fields if field.is_repeated]
+        self._always = [
+            field.name
+            for field in fields
+            if field.message_type and not field.is_repeated and field.name not in LEFT_UNSET
+        ]
+
+    def request(self, fields: Mapping[str, Any]) -> Message:
+        """The request message, of a size that the host takes.
+
+        Raises:
+            TypeError, ValueError: a value does not fit its field.
+            ResourceExhausted: the message is over the host's 4 MiB.
+        """
+        for name in self._lists:
+            if isinstance(fields.get(name), str):  # protobuf would send its letters one by one
+                raise TypeError(f"{self.name}: {name} is one str, expected several; put it in [ ]")
+        try:
+            message = self._request(**fields)
+        except (TypeError, ValueError):
+            self._blame(fields)
+            raise
+        for name in self._always:
+            getattr(message, name).SetInParent()
+        if (size := message.ByteSize()) > REQUEST_LIMIT:
+            raise ResourceExhausted(
+                f"{self.name}: the request has {size} bytes, and the host takes {REQUEST_LIMIT}; "
+                "it was not sent; upload a large file in parts (create_upload_session, upload_data)",
+                status_code=413,
+            )
+        return message
+
+    def _blame(self, fields: Mapping[str, Any]) -> None:
+        """Raise for the one field that does not fit; protobuf does not always name it."""
+        for name, value in fields.items():
+            try:
+                self._request(**{name: value})
+            except (TypeError, ValueError) as exc:
+                what = f"{self.name}: {name}={value!r:.60} does not fit the field: {exc}"
+                raise type(exc)(what) from None
+
+
+def _answer(name: str, response: Descriptor) -> Callable[[Any], Any]:
+    """How a response becomes what the caller gets."""
+    fields = answer_fields(response)
+    if not fields:
+        return lambda message: None
+    if len(fields) > 1:
+        return lambda message: message
+    [field] = fields
+    value = attrgetter(field.name)
+    if field.is_repeated:
+        is_map = field.message_type and field.message_type.GetOptions().map_entry
+        kind: Any = dict if is_map else list
+        return lambda message: kind(value(message))
+    if name in MAY_BE_UNSET:
+        return lambda message: value(message) if message.HasField(field.name) else None
+    return value

@@ -1,0 +1,194 @@
+"""One way to the host's PluginAPI: its Channel, the loop that the Channel runs on, every call.
+
+The address is not needed before the first call (row A2). The Channel belongs to the loop of the
+first call, or of ``use()``; calls from other loops and from threads go there. Without any loop,
+as in a script, it gets a thread with one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.api.calls import Call
+from mm_asgi.api.failures import from_app_error, from_status
+from mm_asgi.errors import Unavailable
+from mm_asgi.wire.port import RPCError, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.wire.port import Channel
+
+__all__ = ["TARGET", "TIMEOUT", "Connection"]
+
+TARGET = "MATTERMOST_PLUGIN_API_TARGET"
+TIMEOUT = 10.0  # s, as the setting api-timeout
+
+# Seconds before a read that met UNAVAILABLE is made again; a host that is being restarted takes
+# longer, one that has closed an idle connection is back at once.
+PAUSES = (0.05, 0.25)
+
+
+class Connection:
+    """What clients share.
+
+    Args:
+        target: as Go writes an address; None: the environment's, read at the first call.
+        timeout: seconds for a call with its repetitions; 0: no limit.
+    """
+
+    def __init__(self, target: str | None = None, *, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+        self._target = target
+        self._open = _open_channel
+        self._calls: dict[str, Call] = {}
+        # Set together, at the first call.
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: Channel | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def use(self, target: str | None, timeout: float) -> None:
+        """Take what the runtime knows, on the loop that is running; before the first call."""
+        self.timeout = timeout
+        self._target = target or ""
+        self._loop_for(asyncio.get_running_loop())
+
+    async def call(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
+        """Make a call from any loop; ``Client`` says what comes back and what is raised."""
+        call, request = self._prepare(file, name, fields)
+        here = asyncio.get_running_loop()
+        loop = self._loop_for(here)
+        made = self._call(call, request, timeout)
+        if loop is here:
+            return await made
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, loop))
+
+    def call_blocking(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
+        """Make a call from a thread that runs no loop.
+
+        Raises:
+            RuntimeError: this thread runs one, which would stand still meanwhile.
+        """
+        _refuse_on_a_loop(name)
+        call, request = self._prepare(file, name, fields)
+        return self._wait(self._call(call, request, timeout))
+
+    async def close(self) -> None:
+        """End what is open; calls raise Unavailable from now on."""
+        loop, ended = self._loop, self._close()
+        if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
+            await ended
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ended, loop))
+        self._end_thread()
+
+    def close_blocking(self) -> None:
+        """The same from a thread that runs no loop."""
+        _refuse_on_a_loop("close")
+        self._wait(self._close())
+        self._end_thread()
+
+    def _prepare(self, file: str, name: str, fields: Mapping[str, Any]) -> tuple[Call, Message]:
+        # In the caller's thread: the messages that it hands over are its own to change later.
+        if self._closed:
+            raise Unavailable(
+                f"{name}: the connection to the host's API is closed, because the plugin has "
+                "stopped; make calls until lifespan.shutdown ends"
+            )
+        call = self._calls.get(name) or self._calls.setdefault(name, Call(file, name))
+        return call, call.request(fields)
+
+    def _wait(self, made: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(made, self._loop_for(None)).result()
+
+    async def _call(self, call: Call, request: Message, timeout: float) -> Any:
+        limit = timeout or None
+        end = None if limit is None else asyncio.get_running_loop().time() + limit
+        for pause in (*PAUSES, None):
+            left = None if end is None else end - asyncio.get_running_loop().time()
+            try:
+                response: Any = await self._channel_for(call).unary(
+                    call.path, request, call.response, timeout=left
+                )
+            except RPCError as error:
+                may_repeat = call.is_read and error.code is StatusCode.UNAVAILABLE
+                if not may_repeat or pause is None or (left is not None and left <= pause):
+                    raise from_status(call.name, error, limit) from None
+                await asyncio.sleep(pause)
+            else:
+                break
+        if response.HasField("error"):
+            raise from_app_error(call.name, response.error)
+        return call.answer(response)
+
+    def _channel_for(self, call: Call) -> Channel:
+        if self._channel is None:
+            target = os.environ.get(TARGET) if self._target is None else self._target
+            if not target:
+                raise Unavailable(
+                    f"{call.name}: the host's API has no address: {TARGET} is not set in the "
+                    "environment; run this as a plugin, under a host that serves the API, or give "
+                    "the client an address"
+                )
+            self._channel = self._open(target)
+        return self._channel
+
+    async def _close(self) -> None:
+        self._closed = True
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    # ---------------------------------------------------------------- the loop
+
+    def _loop_for(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
+        """The loop of the Channel, chosen at the first call; a closed one is replaced."""
+        with self._lock:
+            if self._loop is None or self._loop.is_closed():
+                self._channel = None
+                self._loop = here or self._start_thread()
+            return self._loop
+
+    def _start_thread(self) -> asyncio.AbstractEventLoop:
+        loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=_run, args=(loop,), name="mm_asgi api", daemon=True)
+        self._thread.start()
+        return loop
+
+    def _end_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
+
+
+def _refuse_on_a_loop(name: str) -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        f"{name}: the blocking client was called on an event loop's own thread, which would stand "
+        "still until the answer; await AsyncAPI there, or call from a thread (asyncio.to_thread)"
+    )
+
+
+def _open_channel(target: str) -> Channel:
+    # Lazy: grpcio alone takes 90 ms. The native Channel's place, when there is one.
+    from mm_asgi.wire.grpcio_channel import GrpcioChannel
+
+    return GrpcioChannel(target)
