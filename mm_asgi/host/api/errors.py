@@ -1,0 +1,107 @@
+"""The server's errors, and what becomes of them on the wire."""
+
+from __future__ import annotations
+
+import grpc
+
+from mm_asgi.protocol.common_pb2 import AppError as WireError
+
+__all__ = ["MISSING_ACCOUNT", "AppError", "GoError", "RPCRefused"]
+
+MISSING_ACCOUNT = "app.user.missing_account.const"
+
+_CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.ALREADY_EXISTS,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+
+_TEXTS = {
+    MISSING_ACCOUNT: "There is no such user.",
+    "app.user.get_by_username.app_error": "There is no user of this name.",
+    "app.user.save.username_exists.app_error": "This username is taken.",
+    "app.user.save.email_exists.app_error": "This email address is taken.",
+    "app.team.get.find.app_error": "There is no such team.",
+    "app.team.get_by_name.missing.app_error": "There is no team of this name.",
+    "app.team.get_member.missing.app_error": "The user is no member of the team.",
+    "app.channel.get.existing.app_error": "There is no such channel.",
+    "app.channel.get_by_name.missing.app_error": "There is no channel of this name.",
+    "app.channel.get_member.missing.app_error": "The user is no member of the channel.",
+    "store.sql_channel.save_channel.exists.app_error": "The team has a channel of this name.",
+    "app.post.get.app_error": "There is no such post.",
+    "app.file_info.get.app_error": "There is no such file.",
+    "store.sql_bot.get.missing.app_error": "There is no such bot.",
+    "app.status.get.missing.app_error": "The user has no status yet.",
+    "app.preference.get.app_error": "The preference is not set.",
+    "api.command.execute_command.not_found.app_error": "There is no such command.",
+    "model.plugin_key_value.is_valid.key.app_error": "A key has 1 to 150 characters.",
+    "model.plugin_kvset_options.is_valid.old_value.app_error": "old_value is for atomic sets only.",
+    "plugin_api.get_file_link.disabled.app_error": "Public links are disabled.",
+}
+"""What a person reads; a server tells it in the user's language. An id without one stands for itself,
+as with the server's own translations."""
+
+
+class AppError(Exception):
+    """What Mattermost's calls fail with (model/utils.go, AppError).
+
+    Args:
+        where: the server's function.
+        id: the error's id, such as ``app.post.get.app_error``.
+        status_code: its HTTP status.
+        detailed_error: what is added for developers.
+    """
+
+    def __init__(self, where: str, id: str, status_code: int, detailed_error: str = "") -> None:
+        self.message = _TEXTS.get(id, id)
+        super().__init__(f"{where}: {self.message}, {id}")
+        self.where = where
+        self.id = id
+        self.status_code = status_code
+        self.detailed_error = detailed_error
+
+    def to_wire(self) -> WireError:
+        """The message for a response's field ``error``."""
+        return WireError(
+            id=self.id,
+            message=self.message,
+            detailed_error=self.detailed_error,
+            status_code=self.status_code,
+            where=self.where,
+        )
+
+    @property
+    def code(self) -> grpc.StatusCode:
+        """The gRPC status where the error comes back as one (grpc/server/errors.go)."""
+        return _CODES.get(self.status_code, grpc.StatusCode.INTERNAL)
+
+    @property
+    def details(self) -> str:
+        """The status' text."""
+        return f"{self.id}: {self.message}"
+
+
+class GoError(Exception):
+    """A failure that is no AppError in the server either: INTERNAL, always as a gRPC status."""
+
+    code = grpc.StatusCode.INTERNAL
+
+    @property
+    def details(self) -> str:
+        """The status' text."""
+        return f"internal error: {self}"
+
+
+class RPCRefused(Exception):
+    """The API server's own refusal, before the call reaches Mattermost."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+        self.details = details
