@@ -59,7 +59,7 @@ class Settings:
     app: str = _setting("", "the app to serve, as module:attribute", flag="TARGET")
     factory: bool = _setting(False, "the target is a function that makes the app")
     app_dir: str = _setting("", "folder that the app is imported from", path="folder")
-    wire: str = _setting("grpcio", "what speaks gRPC with the host", "grpcio", later=("native",))
+    wire: str = _setting("native", "what speaks gRPC with the host", "native", "grpcio")
     network: str = _setting("unix", "socket that the host dials", "unix", "tcp")
     lifespan: str = _setting("auto", "whether the app has a lifespan", "auto", "on", "off")
     loop: str = _setting(
@@ -131,7 +131,6 @@ class Setting:
     """A field of `Settings` as a row: its spellings and what it accepts.
 
     Attributes:
-        later: choices that a later version brings.
         unset: what applies while the setting is not given, where the default does not say it.
         path: ``file`` or ``folder``: the value is a path from the working directory and exists.
         commands: the commands that have this flag; none named: all of them.
@@ -142,7 +141,6 @@ class Setting:
     default: object
     help: str
     choices: tuple[str, ...] = ()
-    later: tuple[str, ...] = ()
     unit: str = ""
     unset: str = ""
     path: str = ""
@@ -251,10 +249,8 @@ def _checked(row: Setting, given: object, where: str, is_text: bool, directory: 
     # Python's True is an int too.
     right = isinstance(value, row.kind) and (row.kind is bool or not isinstance(value, bool))
     if not right or not _accepts(row, value):
-        later = given if given in row.later else ""
         raise ConfigError(
             f"{row.key}: {_shown(given)} came from {where}, expected {_expected(row)}"
-            + (f"; {later} comes with a later version" if later else "")
         )
     return value
 

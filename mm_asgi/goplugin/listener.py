@@ -162,7 +162,7 @@ class TCPListener:
             self.bound(f"127.0.0.1:{opened.getsockname()[1]}")
             return opened
         raise ConfigError(
-            f"ports: none of {self._ports.start} to {self._ports.stop - 1} is free; "
+            f"ports: none of 127.0.0.1:{self._ports.start} to {self._ports.stop - 1} is free; "
             "widen the host's port range or use the unix network"
         )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -55,10 +57,14 @@ class LocalListener:
         """A listening socket on the first address."""
         address = self._addresses[0]
         if "/" in address:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(address)  # a server before this one
             opened = socket.socket(socket.AF_UNIX)
             opened.bind(address)
         else:
-            opened = socket.create_server((address.partition(":")[0], int(address.partition(":")[2])))
+            opened = socket.create_server(
+                (address.partition(":")[0], int(address.partition(":")[2]))
+            )
             address = "{}:{}".format(*opened.getsockname())
         opened.listen()
         self.bound(address)

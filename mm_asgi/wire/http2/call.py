@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from mm_asgi.wire.calls import TOO_LARGE, UNPARSABLE, CancelSlot
+from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, CancelSlot
 from mm_asgi.wire.http2 import hpack
 from mm_asgi.wire.http2.frames import ErrorCode
 from mm_asgi.wire.http2.rpc import (
@@ -45,15 +45,6 @@ log = logging.getLogger("mm_asgi.wire")
 _SMALL: Final = 4096
 """Bytes up to which a message is joined with its prefix: a guess, where a copy is cheaper than a
 piece of its own."""
-
-# How a status ends a stream whose trailers cannot be sent any more: by the table "HTTP2 error codes
-# to gRPC status" of PROTOCOL-HTTP2.md, the other way round.
-_RESETS: Final = {
-    StatusCode.CANCELLED: ErrorCode.CANCEL,
-    StatusCode.DEADLINE_EXCEEDED: ErrorCode.CANCEL,
-    StatusCode.UNAVAILABLE: ErrorCode.REFUSED_STREAM,
-    StatusCode.RESOURCE_EXHAUSTED: ErrorCode.ENHANCE_YOUR_CALM,
-}
 
 
 class ServerCall(Stream):
@@ -149,7 +140,7 @@ class ServerCall(Stream):
         limit = self.entry.send_limit
         if limit is not None and size > limit:
             log.warning("message too large to send: %s, %d bytes", self.method, size)
-            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
             return
         if not self._has_headers:
             self._has_headers = True
@@ -186,12 +177,7 @@ class ServerCall(Stream):
         block = encode_trailers(code, text, metadata, only=not self._has_headers)
         self._close(code)
         if code is not StatusCode.OK:
-            if self.in_message:
-                # Trailers in the middle of a message would be read as a fault of the wire.
-                self.reset(_RESETS.get(code, ErrorCode.INTERNAL_ERROR))
-                self._server.ended(self)
-                return True
-            self.drop_pending()
+            self.drop_pending(whole=False)
         if self._has_headers:
             self.send_end(block)
         else:

@@ -316,8 +316,8 @@ class Connection(Sender):
     def _request(self, stream_id: int, block: bytes, *, end: bool) -> None:
         self.ids.accept(stream_id)
         head = self._blocks.head(stream_id, block)
-        if len(self.streams) >= self.limits.streams:
-            raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "too many streams are open")
+        if self.is_leaving or len(self.streams) >= self.limits.streams:
+            raise StreamFault(stream_id, ErrorCode.REFUSED_STREAM, "no more streams are taken")
         assert self._accept is not None
         stream = self._accept(stream_id, head)
         self.streams[stream_id] = stream
@@ -349,8 +349,9 @@ class Connection(Sender):
     def leave(self) -> None:
         """Begin a graceful end: GOAWAY without a last stream, and a PING that tells when it came.
 
-        Streams that the peer opened before it heard are served; ``farewell`` is called once the
-        second GOAWAY has named the last one (section 6.8).
+        What the peer opens before it has heard is refused, which says that it may be tried again
+        elsewhere; ``farewell`` is called once the second GOAWAY has named the last stream
+        (section 6.8).
         """
         if not self.is_leaving and self.fault is None:
             self.is_leaving = True

@@ -34,6 +34,9 @@ __all__ = ["NEXT", "REFUSALS", "Step", "Stream", "StreamState"]
 
 DATA: Final = int(FrameType.DATA)
 
+_NOBODY: Final = object()
+"""The token of bytes for which nobody waits."""
+
 
 class StreamState(enum.IntEnum):
     """Section 5.1. Nobody pushes here, so the two reserved states do not exist."""
@@ -286,7 +289,7 @@ class Stream:
         self.moved_at = self.connection.clock()
         self.connection.emit(HEADER.pack(size >> 8, size & 0xFF, DATA, 0, self.id), pieces, size)
         for token in tokens:
-            if token is not None:
+            if token not in (None, _NOBODY):
                 self.on_sent(token)
         if not self._pending and self._end is not None:
             block, self._end = self._end, None
@@ -298,12 +301,26 @@ class Stream:
         """Whether bytes wait for a window or for the transport."""
         return bool(self._pending)
 
-    def drop_pending(self) -> None:
-        """Forget the bytes that wait; those who wait for them are told."""
+    def drop_pending(self, *, whole: bool = True) -> None:
+        """Forget the bytes that wait; those who wait for them are told.
+
+        Args:
+            whole: also the rest of a message that has left in part. Without it the peer could not
+                read on.
+        """
         pending, self._pending, self._end = self._pending, None, None
-        for _, token in pending or ():
-            if token is not None:
+        kept: deque[tuple[memoryview, Any]] = deque()
+        keeps = self.in_message and not whole
+        for view, token in pending or ():
+            if keeps:
+                kept.append((view, None if token is None else _NOBODY))
+                keeps = token is None
+            if token not in (None, _NOBODY):
                 self.on_sent(token)
+        if kept:
+            self._pending = kept
+        else:
+            self.connection.waiting.pop(self, None)
 
     def reset(self, code: ErrorCode) -> None:
         """End the stream at once with RST_STREAM; what waits is dropped."""
