@@ -207,7 +207,7 @@ def test_tcp_any_port() -> None:
 def test_tcp_takes_the_next_port_and_shares_none() -> None:
     with TCPListener(0, 0).open() as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"none of {port} to {port}"):
+        with pytest.raises(ConfigError, match=f"none of 127.0.0.1:{port} to {port}"):
             TCPListener(port, port).open()
         listener = TCPListener(port, min(port + 20, 65535))
         with listener.open():
