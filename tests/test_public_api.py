@@ -34,7 +34,17 @@ PINNED = {
         "Unavailable",
         "Unimplemented",
     ],
-    "mm_asgi.host": ["HookAnswer", "Host", "HostError", "LogLine"],
+    "mm_asgi.host": [
+        "AppError",
+        "Call",
+        "Event",
+        "HookAnswer",
+        "HookCall",
+        "Host",
+        "HostError",
+        "LogLine",
+        "Mattermost",
+    ],
     "mm_asgi.servicer": ["Servicer", "add_to_server"],
     "mm_asgi.testing": ["Facts", "as_user", "lifespan"],
 }

@@ -200,6 +200,9 @@ class Session:
             self._note_process(line)
         elif line.source == "host":
             self._hear_host(line)
+        elif line.source == "api":  # the plugin's Log calls: its own level is not asked there
+            if LEVELS.index(line.level) >= self._level:
+                self._terminal.show(line)
         elif not (self._starting and _only_a_sentence(line)):
             if self._starting and is_raw(line):
                 self._raw.add(line.message)

@@ -4,14 +4,26 @@
 
     async with Host("shop.main:app", plugin_id="shop", user="alice") as host:
         ...  # host.url, host.hook("OnConfigurationChange"), await host.restart()
+        await host.mattermost.post("town-square", "alice", "hello")  # the message hooks run
 
 It shares no code with what it judges: its gRPC is grpcio's client, its HTTP uvicorn's, its rules
 are written after the Go host of tests/gohost. Install it with ``pip install 'mm-asgi[dev]'``.
 """
 
+from mm_asgi.host.api import AppError, Call, Event, HookCall, Mattermost
 from mm_asgi.host.errors import HostError
 from mm_asgi.host.hooks import HookAnswer
 from mm_asgi.host.host import Host
 from mm_asgi.host.stderr import LogLine
 
-__all__ = ["HookAnswer", "Host", "HostError", "LogLine"]
+__all__ = [
+    "AppError",
+    "Call",
+    "Event",
+    "HookAnswer",
+    "HookCall",
+    "Host",
+    "HostError",
+    "LogLine",
+    "Mattermost",
+]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mm_asgi.host.body import Body
 from mm_asgi.host.exchange import Answer, Exchange
 from mm_asgi.host.public import serve_file
-from mm_asgi.host.rules import identify_by_form, read_request, rewrite, route
+from mm_asgi.host.rules import USER_ID, identify_by_form, read_request, rewrite, route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
@@ -24,11 +24,19 @@ __all__ = ["Gateway"]
 class Gateway:
     """Answers every HTTP request; whatever happens, the log hears of it and the server lives."""
 
-    def __init__(self, rules: Rules, gate: Gate, log: HostLog, public: Path) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        gate: Gate,
+        log: HostLog,
+        public: Path,
+        on_user: Callable[[str], None] = lambda user_id: None,
+    ) -> None:
         self._rules = rules
         self._gate = gate
         self._log = log
         self._public = public
+        self._on_user = on_user
         self._running: set[Exchange] = set()
 
     def cancel(self) -> None:
@@ -84,6 +92,8 @@ class Gateway:
         if rewritten.form_of is not None:
             whole = await body.read_all()
             identify_by_form(request, rewritten, whole, strict=self._rules.strict_csrf)
+        for user_id in request.header.get(USER_ID, ()):
+            self._on_user(user_id)
         exchange = Exchange(
             request, rewritten.context, body, answer, gate=self._gate, log=self._log
         )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mm_asgi.errors import ConfigError
+from mm_asgi.host.api import APIServer, Mattermost
 from mm_asgi.host.errors import HostError
 from mm_asgi.host.gate import Gate
 from mm_asgi.host.gateway import Gateway
+from mm_asgi.host.hooks import HookAnswer
 from mm_asgi.host.log import HostLog
 from mm_asgi.host.plugin import RunningPlugin
 from mm_asgi.host.process import plugin_environment
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from mm_asgi.host.hooks import HookAnswer
     from mm_asgi.host.stderr import LogLine
 
 __all__ = ["Host"]
@@ -59,12 +62,19 @@ class Host:
         host, port: where to listen; port 0 is any.
         subpath: the site's subpath, such as ``/mm``.
         env: variables for the plugin on top of this process' own; an empty value unsets one.
-        log_level, api_target: MATTERMOST_LOG_LEVEL, MATTERMOST_PLUGIN_API_TARGET.
+        log_level: MATTERMOST_LOG_LEVEL.
+        api_target: MATTERMOST_PLUGIN_API_TARGET; without it the plugin gets the API of
+            `mattermost`, the one in memory; empty: none.
         start_timeout: seconds for the handshake.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
             the reason, and `restart` may heal it.
         on_log: called with each line of the log.
+
+    Attributes:
+        log: what a server's log would receive.
+        mattermost: the users, channels, posts and all else behind the plugin's API; it outlives a
+            restart of the plugin.
     """
 
     def __init__(
@@ -107,7 +117,20 @@ class Host:
         self._patience = patience
         self._keep_failed = keep_failed
         self._gate = Gate()
-        self._gateway = Gateway(self._rules, self._gate, self.log, self._directory / "public")
+        self.mattermost = Mattermost(
+            plugin_id, manifest=_manifest(self._directory), bundle_path=directory, log=self.log
+        )
+        self.mattermost.hooks.caller = self._raise_hook
+        if user:
+            self.mattermost.log_in(user)
+        self._api = APIServer(self.mattermost) if api_target is None else None
+        self._gateway = Gateway(
+            self._rules,
+            self._gate,
+            self.log,
+            self._directory / "public",
+            self.mattermost.log_in,
+        )
         self._changing = asyncio.Lock()
         self._change: asyncio.Task[None] | None = None
         self._closed = False
@@ -120,6 +143,10 @@ class Host:
     async def __aenter__(self) -> Self:
         self._server = HTTPServer(self._gateway, *self._address)
         try:
+            self.mattermost.site_url = self.address + self._rules.subpath.rstrip("/")
+            if self._api is not None:
+                await self._api.start()
+                self._environ.setdefault("MATTERMOST_PLUGIN_API_TARGET", self._api.target)
             await self._run_change(self._start())
         except HostError:
             if not self._keep_failed:
@@ -181,6 +208,8 @@ class Host:
 
     async def _start(self) -> None:
         self._gate.close()
+        # Those of the last process are gone with it.
+        self.mattermost.plugin_commands.clear()
         try:
             plugin = await RunningPlugin.start(
                 self._argv,
@@ -221,6 +250,10 @@ class Host:
         try:
             await asyncio.gather(*ends)
         finally:
+            # Only now: OnDeactivate is a plugin's last moment to use the API.
+            await self.mattermost.hooks.close()
+            if self._api is not None:
+                await self._api.stop()
             self.log.close()
 
     # ---------------------------------------------------------------- what a caller asks
@@ -283,6 +316,13 @@ class Host:
         """The host's health check; it raises when the plugin does not answer."""
         await self._running().connection.ping(timeout)
 
+    async def _raise_hook(self, name: str, request: Message) -> HookAnswer:
+        """A hook that something in `mattermost` raises; only an active plugin hears of it."""
+        plugin = self._plugin
+        if plugin is None or plugin.stopping:
+            return HookAnswer(listed=False, called=False)
+        return await plugin.hooks.call(name, request)
+
     def _running(self) -> RunningPlugin:
         if self._plugin is None:
             raise ConfigError("host: no plugin is running")
@@ -309,6 +349,15 @@ def _command(target: str | None, argv: Sequence[str] | None, python: str) -> lis
     if target is not None:
         return [python, "-m", "mm_asgi", "serve", target]
     return [python, "plugin.py"]
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """The plugin's plugin.json; without one, or with one that cannot be read, there is none."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((directory / "plugin.json").read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}
 
 
 def _page(plugin_id: str, exc: HostError) -> str:

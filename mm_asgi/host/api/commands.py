@@ -39,7 +39,7 @@ async def execute(
     if not args.command.startswith("/"):
         raise AppError("command", "api.command.execute_command.format.app_error", 400)
     args.trigger_id = new_id()
-    args.site_url = mm.config.get("ServiceSettings", {}).get("SiteURL", "")
+    args.site_url = mm.site_url
     mm.triggers[args.trigger_id] = args.user_id
     command = _find(mm, args.team_id, trigger[1:])
     if command is not None:

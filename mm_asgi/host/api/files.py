@@ -144,8 +144,7 @@ def _get_link(mm: Mattermost, request: pb.GetFileLinkRequest) -> dict[str, Any]:
         raise AppError("GetFileLink", no_post, 400, f"file_id={info.id}")
     salt = mm.config["FileSettings"].get("PublicLinkSalt", "")
     proof = hashlib.sha256(f"{salt}{info.id}".encode()).hexdigest()
-    site = mm.config.get("ServiceSettings", {}).get("SiteURL", "")
-    return {"link": f"{site}/files/{info.id}/public?h={proof}"}
+    return {"link": f"{mm.site_url}/files/{info.id}/public?h={proof}"}
 
 
 def _read(mm: Mattermost, request: pb.ReadFileRequest) -> dict[str, Any]:

@@ -103,6 +103,15 @@ class Mattermost:
         self.config = config.default_config(plugin_id)
         seed.fill(self)
 
+    @property
+    def site_url(self) -> str:
+        """Where the site is, without a slash at the end."""
+        return str(self.config.get("ServiceSettings", {}).get("SiteURL", ""))
+
+    @site_url.setter
+    def site_url(self, url: str) -> None:
+        self.config.setdefault("ServiceSettings", {})["SiteURL"] = url
+
     # ---------------------------------------------------------------- what happened
 
     @property
@@ -129,6 +138,10 @@ class Mattermost:
         await self.hooks.settled()
 
     # ---------------------------------------------------------------- what users do
+
+    def log_in(self, user_id: str) -> None:
+        """A request is this user's: who is not known yet has been there all along."""
+        seed.ensure_account(self, user_id)
 
     async def post(
         self, channel: str, user: str, message: str, *, root_id: str = "", **fields: Any
