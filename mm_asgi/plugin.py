@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from mm_asgi.api.connection import Connection
 from mm_asgi.errors import ConfigError
 from mm_asgi.hooks import find_hook
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from mm_asgi.api.aio import AsyncAPI
 
     ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
@@ -25,12 +29,26 @@ class Plugin:
 
     Attributes:
         app: the same.
+        connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
     """
 
     def __init__(self, app: ASGIApp | None = None) -> None:
         self.app = app
+        self.connection = Connection()
         self._hooks: dict[str, Callable[..., Any]] = {}
         self._frozen = False
+
+    @functools.cached_property
+    def api(self) -> AsyncAPI:
+        """The host's PluginAPI; in threads ``mm_asgi.api.API(plugin.api)``.
+
+        It needs the host at its first call, not before. Under ``run`` a call has the setting
+        api-timeout, and after the plugin's stop it raises ``errors.Unavailable``.
+        """
+        # Lazy: a class of 236 methods, which a plugin without calls does not need.
+        from mm_asgi.api.aio import AsyncAPI
+
+        return AsyncAPI(self.connection)
 
     def hook(self, function: Function) -> Function:
         """Register a function for the hook that it is named after; decorator.

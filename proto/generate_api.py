@@ -418,16 +418,17 @@ __all__ = [
 _HOMES = {{
 {table}}}
 
+if not TYPE_CHECKING:  # to a type checker it would make every name right
 
-def __getattr__(name: str) -> Any:
-    import importlib
+    def __getattr__(name: str) -> Any:
+        import importlib
 
-    for module, names in _HOMES.items():
-        if name in names:
-            value = getattr(importlib.import_module(f"mm_asgi.protocol.{{module}}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+        for module, names in _HOMES.items():
+            if name in names:
+                value = getattr(importlib.import_module(f"mm_asgi.protocol.{{module}}"), name)
+                globals()[name] = value
+                return value
+        raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
 
 
 def __dir__() -> list[str]:

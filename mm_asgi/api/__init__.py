@@ -18,16 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["API", "AsyncAPI"]
 
 
-def __getattr__(name: str) -> Any:
-    # Lazy: each face is a module of some thousand lines, and most programs use one.
-    import importlib
+if not TYPE_CHECKING:  # to a type checker it would make every name right
 
-    homes = {"API": ".sync", "AsyncAPI": ".aio"}
-    if name not in homes:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(homes[name], __name__), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> Any:
+        # Lazy: each face is a module of some thousand lines, and most programs use one.
+        import importlib
+
+        homes = {"API": ".sync", "AsyncAPI": ".aio"}
+        if name not in homes:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(homes[name], __name__), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

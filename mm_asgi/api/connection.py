@@ -45,7 +45,6 @@ class Connection:
     def __init__(self, target: str | None = None, *, timeout: float = TIMEOUT) -> None:
         self.timeout = timeout
         self._target = target
-        self._open = _open_channel
         self._calls: dict[str, Call] = {}
         # Set together, at the first call.
         self._lock = threading.Lock()
@@ -92,16 +91,14 @@ class Connection:
     def close_blocking(self) -> None:
         """The same from a thread that runs no loop."""
         _refuse_on_a_loop("close")
-        self._wait(self._close())
+        self._closed = True
+        if self._channel is not None:
+            self._wait(self._close())
         self._end_thread()
 
     def _prepare(self, file: str, name: str, fields: Mapping[str, Any]) -> tuple[Call, Message]:
         # In the caller's thread: the messages that it hands over are its own to change later.
-        if self._closed:
-            raise Unavailable(
-                f"{name}: the connection to the host's API is closed, because the plugin has "
-                "stopped; make calls until lifespan.shutdown ends"
-            )
+        self._refuse_when_closed(name)
         call = self._calls.get(name) or self._calls.setdefault(name, Call(file, name))
         return call, call.request(fields)
 
@@ -128,7 +125,15 @@ class Connection:
             raise from_app_error(call.name, response.error)
         return call.answer(response)
 
+    def _refuse_when_closed(self, name: str) -> None:
+        if self._closed:
+            raise Unavailable(
+                f"{name}: the connection to the host's API is closed, as it is once the plugin has "
+                "stopped; make calls until lifespan.shutdown ends"
+            )
+
     def _channel_for(self, call: Call) -> Channel:
+        self._refuse_when_closed(call.name)  # it may have been closed meanwhile
         if self._channel is None:
             target = os.environ.get(TARGET) if self._target is None else self._target
             if not target:
@@ -137,7 +142,7 @@ class Connection:
                     "environment; run this as a plugin, under a host that serves the API, or give "
                     "the client an address"
                 )
-            self._channel = self._open(target)
+            self._channel = _open_channel(target)
         return self._channel
 
     async def _close(self) -> None:
