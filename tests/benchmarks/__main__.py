@@ -4,6 +4,7 @@ Makes .venv when this Python lacks what is compared with.
 """
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -35,3 +36,6 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # `| head`; Python would complain once more when it closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -72,7 +72,10 @@ def _own_seconds(pid: int) -> float:
     The process's CPU clock (man 3 clock_getcpuclockid), which Python has a name for only where
     the process is itself; the number is the kernel's, include/linux/posix-timers_types.h.
     """
-    return time.clock_gettime(~pid << 3 | 2)
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        raise ProcessLookupError(f"process {pid} has ended") from None
 
 
 def rss_mib(root: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -73,12 +74,15 @@ async def run_case(
 async def _start(
     targets: Sequence[Target], case: Case, result: Result, stack: contextlib.AsyncExitStack
 ) -> dict[str, Running]:
-    running = {}
-    for target in targets:
+    running: dict[str, Running] = {}
+
+    async def start(target: Target) -> None:
         try:
             running[target.name] = await stack.enter_async_context(target.start(case.app))
         except (BenchmarkError, GoHostError, OSError, TimeoutError) as error:
             result.failed[target.name] = f"{type(error).__name__}: {error}"
+
+    await asyncio.gather(*map(start, targets))
     return running
 
 

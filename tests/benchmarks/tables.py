@@ -81,7 +81,8 @@ def _notes(result: Result) -> Iterable[str]:
 
 
 def goal_table(results: Sequence[Result], subject: str) -> Table:
-    """The wire's goals beside what was found."""
+    """The native wire's goals beside what was found of it, or of what stands in for it."""
+    stands_in = "" if subject == "native" else f", with {subject} in its place"
     cases = {result.case.name: result.case for result in results}
     verdicts = [v for result in results for v in judge(subject, result.case.name, result.samples)]
     rows = [
@@ -95,7 +96,7 @@ def goal_table(results: Sequence[Result], subject: str) -> Table:
         for verdict in verdicts
     ]
     return Table(
-        f"goals of the native wire, {subject}",
+        f"goals of the native wire{stands_in}",
         ["", "goal", "median", "rounds", ""],
         rows,
         _score(verdicts),
