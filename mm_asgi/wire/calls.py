@@ -69,8 +69,7 @@ class Calls:
     def __init__(self) -> None:
         self._open: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle: asyncio.Event | None = None  # made by who waits for it
 
     def __len__(self) -> int:
         """How many RPCs are open."""
@@ -79,12 +78,11 @@ class Calls:
     def opened(self, stream: Stream) -> None:
         """``stream`` counts as open until ``closed()``."""
         self._open.add(stream)
-        self._idle.clear()
 
     def closed(self, stream: Stream) -> None:
         """The RPC has ended. Safe to call again."""
         self._open.discard(stream)
-        if not self._open:
+        if self._idle is not None and not self._open:
             self._idle.set()
 
     @property
@@ -94,7 +92,10 @@ class Calls:
 
     async def idle(self) -> None:
         """Return when no RPC is open."""
-        await self._idle.wait()
+        while self._open:
+            if self._idle is None or self._idle.is_set():
+                self._idle = asyncio.Event()
+            await self._idle.wait()
 
     def run(self, handler: Callable[[Stream], Awaitable[None] | None], stream: Stream) -> None:
         """Call ``handler``; what is to be awaited gets a task, which no peer's cancel touches."""

@@ -314,14 +314,15 @@ class Inbox:
 
     def __init__(self) -> None:
         self._messages: deque[Any] = deque()
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._waiters: deque[asyncio.Future[None]] | None = None  # few RPCs ever wait
         self._ended = False
 
     def put(self, message: Any) -> None:
         """Add a message; after ``end()`` it is dropped."""
         if not self._ended:
             self._messages.append(message)
-            self._wake_one()
+            if self._waiters:
+                self._wake_one()
 
     def end(self, *, drop: bool = False) -> None:
         """No more will come; ``drop`` forgets what nobody has read yet."""
@@ -336,12 +337,18 @@ class Inbox:
         """Whether a wire that fetches on demand should fetch: nothing is here, nothing ended."""
         return not self._messages and not self._ended
 
+    def take(self) -> Any | None:
+        """The next message if it is here already, else None."""
+        return self._messages.popleft() if self._messages else None
+
     async def get(self) -> Any | None:
         """The next message, without yielding if it is here; None after the end."""
         while not self._messages:
             if self._ended:
                 return None
             waiter = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = deque()
             self._waiters.append(waiter)
             try:
                 await waiter

@@ -6,7 +6,6 @@ peer's window then: a slow reader slows the peer.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +26,7 @@ from mm_asgi.wire.http2.stream import Stream, StreamState
 from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping, Sequence
 
     from google.protobuf.message import Message
@@ -41,11 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["NotGRPC", "RefusedCall", "ServerCall"]
 
 log = logging.getLogger("mm_asgi.wire")
-
-_SMALL: Final = 4096
-"""Bytes up to which a message is joined with its prefix: a guess, where a copy is cheaper than a
-piece of its own."""
-
 
 class ServerCall(Stream):
     """One RPC that a peer made."""
@@ -78,9 +73,10 @@ class ServerCall(Stream):
         self._server = server
         self._facts = facts
         self._timer: asyncio.TimerHandle | None = None
-        # Receiving: messages with their bytes that are not credited; the same of one under way.
+        # Receiving: messages with their bytes that are not credited; the same of one under way,
+        # whose reader is made for the first message that is not one frame.
         self._inbox = Inbox()
-        self._reader = MessageReader(entry.receive_limit)
+        self._reader: MessageReader | None = None
         self._held = 0
         # Sending.
         self._has_headers = False
@@ -107,13 +103,15 @@ class ServerCall(Stream):
 
     async def read(self) -> Any | None:
         """The next message, or None for ever after the end."""
-        item = await self._inbox.get()
+        item = self._inbox.take() or await self._inbox.get()
         if item is None:
             return None
         data, held = item
-        self.credit(held)
-        if self._reader.need and self._inbox.wants:
-            self._credit_message_under_way()
+        self._uncredited += held
+        if self._uncredited >= self.connection.credit_step:
+            self.credit(0)
+        if self._reader is not None:
+            self._credit_message_under_way(self._reader)
         try:
             return self.entry.request.FromString(data)
         except DecodeError:
@@ -145,12 +143,7 @@ class ServerCall(Stream):
         if not self._has_headers:
             self._has_headers = True
             self.send_headers(RESPONSE_HEADERS)
-        prefix = PREFIX.pack(0, size)
-        if size <= _SMALL:
-            pieces = (b"".join((prefix, *pieces)),)
-        else:
-            pieces = (prefix, *pieces)
-        token = self.send_data(pieces, size + PREFIX.size)
+        token = self.send_data((PREFIX.pack(0, size), *pieces), size + PREFIX.size)
         if token is not None:
             await token
 
@@ -218,15 +211,27 @@ class ServerCall(Stream):
         """Messages, or parts of them, came."""
         if self._status is not None:
             return
-        size = len(data)
         reader = self._reader
+        if reader is None:
+            size = len(data)
+            if size >= PREFIX.size:
+                flag, length = PREFIX.unpack_from(data)
+                if (
+                    size == PREFIX.size + length and not flag and length <= self.entry.receive_limit
+                ):  # one frame, one message: nearly always
+                    self._inbox.put((bytes(data[PREFIX.size :]), size))
+                    return
+            reader = self._reader = MessageReader(self.entry.receive_limit)
+        self._read_on(reader, data)
+
+    def _read_on(self, reader: MessageReader, data: memoryview) -> None:
         try:
             messages = reader.feed(data)
         except MessageTooLarge as error:
             log.warning("message too large: %s, %d bytes", self.method, error.size)
             self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
             return
-        held = self._held + size
+        held = self._held + len(data)
         self._held = reader.under_way if messages else held
         for flag, message in messages:
             if flag:
@@ -235,12 +240,11 @@ class ServerCall(Stream):
             # All that is not the message under way is credited with the last one that is whole.
             share = held - self._held if message is messages[-1][1] else 0
             self._inbox.put((message, share))
-        if reader.need and self._inbox.wants:
-            self._credit_message_under_way()
+        self._credit_message_under_way(reader)
 
-    def _credit_message_under_way(self) -> None:
-        """A message larger than the window must be let in; nothing else is waiting to be read."""
-        if self._reader.need * 2 > self.connection.limits.stream_window:
+    def _credit_message_under_way(self, reader: MessageReader) -> None:
+        """Let a message in that is larger than the window, when nothing else waits to be read."""
+        if reader.need * 2 > self.connection.limits.stream_window and self._inbox.wants:
             self.credit(self._held)
             self._held = 0
 
@@ -250,7 +254,7 @@ class ServerCall(Stream):
     def on_end(self) -> None:
         """The peer has half-closed."""
         if self._status is None:
-            if self._reader.under_way:
+            if self._reader is not None and self._reader.under_way:
                 self._leave(StatusCode.INTERNAL, "the request ended in the middle of a message")
             else:
                 self._inbox.end()

@@ -52,6 +52,9 @@ DATA: Final = int(FrameType.DATA)
 HEADERS: Final = int(FrameType.HEADERS)
 CONTINUATION: Final = int(FrameType.CONTINUATION)
 SETTINGS: Final = int(FrameType.SETTINGS)
+RST_STREAM: Final = int(FrameType.RST_STREAM)
+
+_OPEN: Final = StreamState.OPEN
 
 _FAREWELL: Final = b"mmgoaway"
 """The PING between the two steps of a graceful GOAWAY (section 6.8)."""
@@ -68,6 +71,7 @@ class Connection(Sender):
         wake: told when ``output`` has become non-empty.
 
     Attributes:
+        credit_step: used-up bytes that a stream's WINDOW_UPDATE is worth sending for.
         fault: what ended the connection, once something has.
         has_settings: whether the peer's preface is whole (section 3.4).
         ids: which streams there have been.
@@ -86,6 +90,7 @@ class Connection(Sender):
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(limits, clock, wake)
+        self.credit_step = limits.stream_window // 2
         self.fault: ConnectionFault | None = None
         self._accept = accept
         self._is_client = client
@@ -164,12 +169,24 @@ class Connection(Sender):
                     self._data_part(data[start:], size - start)
                     return
                 break
+            if kind == RST_STREAM and self._is_late_reset(stream_id, length):
+                position = end
+                continue
             try:
                 self._frame(kind, flags, stream_id, data[start:end])
             except StreamFault as fault:
                 self._stream_failed(fault)
             position = end
         self._tail = bytes(data[position:])
+
+    def _is_late_reset(self, stream_id: int, length: int) -> bool:
+        """Whether this is how the host ends each answered RPC: nothing is left to be reset."""
+        if stream_id in self.streams or length != 4 or self._blocks.stream_id:
+            return False
+        if self.ids.is_idle(stream_id):
+            return False
+        self.guard.idle_frame()
+        return True
 
     def _take_preface(self, data: memoryview) -> int:
         size = min(len(data), len(self._preface))
@@ -179,7 +196,8 @@ class Connection(Sender):
         return size
 
     def _frame(self, kind: int, flags: int, stream_id: int, payload: memoryview) -> None:
-        self._may_come(kind, stream_id)
+        if kind == CONTINUATION or self._blocks.stream_id or not self.has_settings:
+            self._may_come(kind, stream_id)
         if kind == DATA:
             self._data(flags, stream_id, payload)
         elif kind == HEADERS:
@@ -243,7 +261,8 @@ class Connection(Sender):
         if stream is None:
             self.ids.late_data(stream_id)
             return
-        stream.move(Step.RECEIVE_DATA)
+        if stream.state is not _OPEN:  # where the table leads back to OPEN
+            stream.move(Step.RECEIVE_DATA)
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "DATA over the window")

@@ -86,19 +86,12 @@ class MessageReader:
         # the frames, since a thousand slices of a byte each would cost forty thousand.
         self._buffer = bytearray()
 
-    def feed(self, data: memoryview) -> Sequence[tuple[int, bytes | bytearray]]:
+    def feed(self, data: memoryview) -> list[tuple[int, bytes | bytearray]]:
         """The messages that ``data`` completes, each with its Compressed-Flag.
 
         Raises:
             MessageTooLarge: at the prefix, before any of the message is kept.
         """
-        if not self.need and not self._prefix and len(data) >= PREFIX.size:
-            flag, size = PREFIX.unpack_from(data)
-            if len(data) == PREFIX.size + size and size <= self._limit:  # one frame, one message
-                return ((flag, bytes(data[PREFIX.size :])),)
-        return self._feed(data)
-
-    def _feed(self, data: memoryview) -> list[tuple[int, bytes | bytearray]]:
         messages: list[tuple[int, bytes | bytearray]] = []
         while data or (self.need and self.have == self.need):
             if not self.need:

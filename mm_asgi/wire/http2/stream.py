@@ -195,10 +195,7 @@ class Stream:
     def credit(self, size: int) -> None:
         """``size`` received bytes are used up: let the peer send as many more, in large steps."""
         self._uncredited += size
-        if self._uncredited * 2 >= self.connection.limits.stream_window and self.state in (
-            _OPEN,
-            _LOCAL,
-        ):
+        if self._uncredited >= self.connection.credit_step and self.state in (_OPEN, _LOCAL):
             self.receive_window += self._uncredited
             self.connection.reply(window_update(self.id, self._uncredited))
             self._uncredited = 0
