@@ -79,7 +79,8 @@ class APIError(MMASGIError):
         message: the text for a person; may be empty, then ``id`` is all there is.
         id: the host's error id, such as ``app.user.missing_account.const``.
         detailed_error: what the host adds for developers.
-        status_code: the HTTP status that the host gave the error; 0 when it gave none.
+        status_code: the HTTP status that the host gave the error, or the one that its gRPC status
+            stands for; 0 when that stands for several, and for what failed on this side.
         where: the host's function that failed.
     """
 
@@ -129,7 +130,11 @@ class Unimplemented(APIError):
 
 
 class Unavailable(APIError):
-    """503, UNAVAILABLE: the host's API server cannot be reached."""
+    """503, UNAVAILABLE: no answer came.
+
+    The host's API server cannot be reached or has no address, the deadline passed, or the plugin
+    has stopped.
+    """
 
 
 class Internal(APIError):

@@ -102,6 +102,7 @@ class Runtime:
         self._budget = settings.drain
         self._listener: Listener | None = None
         self._watchdog: Watchdog | None = None
+        self._plugin: Plugin | None = None
         plugin_id = environment.plugin_id or _id_in_manifest()
         self._dispatch = Dispatch(settings, plugin_id, load=self._load, tasks=self._tasks)
 
@@ -179,6 +180,8 @@ class Runtime:
         )
         await self._stop.wait()
         await self._dispatch.deactivate(self._budget)
+        if self._plugin is not None:
+            await self._plugin.connection.close()
         services.stop()
         await server.stop(0.1)
 
@@ -213,7 +216,8 @@ class Runtime:
                 os.environ.setdefault(name, value)
         with _time_limit(settings.import_budget):
             target = import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
-            plugin = as_plugin(target, settings.app)
+            plugin = self._plugin = as_plugin(target, settings.app)
+        plugin.connection.use(self._environment.api_target, settings.api_timeout)
         adopt_stream_handlers(self._streams.write)
         if plugin.app is not None and self._is_wsgi(plugin.app):
             plugin.app = _from_wsgi(plugin.app)

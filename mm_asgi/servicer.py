@@ -64,8 +64,10 @@ def add_to_server(
         ConfigError: ``plugin_or_app`` is neither.
     """
     plugin = as_plugin(plugin_or_app, "plugin_or_app")
+    settings = settings if settings is not None else Settings()
+    plugin.connection.timeout = settings.api_timeout
     dispatch = Dispatch(
-        settings if settings is not None else Settings(),
+        settings,
         plugin_id,
         load=lambda: plugin,
         tasks=TaskSet(),
