@@ -77,7 +77,7 @@ def _notes(result: Result) -> Iterable[str]:
         if errors:
             yield f"{name}: {errors:.0f} errors, which count in no figure"
     for name, reason in result.failed.items():
-        yield f"{name}: not measured: {reason}"
+        yield f"{name}: not measured: {' '.join(reason.split())}"
 
 
 def goal_table(results: Sequence[Result], subject: str) -> Table:

@@ -184,7 +184,7 @@ def hello_result() -> Result:
     case = next(case for case in CASES if case.name == "hello")
     one = {"rate": 2000.0, "p50": 1.0, "p99": 2.0, "cpu": 20.0, "peak": 30.0, "errors": 0.0}
     samples = {"native": [one, {**one, "cpu": 10.0}], "uvicorn": [one, {**one, "errors": 2.0}]}
-    return Result(case, Options(rounds=2), samples, {"granian": "OSError: no"})
+    return Result(case, Options(rounds=2), samples, {"granian": "OSError: no\n  more"})
 
 
 def test_a_case_shows_medians_ratios_and_what_went_wrong() -> None:
@@ -193,7 +193,7 @@ def test_a_case_shows_medians_ratios_and_what_went_wrong() -> None:
     assert table.rows[0] == ["native", "2,000", "1.000", "2.000", "15.0", "30.0"]
     assert table.rows[2] == ["native/uvicorn", "1.00", "1.00", "1.00", "0.75", "1.00"]
     assert table.notes == [
-        "uvicorn: 2 errors, which count in no figure", "granian: not measured: OSError: no",
+        "uvicorn: 2 errors, which count in no figure", "granian: not measured: OSError: no more",
     ]  # fmt: skip
 
 
