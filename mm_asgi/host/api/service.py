@@ -65,7 +65,8 @@ class APIServer:
         server, self._server = self._server, None
         self.target = ""
         if server is not None:
-            await server.stop(None)
+            # Not None: that is an error in the eyes of grpcio's clients, who log it.
+            await server.stop(0.1)
 
 
 class _Handlers(grpc.GenericRpcHandler):
