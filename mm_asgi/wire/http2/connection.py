@@ -14,8 +14,6 @@ from mm_asgi.wire.http2 import control
 from mm_asgi.wire.http2.blocks import HeaderBlocks
 from mm_asgi.wire.http2.fields import request_head, response_head
 from mm_asgi.wire.http2.frames import (
-    DEFAULT_FRAME_SIZE,
-    DEFAULT_WINDOW,
     END_HEADERS,
     END_STREAM,
     HEADER,
@@ -27,12 +25,10 @@ from mm_asgi.wire.http2.frames import (
     ConnectionFault,
     ErrorCode,
     FrameType,
-    Setting,
     StreamFault,
     go_away,
     ping,
     reset,
-    settings,
     window_update,
 )
 from mm_asgi.wire.http2.identifiers import Identifiers
@@ -108,24 +104,7 @@ class Connection(Sender):
         self.is_leaving = False
         self.peer_last: int | None = None
         self.farewell: Callable[[], None] | None = None
-        self._begin()
-
-    def _begin(self) -> None:
-        """This side's preface (section 3.4)."""
-        limits = self.limits
-        values = {
-            Setting.MAX_CONCURRENT_STREAMS: limits.streams,
-            Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
-            Setting.MAX_HEADER_LIST_SIZE: limits.header_list,
-        }
-        if self._is_client:
-            del values[Setting.MAX_CONCURRENT_STREAMS]
-            values[Setting.ENABLE_PUSH] = 0
-            self.reply(PREFACE)
-        if limits.frame_size != DEFAULT_FRAME_SIZE:
-            values[Setting.MAX_FRAME_SIZE] = limits.frame_size
-        self.reply(settings(values))
-        self.reply(window_update(0, limits.connection_window - DEFAULT_WINDOW))
+        self.reply(control.preface(limits, client=client))
 
     # ---------------------------------------------------------------- bytes in
 
@@ -383,16 +362,6 @@ class Connection(Sender):
             self.reply(go_away(self.ids.accepted, ErrorCode.NO_ERROR))
             farewell, self.farewell = self.farewell, None
             farewell()
-
-    def peer_left(self, last: int) -> None:
-        """The peer's GOAWAY: it will not serve this side's streams above ``last``."""
-        self.peer_last = last
-        for stream in list(self.streams.values()):
-            if stream.id > last and self.ids.is_own(stream.id):
-                stream.drop_pending()
-                stream.state = StreamState.CLOSED
-                self.forget(stream)
-                stream.on_closed(ErrorCode.REFUSED_STREAM)
 
     def fail(self, fault: ConnectionFault) -> None:
         """End the connection with GOAWAY; its streams are told that it is gone."""

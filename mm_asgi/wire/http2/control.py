@@ -9,9 +9,11 @@ from mm_asgi.wire.http2 import hpack
 from mm_asgi.wire.http2.frames import (
     ACK,
     DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
     LARGEST_FRAME_SIZE,
     MAX_STREAM_ID,
     MAX_WINDOW,
+    PREFACE,
     SETTINGS_ACK,
     ConnectionFault,
     ErrorCode,
@@ -19,6 +21,8 @@ from mm_asgi.wire.http2.frames import (
     Setting,
     StreamFault,
     ping,
+    settings,
+    window_update,
 )
 from mm_asgi.wire.http2.stream import Step
 
@@ -26,8 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.http2.limits import Limits
 
-__all__ = ["PRIORITY_SIZE", "priority", "receive", "without_padding"]
+__all__ = ["PRIORITY_SIZE", "preface", "priority", "receive", "without_padding"]
 
 PRIORITY_SIZE: Final = 5
 _UINT32: Final = struct.Struct(">L")
@@ -47,6 +52,24 @@ def receive(
     handler = _HANDLERS.get(kind)
     if handler is not None:  # section 4.1: an unknown type is ignored
         handler(connection, flags, stream_id, payload)
+
+
+def preface(limits: Limits, *, client: bool) -> bytes:
+    """What a side sends first (section 3.4)."""
+    values = {
+        Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+        Setting.MAX_HEADER_LIST_SIZE: limits.header_list,
+    }
+    if client:
+        values[Setting.ENABLE_PUSH] = 0
+    else:
+        values[Setting.MAX_CONCURRENT_STREAMS] = limits.streams
+    if limits.frame_size != DEFAULT_FRAME_SIZE:
+        values[Setting.MAX_FRAME_SIZE] = limits.frame_size
+    first = (PREFACE if client else b"") + settings(values)
+    if limits.connection_window > DEFAULT_WINDOW:
+        first += window_update(0, limits.connection_window - DEFAULT_WINDOW)
+    return first
 
 
 def without_padding(payload: memoryview) -> memoryview:
@@ -164,8 +187,14 @@ def _go_away(connection: Connection, flags: int, stream_id: int, payload: memory
     _expect_connection(stream_id, "GOAWAY")
     if len(payload) < 8:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY has under 8 bytes")
-    (last,) = _UINT32.unpack_from(payload)
-    connection.peer_left(last & MAX_STREAM_ID)
+    last = _UINT32.unpack_from(payload)[0] & MAX_STREAM_ID
+    connection.peer_last = last
+    for number in [number for number in connection.streams if number > last]:
+        stream = connection.streams.get(number)  # what is told may have ended another one
+        if stream is not None and connection.ids.is_own(number):  # it will not be served
+            stream.drop_pending()
+            stream.move(Step.RECEIVE_RESET)
+            stream.on_closed(ErrorCode.REFUSED_STREAM)
 
 
 def _window_update(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
