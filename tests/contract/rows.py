@@ -26,11 +26,11 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "behaviour.md"
 ROADS = "mwgsp"
 
-NAME = re.compile(r"test_([SDRLH]\d+)_(\w+)")
+NAME = re.compile(r"test_([SDRLHA]\d+)_(\w+)")
 # What a test names when it takes a road, beside the letters in its decorators.
 HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 
-ROW = re.compile(r"^\| ([SDRLH]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| ([SDRLHA]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
 TESTS = ("<!-- tests: python -m tests.contract.rows -->\n", "<!-- end of tests -->\n")
 STATES = ("<!-- states: python -m tests.contract.rows -->\n", "<!-- end of states -->\n")
 

@@ -11,6 +11,7 @@ ROWS = [
     *(f"R{number}" for number in range(1, 18)),
     *(f"L{number}" for number in range(1, 11)),
     *("H1", "H6"),
+    *("A1", "A2"),
 ]
 
 
