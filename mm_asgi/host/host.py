@@ -120,17 +120,9 @@ class Host:
         self.mattermost = Mattermost(
             plugin_id, manifest=_manifest(self._directory), bundle_path=directory, log=self.log
         )
-        self.mattermost.hooks.caller = self._raise_hook
-        if user:
-            self.mattermost.log_in(user)
         self._api = APIServer(self.mattermost) if api_target is None else None
-        self._gateway = Gateway(
-            self._rules,
-            self._gate,
-            self.log,
-            self._directory / "public",
-            self.mattermost.log_in,
-        )
+        public, log_in = self._directory / "public", self.mattermost.log_in
+        self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
         self._changing = asyncio.Lock()
         self._change: asyncio.Task[None] | None = None
         self._closed = False
@@ -143,10 +135,7 @@ class Host:
     async def __aenter__(self) -> Self:
         self._server = HTTPServer(self._gateway, *self._address)
         try:
-            self.mattermost.site_url = self.address + self._rules.subpath.rstrip("/")
-            if self._api is not None:
-                await self._api.start()
-                self._environ.setdefault("MATTERMOST_PLUGIN_API_TARGET", self._api.target)
+            await self._start_api()
             await self._run_change(self._start())
         except HostError:
             if not self._keep_failed:
@@ -156,6 +145,16 @@ class Host:
             await self.close()
             raise
         return self
+
+    async def _start_api(self) -> None:
+        """Let the plugin's calls in, and what happens in `mattermost` out to its hooks."""
+        self.mattermost.site_url = self.address + self._rules.subpath.rstrip("/")
+        self.mattermost.hooks.caller = self._raise_hook
+        if self._rules.user:
+            self.mattermost.log_in(self._rules.user)
+        if self._api is not None:
+            await self._api.start()
+            self._environ.setdefault("MATTERMOST_PLUGIN_API_TARGET", self._api.target)
 
     async def __aexit__(
         self,
