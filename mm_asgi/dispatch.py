@@ -127,8 +127,8 @@ class Dispatch:
 
     # ---------------------------------------------------------------- the RPCs
 
-    async def _serve_http(self, stream: Stream) -> None:
-        # A task of its own: the app outlives the RPC (background tasks, row R14).
+    def _serve_http(self, stream: Stream) -> None:
+        # In the task set: the app outlives the RPC (background tasks, row R14).
         self._tasks.start(self.http.serve(stream), "ServeHTTP")
 
     async def _implemented(self, request: Message, stream: Stream) -> ImplementedResponse:

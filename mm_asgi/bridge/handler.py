@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.bridge.hold import Holds
 from mm_asgi.bridge.http import BROKEN_BY_HOST, HTTPCycle
 from mm_asgi.bridge.response import plain_answer
 from mm_asgi.bridge.scope import build_scope
@@ -61,58 +62,68 @@ class HTTPHandler:
         self.draining = False
         self._settings = settings
         self._plugin_id = plugin_id
-        self._spawn = spawn
+        self._holds = Holds(spawn)
         self._ready = ready
-        self._cycles: set[HTTPCycle] = set()
+        # The open requests, each with its task and scope: a drain names those in the log.
+        self._cycles: dict[HTTPCycle, tuple[asyncio.Task[None] | None, dict[str, Any]]] = {}
         self._open = 0
         self._said: set[str] = set()
 
     def drain(self) -> None:
         """Take no more requests; tell event streams, which do not end by themselves, to end."""
         self.draining = True
-        for cycle in self._cycles:
+        for cycle, (task, scope) in self._cycles.items():
+            if task is not None:
+                task.set_name(f"{scope['method']} {scope['path']}")
             cycle.drain()
 
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""
         try:
-            await self._serve(stream)
+            first: ServeHTTPRequest | None = await stream.read()
+            if first is None or not first.HasField("init"):
+                self._refuse_stream(stream, first)
+                return
+            self._open += 1
+            try:
+                if await self._admit(first):
+                    await self._run(stream, first)
+                else:
+                    await self._refuse(stream, first)
+            finally:
+                self._open -= 1
         except BaseException:
             # Whatever this is, a log filter that raises or a cancel: no peer waits for ever.
             stream.abort(StatusCode.INTERNAL, FAILED)
             raise
 
-    async def _serve(self, stream: Stream) -> None:
-        first: ServeHTTPRequest | None = await stream.read()
+    def _refuse_stream(self, stream: Stream, first: ServeHTTPRequest | None) -> None:
+        """Row D8."""
         if first is None:
             # The client's body broke before the host's first read: nobody waits for an answer.
             logger.debug("a request stream ended before its first message")
             stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
             return
-        if not first.HasField("init"):
-            fault = HostProtocolError(
-                "ServeHTTP: the host's first message has no init; expected init first; the"
-                " request was refused"
+        fault = HostProtocolError(
+            "ServeHTTP: the host's first message has no init; expected init first; the"
+            " request was refused"
+        )
+        logger.error("%s", fault)
+        stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
+
+    async def _admit(self, first: ServeHTTPRequest) -> bool:
+        """Whether the app serves the request (rows L2, R15)."""
+        if self.draining:
+            return False
+        limit = self._settings.limit_concurrency
+        if limit and self._open > limit:
+            self._say_once(
+                "limit",
+                "limit_concurrency: more than %d requests at once; those above get a 503",
+                limit,
             )
-            logger.error("%s", fault)
-            stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
-            return
-        self._open += 1
-        try:
-            limit = self._settings.limit_concurrency
-            if not self.draining and (self._open <= limit or not limit):
-                if await self._ready() and not self.draining:
-                    await self._run(stream, first)
-                    return
-            elif not self.draining:
-                self._say_once(
-                    "limit",
-                    "limit_concurrency: more than %d requests at once; those above get a 503",
-                    limit,
-                )
-            await self._refuse(stream, first)
-        finally:
-            self._open -= 1
+            return False
+        return await self._ready() and not self.draining
 
     async def _refuse(self, stream: Stream, first: ServeHTTPRequest) -> None:
         method = first.init.method
@@ -121,21 +132,20 @@ class HTTPHandler:
 
     async def _run(self, stream: Stream, first: ServeHTTPRequest) -> None:
         settings = self._settings
-        scope, remark = build_scope(
+        scope, remark, upgrades = build_scope(
             first.init, plugin_id=self._plugin_id, settings=settings, state=self.state
         )
         facts = scope["extensions"]["mattermost"]
-        if (task := asyncio.current_task()) is not None:
-            task.set_name(f"{scope['method']} {scope['path']}")  # what a drain names in the log
         LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
         if remark is not None:
             logger.warning("%s", remark)
-        self._remark_upgrade(first)
+        if upgrades:
+            self._remark_upgrade()
         cycle = HTTPCycle(
             stream,
             first,
             grace=settings.disconnect_grace,
-            spawn=self._spawn,
+            holds=self._holds,
             root_path=scope["root_path"],
             rewrite_cookies=settings.cookie_path == "root",
         )
@@ -143,17 +153,19 @@ class HTTPHandler:
             logger.debug("the client left before the app was called")
             return
         assert self.app is not None  # ready() said so
-        self._cycles.add(cycle)
-        started = asyncio.get_running_loop().time()
+        self._cycles[cycle] = (asyncio.current_task(), scope)
+        started = asyncio.get_running_loop().time() if settings.access_log else 0.0
         failure: BaseException | None = None
         try:
             await self.app(scope, cycle.receive, cycle.send)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)
             failure = exc
         finally:
-            self._cycles.discard(cycle)
-        await cycle.settle(failure)
-        self._remark_cookies(cycle)
+            del self._cycles[cycle]
+        if failure is not None or cycle.state is not State.COMPLETE:
+            await cycle.settle(failure)
+        if cycle.wide_cookies:
+            self._remark_cookies(cycle)
         if settings.access_log:
             log_access(
                 method=scope["method"],
@@ -165,13 +177,12 @@ class HTTPHandler:
                 user_id=facts["user_id"],
             )
 
-    def _remark_upgrade(self, first: ServeHTTPRequest) -> None:
-        if any(header.key.lower() == "upgrade" for header in first.init.headers):
-            self._say_once(
-                "upgrade",
-                "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
-                " a connection, so the request is served as plain HTTP; said once",
-            )
+    def _remark_upgrade(self) -> None:
+        self._say_once(
+            "upgrade",
+            "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
+            " a connection, so the request is served as plain HTTP; said once",
+        )
 
     def _remark_cookies(self, cycle: HTTPCycle) -> None:
         if self._settings.cookie_path == "root":

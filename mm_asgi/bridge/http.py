@@ -28,22 +28,18 @@ from mm_asgi.tasks import DRAINED
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Sequence
 
-    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
-    from mm_asgi.wire.port import Stream
+    from mm_asgi.bridge.hold import Holds
+    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
+    from mm_asgi.wire.port import Encoded, Stream
 
 __all__ = ["HTTPCycle"]
 
 logger = logging.getLogger("mm_asgi.bridge")
 
-HOLD = 0.005
-"""Seconds that a start may wait for its first body event (row R1): nobody sees 5 ms."""
-
 LEFT_PAUSE = 0.02
 """Seconds that a send to a client who left takes (row D4), so that no loop spins."""
-
-ALONE = contextlib.nullcontext()
 
 # What the host may see of a failure: fixed texts, never the app's own (row R9).
 SERVER_ERROR = "Internal Server Error"
@@ -60,7 +56,7 @@ class HTTPCycle:
         stream: the RPC, after its first message was read.
         first: that message; it has an ``init``.
         grace: seconds after which a send to a client who left raises.
-        spawn: gives a coroutine a task that somebody holds.
+        holds: where its start waits for its first body event.
         rewrite_cookies: give cookies without a narrower path the root_path (row R17).
     """
 
@@ -71,16 +67,15 @@ class HTTPCycle:
         "_first",
         "_grace",
         "_head",
+        "_holds",
         "_left_at",
         "_method",
         "_over",
         "_received",
         "_rewrite_cookies",
         "_sent",
-        "_spawn",
         "_state",
         "_stream",
-        "_timer",
         "_told",
         "_turn",
         "root_path",
@@ -95,7 +90,7 @@ class HTTPCycle:
         first: ServeHTTPRequest,
         *,
         grace: float,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        holds: Holds,
         root_path: str = "",
         rewrite_cookies: bool = False,
     ) -> None:
@@ -114,7 +109,6 @@ class HTTPCycle:
         self._state = State.WAITING
         self._head: Head | None = None
         self._sent = 0
-        self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Lock | None = None
         self._left_at = 0.0
         self._draining = False
@@ -122,7 +116,7 @@ class HTTPCycle:
         self.status = 0
         # what it was given
         self._grace = grace
-        self._spawn = spawn
+        self._holds = holds
         self.root_path = root_path
         self._rewrite_cookies = rewrite_cookies
         self.wide_cookies: list[str] = []
@@ -226,7 +220,6 @@ class HTTPCycle:
         """The client left; after body_complete this is only the host's way to end (D5)."""
         if self._move(Step.LEAVE) is State.LEFT:
             self._left_at = asyncio.get_running_loop().time()
-            self._stop_timer()
         self._wake()
 
     def drain(self) -> None:
@@ -287,24 +280,22 @@ class HTTPCycle:
         self._state = target
         self._head = head
         self.status = head.status
-        self._timer = asyncio.get_running_loop().call_later(HOLD, self._release)
+        self._holds.add(self)
         if self._draining:
             self.drain()
 
-    def _release(self) -> None:
-        self._spawn(self._send_head())
+    @property
+    def is_held(self) -> bool:
+        """Whether a start waits for its first body event."""
+        return self._state is State.HELD
 
-    async def _send_head(self) -> None:
+    async def release(self) -> None:
+        """Send a held start alone."""
         # State and write in one go: a body event that came first has sent the head already.
         if self._state is State.HELD:
             self._move(Step.RELEASE)
             for message in messages(self._head, b"", more=True):
                 await self._stream.write(message)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     async def _body(self, event: dict[str, Any]) -> None:
         given, more = check_body(event)
@@ -324,7 +315,6 @@ class HTTPCycle:
                 raise fault
             target = next_state(self._state, Step.LAST)
         self._state = target
-        self._stop_timer()
         self._sent += len(body)
         if len(body) > CHUNK_SIZE and self._turn is None:
             self._turn = asyncio.Lock()  # no other send's event comes between its messages
@@ -332,16 +322,28 @@ class HTTPCycle:
         if fault is not None:
             raise fault
 
-    async def _write(self, pieces: Iterator[ServeHTTPResponse], *, last: bool) -> None:
+    async def _write(self, pieces: Sequence[Encoded], *, last: bool) -> None:
         """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
-        whole = False
+        if len(pieces) == 1 and self._turn is None:
+            try:
+                await self._stream.write(pieces[0])
+            finally:  # a cancelled write's message leaves all the same
+                if last:
+                    self._stream.finish()
+                    self._wake()
+        else:
+            await self._write_in_turn(pieces, last=last)
+
+    async def _write_in_turn(self, pieces: Sequence[Encoded], *, last: bool) -> None:
+        unsent = len(pieces) + 1
         try:
-            async with self._turn or ALONE:
-                whole = True
+            async with self._turn or contextlib.nullcontext():
+                unsent -= 1
                 for piece in pieces:
-                    whole = piece.body_complete or piece.flush  # the last piece has one of them
+                    unsent -= 1
                     await self._stream.write(piece)
         finally:
+            whole = not unsent  # a cancelled write's message leaves all the same
             if whole and last:
                 self._stream.finish()
                 self._wake()
@@ -353,7 +355,6 @@ class HTTPCycle:
 
     def _abort(self, step: Step, text: str, code: StatusCode = StatusCode.INTERNAL) -> None:
         self._move(step)
-        self._stop_timer()
         self._stream.abort(code, text)
         self._wake()
 
@@ -365,7 +366,6 @@ class HTTPCycle:
         Args:
             failure: what the app raised, or None.
         """
-        self._stop_timer()
         cancelled = isinstance(failure, asyncio.CancelledError) and failure.args == (DRAINED,)
         if cancelled:
             logger.debug("the app was cancelled: the plugin stops")
@@ -381,7 +381,7 @@ class HTTPCycle:
             self.status, text = (503, "Service Unavailable") if stopping else (500, SERVER_ERROR)
             self._move(Step.FAULT)
             answer = plain_answer(self.status, text, method=self._method, retry=stopping)
-            await self._write(iter([answer]), last=True)
+            await self._write([answer], last=True)
         elif self._state is State.STREAMING and self._told:
             self._move(Step.LAST)
             await self._write(messages(None, b"", more=False), last=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mm_asgi.bridge.codec import encode_head, encode_response
 from mm_asgi.errors import AppProtocolError
-from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPResponse, ServeHTTPResponseInit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from mm_asgi.wire.port import Encoded
 
 __all__ = [
     "CHUNK_SIZE",
@@ -46,6 +47,9 @@ _BODILESS = frozenset({204, 304})
 
 _PATH_SAFE = "/:@!$&'()*+,=~"
 """What RFC 3986 lets stand in a path, but for ``;``, which ends a cookie's attribute."""
+
+_REMEMBERED = 64
+"""Bytes of a header's value up to which the outcome of its check is kept."""
 
 _BYTES = (bytes, bytearray, memoryview)
 Buffer = bytes | bytearray | memoryview
@@ -86,12 +90,12 @@ class Head:
                 return value.partition(";")[0].strip().lower()
         return ""
 
-    def to_init(self) -> ServeHTTPResponseInit:
+    def encoded(self) -> bytes:
         """The message's ``init``, headers in the app's order, Content-Length last."""
-        headers = [HTTPHeader(key=name, values=[value]) for name, value in self.headers]
+        headers = self.headers
         if self.length is not None and self.status != 204:
-            headers.append(HTTPHeader(key="content-length", values=[str(self.length)]))
-        return ServeHTTPResponseInit(status_code=self.status, headers=headers)
+            headers = [*headers, ("content-length", str(self.length))]
+        return encode_head(self.status, headers)
 
 
 def check_start(event: dict[str, Any], method: str) -> Head:
@@ -121,22 +125,39 @@ def _check_headers(given: Any) -> tuple[list[tuple[str, str]], int | None]:
     except (TypeError, ValueError):
         raise _fault("headers", given, "an iterable of (name, value) pairs of bytes") from None
     for name, value in pairs:
-        if not isinstance(name, _BYTES) or not isinstance(value, _BYTES):
+        if type(name) is bytes and type(value) is bytes and len(value) <= _REMEMBERED:
+            header = _kept_header(name, value)
+        elif isinstance(name, _BYTES) and isinstance(value, _BYTES):
+            header = _header(bytes(name), bytes(value))
+        else:
             raise _fault("header", (name, value), "name and value as bytes")
-        key, raw = bytes(name).lower(), bytes(value)
-        if not _NAME.fullmatch(key):
-            raise _fault("header name", key, "a token of RFC 9110 5.6.2")
-        if _BAD_VALUE.search(raw):
-            raise _fault("header value", (key, raw), "no CR, LF or NUL in it")
-        if key == b"content-length":
+        if header is None:
+            continue
+        if header[0] == "content-length":
             if length is not None:
-                raise _fault("second content-length", raw, "at most one")
-            if not _LENGTH.fullmatch(raw.strip(b" \t")):
-                raise _fault("content-length", raw, "decimal digits, at most 18 of them")
-            length = int(raw)
-        elif key not in _HOP_BY_HOP:
-            headers.append((key.decode("ascii"), _text(raw)))
+                raise _fault("second content-length", value, "at most one")
+            length = int(header[1])
+        else:
+            headers.append(header)
     return headers, length
+
+
+def _header(name: bytes, value: bytes) -> tuple[str, str] | None:
+    """A checked header as the wire has it; None for a name that is not the app's to say."""
+    key = name.lower()
+    if not _NAME.fullmatch(key):
+        raise _fault("header name", key, "a token of RFC 9110 5.6.2")
+    if _BAD_VALUE.search(value):
+        raise _fault("header value", (key, value), "no CR, LF or NUL in it")
+    if key in _HOP_BY_HOP:
+        return None
+    if key == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):
+        raise _fault("content-length", value, "decimal digits, at most 18 of them")
+    return key.decode("ascii"), _text(value)
+
+
+# Not state: the same answer each time, only sooner. Too short for what an app keeps secret.
+_kept_header = lru_cache(maxsize=1024)(_header)
 
 
 def _text(raw: bytes) -> str:
@@ -197,32 +218,30 @@ def _fault(subject: str, came: object, expected: str) -> AppProtocolError:
     return AppProtocolError(f"http.response: {subject}: the app sent {shown}; expected {expected}")
 
 
-def messages(head: Head | None, body: Buffer, *, more: bool) -> Iterator[ServeHTTPResponse]:
+def messages(head: Head | None, body: Buffer, *, more: bool) -> list[Encoded]:
     """The messages for one body event, with ``head`` in the first one when it is still unsent.
 
     One message for what fits (row R1), else pieces of CHUNK_SIZE (row R3). The last one carries
     flush when more is to come: without it Go keeps up to 4 KiB back.
     """
-    init = head.to_init() if head is not None else None
+    init = head.encoded() if head is not None else b""
+    if type(body) is not bytes:
+        body = bytes(body)  # the app may change its buffer before the wire has sent it
     if len(body) <= CHUNK_SIZE:
-        if init is not None or len(body) or not more:
-            yield ServeHTTPResponse(
-                init=init, body_chunk=bytes(body), body_complete=not more, flush=more
-            )
-        return
+        if not init and not body and more:
+            return []
+        return [encode_response(init, body, complete=not more, flush=more)]
     view = memoryview(body)
+    pieces = []
     for start in range(0, len(view), CHUNK_SIZE):
         last = start + CHUNK_SIZE >= len(view)
-        yield ServeHTTPResponse(
-            init=init,
-            body_chunk=bytes(view[start : start + CHUNK_SIZE]),
-            body_complete=last and not more,
-            flush=last and more,
-        )
-        init = None
+        chunk = view[start : start + CHUNK_SIZE]
+        pieces.append(encode_response(init, chunk, complete=last and not more, flush=last and more))
+        init = b""
+    return pieces
 
 
-def plain_answer(status: int, text: str, *, method: str, retry: bool = False) -> ServeHTTPResponse:
+def plain_answer(status: int, text: str, *, method: str, retry: bool = False) -> Encoded:
     """A whole answer of the bridge's own, in one message.
 
     Args:
@@ -236,9 +255,8 @@ def plain_answer(status: int, text: str, *, method: str, retry: bool = False) ->
         headers.append(("retry-after", "1"))
     body = text.encode()
     head = Head(status, headers, len(body), bodiless=False, head_request=False)
-    return ServeHTTPResponse(
-        init=head.to_init(), body_chunk=b"" if method == "HEAD" else body, body_complete=True
-    )
+    chunk = b"" if method == "HEAD" else body
+    return encode_response(head.encoded(), chunk, complete=True, flush=False)
 
 
 def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
@@ -249,6 +267,8 @@ def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
     cookie keeps its path: browsers take it with ``/`` alone (RFC 6265bis 4.1.3.2).
     """
     named: list[str] = []
+    if not any(name == "set-cookie" for name, _ in head.headers):
+        return named
     scoped = quote(root_path or "/", safe=_PATH_SAFE)
     for index, (name, value) in enumerate(head.headers):
         if name != "set-cookie":

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
+    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
     from mm_asgi.settings import Settings
 
-__all__ = ["Headers", "build_scope", "strip_access_token"]
+__all__ = ["Built", "Headers", "build_scope", "strip_access_token"]
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class Built(NamedTuple):
+    """What ``build_scope`` made.
+
+    Attributes:
+        scope: the ASGI scope.
+        remark: for the log, when the host's paths disagree.
+        upgrades: whether the client asked for another protocol (row R16).
+    """
+
+    scope: dict[str, Any]
+    remark: str | None
+    upgrades: bool
+
 
 # RFC 9110 7.6.1 and what proxies have always dropped with it. The names that a client lists in
 # its own Connection header are NOT added: "Connection: Mattermost-User-Id" would erase the user.
@@ -33,6 +49,10 @@ HOP_BY_HOP = frozenset(
 )
 # WSGI and older Django fold "_" to "-": these would pass for what the host vouches for.
 IDENTITY_HEADERS = frozenset({"mattermost-user-id", "mattermost-plugin-id"})
+# The names whose first or any value means something here.
+_TELLING = frozenset({*IDENTITY_HEADERS, "x-forwarded-proto", "upgrade"})
+_REMEMBERED = 64
+"""Characters up to which what was read from a name or an address is kept: they come again."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")  # RFC 3986 3.1, what net/url takes
 # Measured against Starlette 1.x: told 2.4 or later it leaves an idle stream alive after the
 # client left, see docs/decisions/0002.
@@ -41,8 +61,8 @@ SPEC_VERSION = "2.3"
 
 def build_scope(
     init: ServeHTTPRequestInit, *, plugin_id: str, settings: Settings, state: Mapping[str, Any]
-) -> tuple[dict[str, Any], str | None]:
-    """The scope for one request, and a remark for the log when the host's paths disagree.
+) -> Built:
+    """The scope for one request.
 
     Args:
         init: the first request message's ``init``.
@@ -50,11 +70,24 @@ def build_scope(
         settings: site_url, root_path and underscore_headers are used.
         state: the app's lifespan state; the scope gets a shallow copy.
     """
-    headers = _headers(init, underscores=settings.underscore_headers)
-    path, root_path, raw_path, remark = _paths(init, plugin_id, settings.root_path)
-    scheme = _scheme(init.headers, settings.site_url)
-    _, _, query = (init.request_uri or init.url).partition("?")
-    return {
+    host, uri, url = init.host, init.request_uri, init.url
+    headers, told = _headers(init, host, underscores=settings.underscore_headers)
+    path, root_path, raw_path, remark = _paths(uri, url, plugin_id, settings.root_path)
+    scheme = _scheme(told, settings.site_url)
+    _, _, query = (uri or url).partition("?")
+    context = init.plugin_context
+    ip_address = context.ip_address
+    facts = {
+        "plugin_id": plugin_id,
+        "user_id": (told.get("mattermost-user-id") or _NONE)[0] or None,
+        "session_id": context.session_id,
+        "request_id": context.request_id,
+        "ip_address": ip_address,
+        "user_agent": context.user_agent,
+        "accept_language": context.accept_language,
+        "source_plugin_id": (told.get("mattermost-plugin-id") or _NONE)[0] or None,
+    }
+    scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": SPEC_VERSION},
         "http_version": _http_version(init),
@@ -63,13 +96,14 @@ def build_scope(
         "path": path,
         "raw_path": raw_path,
         "root_path": root_path,
-        "query_string": strip_access_token(query).encode(),
+        "query_string": strip_access_token(query).encode() if query else b"",
         "headers": headers,
-        "client": _client(init),
-        "server": _server(init.host, scheme),
+        "client": _client(init.remote_addr, ip_address),
+        "server": _server(host, scheme),
         "state": dict(state),
-        "extensions": {"mattermost": _facts(init, plugin_id)},
-    }, remark
+        "extensions": {"mattermost": facts},
+    }
+    return Built(scope, remark, "upgrade" in told)
 
 
 def strip_access_token(query: str) -> str:
@@ -95,15 +129,15 @@ def strip_access_token(query: str) -> str:
 
 
 def _paths(
-    init: ServeHTTPRequestInit, plugin_id: str, configured: str | None
+    uri: str, url: str, plugin_id: str, configured: str | None
 ) -> tuple[str, str, bytes, str | None]:
     """path, root_path, raw_path and a remark (rows S2, S3)."""
-    below = _unquote(_raw_path(init.url))
-    if not init.request_uri:  # an inter-plugin request: only the path below the plugin is known
+    below = _unquote(_raw_path(url))
+    if not uri:  # an inter-plugin request: only the path below the plugin is known
         prefix = configured if configured is not None else f"/plugins/{plugin_id}"
-        raw = quote(prefix).encode() + _raw_path(init.url).encode()
+        raw = quote(prefix).encode() + _raw_path(url).encode()
         return prefix + below, prefix, raw, None
-    raw_path = _raw_path(init.request_uri)
+    raw_path = _raw_path(uri)
     path = _unquote(raw_path)
     if path.endswith(below):
         root_path = path[: len(path) - len(below)]
@@ -122,7 +156,7 @@ def _paths(
 def _raw_path(target: str) -> str:
     """The path of a request target, undecoded; scheme and authority of absolute-form removed."""
     path = target.partition("?")[0]
-    if scheme := _SCHEME.match(path):
+    if path[:1] != "/" and (scheme := _SCHEME.match(path)):
         path = path[scheme.end() :]
         if path.startswith("//"):  # else without authority, "http:/plugins/...", which Go takes
             path = "/" + path[2:].partition("/")[2]
@@ -133,28 +167,44 @@ def _unquote(path: str) -> str:
     return unquote(path, errors="replace") if "%" in path else path
 
 
-def _headers(init: ServeHTTPRequestInit, *, underscores: bool) -> Headers:
-    """Host first, then the host's headers in their order (rows S5, S6)."""
-    headers = [(b"host", init.host.encode())] if init.host else []
+_NONE = ("",)
+
+
+def _headers(
+    init: ServeHTTPRequestInit, host: str, *, underscores: bool
+) -> tuple[Headers, dict[str, list[str]]]:
+    """Host first, then the host's headers in their order (rows S5, S6); and the telling ones."""
+    headers = [(b"host", host.encode())] if host else []
+    told: dict[str, list[str]] = {}
     for header in init.headers:
-        name = header.key.lower()
-        if name in HOP_BY_HOP:
-            continue
-        if "_" in name and (not underscores or name.replace("_", "-") in IDENTITY_HEADERS):
-            continue
-        key = name.encode()
-        headers.extend((key, value.encode()) for value in header.values)
-    return headers
+        key, values = header.key, header.values
+        name, tells = (
+            _kept_name(key, underscores) if len(key) <= _REMEMBERED else _name(key, underscores)
+        )
+        if tells:
+            told.setdefault(key.lower(), []).extend(values)
+        if name:
+            headers += [(name, value.encode()) for value in values]
+    return headers, told
 
 
-def _values(headers: Iterable[HTTPHeader], name: str) -> Iterator[str]:
-    for header in headers:
-        if header.key.lower() == name:
-            yield from header.values
+def _name(key: str, underscores: bool) -> tuple[bytes, bool]:
+    """A header's name as the scope has it, empty when it is dropped; whether it is telling."""
+    name = key.lower()
+    tells = name in _TELLING
+    if name in HOP_BY_HOP:
+        return b"", tells
+    if "_" in name and (not underscores or name.replace("_", "-") in IDENTITY_HEADERS):
+        return b"", tells
+    return name.encode(), tells
 
 
-def _scheme(headers: Iterable[HTTPHeader], site_url: str | None) -> str:
-    for value in _values(headers, "x-forwarded-proto"):
+# Not state: the same answer each time, only sooner.
+_kept_name = lru_cache(maxsize=1024)(_name)
+
+
+def _scheme(told: Mapping[str, list[str]], site_url: str | None) -> str:
+    for value in told.get("x-forwarded-proto", ()):
         if value.partition(",")[0].strip().lower() == "https":
             return "https"
     return urlsplit(site_url).scheme.lower() if site_url else "http"
@@ -176,35 +226,21 @@ def _split_port(address: str) -> tuple[str, int | None]:
     return ("" if host == "@" else host), number
 
 
-def _client(init: ServeHTTPRequestInit) -> tuple[str, int] | None:
-    host, port = _split_port(init.remote_addr)
-    host = init.plugin_context.ip_address or host
+_kept_split = lru_cache(maxsize=1024)(_split_port)
+
+
+def _address(text: str) -> tuple[str, int | None]:
+    return _kept_split(text) if len(text) <= _REMEMBERED else _split_port(text)
+
+
+def _client(remote: str, ip_address: str) -> tuple[str, int] | None:
+    host, port = _address(remote)
+    host = ip_address or host
     return (host, port or 0) if host else None
 
 
 def _server(host: str, scheme: str) -> tuple[str, int] | None:
-    name, port = _split_port(host)
+    name, port = _address(host)
     if not name:
         return None
     return name, port if port is not None else (443 if scheme == "https" else 80)
-
-
-def _facts(init: ServeHTTPRequestInit, plugin_id: str) -> dict[str, Any]:
-    context = init.plugin_context
-    user = source = None
-    for header in init.headers:
-        name = header.key.lower()
-        if name == "mattermost-user-id" and header.values:
-            user = header.values[0] or None
-        elif name == "mattermost-plugin-id" and header.values:
-            source = header.values[0] or None
-    return {
-        "plugin_id": plugin_id,
-        "user_id": user,
-        "session_id": context.session_id,
-        "request_id": context.request_id,
-        "ip_address": context.ip_address,
-        "user_agent": context.user_agent,
-        "accept_language": context.accept_language,
-        "source_plugin_id": source,
-    }

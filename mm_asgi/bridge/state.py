@@ -16,6 +16,8 @@ __all__ = ["ENDED", "TRANSITIONS", "UNSENT", "State", "Step", "is_disconnect", "
 class State(enum.Enum):
     """Where the response is."""
 
+    __hash__ = object.__hash__  # Enum's own, over the name, costs a tenth of a small request
+
     WAITING = "waiting for http.response.start"
     HELD = "start held, nothing sent"
     STREAMING = "start sent"
@@ -26,6 +28,8 @@ class State(enum.Enum):
 
 class Step(enum.Enum):
     """What can happen to a response."""
+
+    __hash__ = object.__hash__
 
     START = "http.response.start"
     CHUNK = "http.response.body with more_body=True"

@@ -98,8 +98,8 @@ def as_user(
         site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
         settings = Settings(site_url=site, root_path=prefix)
         state = scope.get("state", {})
-        seen, _ = build_scope(init, plugin_id=plugin_id, settings=settings, state=state)
-        await app(seen, receive, send)
+        built = build_scope(init, plugin_id=plugin_id, settings=settings, state=state)
+        await app(built.scope, receive, send)
 
     return wrapped
 

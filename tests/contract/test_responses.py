@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from mm_asgi.bridge import http as bridge_http
+from mm_asgi.bridge.hold import Holds
 from tests.contract.apps_response import JOURNAL, OUTCOMES
 from tests.contract.response_roads import Answer, HostRoad, MemoryRoad, Road, Roads
 from tests.contract.test_response_apps import FULL, hold
@@ -91,7 +91,7 @@ async def alone(kind: str) -> AsyncIterator[Road]:
 @pytest.fixture
 def long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start is held until a body event comes."""
-    monkeypatch.setattr(bridge_http, "HOLD", 3600.0)
+    monkeypatch.setattr(Holds, "add", lambda self, cycle: None)
 
 
 async def hold_row(road: Road, row: str) -> None:

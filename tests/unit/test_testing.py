@@ -167,7 +167,7 @@ async def test_a_request_of_another_plugin() -> None:
 async def test_the_rest_of_the_scope_is_build_scopes() -> None:
     scope = await see(method="POST")
     init = ServeHTTPRequestInit(method="POST", url="/", request_uri="/", host="chat.test")
-    built, _ = build_scope(init, plugin_id="x", settings=Settings(), state={})
+    built = build_scope(init, plugin_id="x", settings=Settings(), state={}).scope
     assert scope.keys() == built.keys()
     for key in ("type", "asgi", "http_version", "method", "scheme", "server", "state"):
         assert scope[key] == built[key]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mm_asgi.bridge import hold as bridge_hold
 from mm_asgi.bridge import http as bridge_http
 from mm_asgi.bridge.http import HTTPCycle
 from mm_asgi.bridge.state import ENDED, TRANSITIONS, State, Step
@@ -31,7 +32,7 @@ DISCONNECT = {"type": "http.disconnect"}
 @pytest.fixture(autouse=True)
 def no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """A start is held until a test lets it go, and nobody waits for a client who left."""
-    monkeypatch.setattr(bridge_http, "HOLD", 3600.0)
+    monkeypatch.setattr(bridge_hold, "HOLD", 3600.0)
     monkeypatch.setattr(bridge_http, "LEFT_PAUSE", 0.0)
 
 
@@ -66,7 +67,7 @@ def opened(
     begin = ServeHTTPRequest()
     begin.CopyFrom(first or message())
     begin.init.CopyFrom(ServeHTTPRequestInit(method=method, content_length=length))
-    return HTTPCycle(stream, begin, grace=3600.0, spawn=spawn), stream
+    return HTTPCycle(stream, begin, grace=3600.0, holds=bridge_hold.Holds(spawn)), stream
 
 
 # ---------------------------------------------------------------- the response: a random walk
@@ -148,7 +149,7 @@ async def walk(steps: Iterable[Any], failure: BaseException | None, method: str)
         if step == "leave":
             stream.peer.cancel()
         elif step == "release":
-            await cycle._send_head()  # what the timer does
+            await cycle.release()  # what the timer does
         elif step == "stopping":
             cycle.drain()
         else:
@@ -201,7 +202,7 @@ def test_what_was_taken_is_what_leaves(chunks: list[bytes], early: bool) -> None
         cycle, stream = opened(first=message(last=True))
         await cycle.send(START)
         if early:
-            await cycle._send_head()
+            await cycle.release()
         for chunk in chunks:
             await cycle.send(body(chunk, more=True))
         await cycle.send(body(b"", more=False))
@@ -415,7 +416,7 @@ async def test_a_send_cancelled_after_the_client_left_is_the_clients_doing(
     # A task group does so: receive() tells the disconnect first, and the sender is cancelled.
     stream = MemoryStream(window=1)
     begin = ServeHTTPRequest(init=ServeHTTPRequestInit(method="GET"), body_complete=True)
-    cycle = HTTPCycle(stream, begin, grace=3600.0, spawn=spawn)
+    cycle = HTTPCycle(stream, begin, grace=3600.0, holds=bridge_hold.Holds(spawn))
     await cycle.send(START)
     sending = asyncio.create_task(cycle.send(body(b"x" * 300_000, more=True)))
     await asyncio.sleep(0)

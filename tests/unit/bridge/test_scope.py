@@ -20,7 +20,7 @@ ROOT = "/plugins/demo"
 def scope_and_remark(
     init: ServeHTTPRequestInit, **settings: Any
 ) -> tuple[dict[str, Any], str | None]:
-    return build_scope(init, plugin_id="demo", settings=Settings(**settings), state={})
+    return build_scope(init, plugin_id="demo", settings=Settings(**settings), state={})[:2]
 
 
 def scope_of(init: ServeHTTPRequestInit, **settings: Any) -> dict[str, Any]:
