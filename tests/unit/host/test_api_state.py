@@ -604,6 +604,8 @@ async def test_a_bot_is_ensured_once() -> None:
         assert (await client.EnsureBotUser(bot={"username": "robo2"})).bot_user_id == first
         await client.KVDeleteAll()
         assert (await client.EnsureBotUser(bot={"username": "alice"})).bot_user_id == "alice"
+        # A person's account is not remembered as the plugin's bot.
+        assert (await client.KVList()).keys == []
 
 
 async def test_commands_listed() -> None:
