@@ -50,6 +50,7 @@ _UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"
 _UNSAFE: Final = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 """Percent-Byte-Unencoded is printable ASCII without the percent sign."""
 
+_METADATA_NAME: Final = re.compile(rb"[0-9a-z_.-]+")
 _ASCII_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
 # Call-Definition and what HTTP itself needs: not the application's.
@@ -203,8 +204,10 @@ def encode_metadata(metadata: Metadata) -> list[Field]:
     fields: list[Field] = []
     for name, value in metadata:
         key = name.lower().encode("ascii")
-        if key in _RESERVED or key.startswith(b":"):
+        if key in _RESERVED:
             raise ValueError(f"metadata: {name!r} is reserved, expected a name of your own")
+        if not _METADATA_NAME.fullmatch(key):
+            raise ValueError(f"metadata: {name!r} is no name, expected of 0-9 a-z _ - .")
         if key.endswith(b"-bin"):
             if not isinstance(value, bytes):
                 raise ValueError(f"metadata: {name!r} has {type(value).__name__}, expected bytes")
