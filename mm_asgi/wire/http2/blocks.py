@@ -26,6 +26,9 @@ __all__ = ["HeaderBlocks"]
 _HEADS_KEPT: Final = 256
 """A guess: more than a host has RPCs with their own header lists."""
 
+_LARGEST_KEPT: Final = 1024
+"""Bytes of a block that is kept: of those that repeat, all but a few are indices."""
+
 
 class HeaderBlocks:
     """The header blocks that one connection receives.
@@ -94,7 +97,9 @@ class HeaderBlocks:
             head = self._parse(fields)
         except MalformedError as error:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
-        if self._is_steady and len(self._heads) < _HEADS_KEPT:
+        if self._is_steady and len(block) <= _LARGEST_KEPT:
+            if len(self._heads) >= _HEADS_KEPT:  # by a peer whose every block is another one
+                self._heads.clear()
             self._heads[block] = head
         return head
 

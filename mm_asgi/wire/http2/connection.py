@@ -8,6 +8,7 @@ carry no payload, stream.py the states.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.wire.http2 import control
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["Connection"]
+
+log = logging.getLogger("mm_asgi.wire")
 
 DATA: Final = int(FrameType.DATA)
 HEADERS: Final = int(FrameType.HEADERS)
@@ -92,6 +95,7 @@ class Connection(Sender):
         self._is_client = client
         # bytes in
         self._blocks = HeaderBlocks(limits, response_head if client else request_head)
+        self._fault_level = logging.WARNING
         self._receive_window = limits.connection_window
         self._tail = b""
         self._rest = 0  # bytes to come of a DATA frame that has begun, then its stream and flags
@@ -144,7 +148,7 @@ class Connection(Sender):
             stream_id &= MAX_STREAM_ID
             if end > size:
                 if kind == DATA and not flags & PADDED and self._may_come(kind, stream_id):
-                    self._rest, self._rest_stream, self._rest_flags = length, stream_id, flags
+                    self._data_begins(flags, stream_id, length)
                     self._data_part(data[start:], size - start)
                     return
                 break
@@ -211,15 +215,21 @@ class Connection(Sender):
         size = len(payload)
         if flags & PADDED:
             payload = control.without_padding(payload)
-        if size < self.limits.tiny and not flags & END_STREAM:
+        if len(payload) < self.limits.tiny and not flags & END_STREAM:
             self.guard.idle_frame()
         else:
             self.guard.idle = 0
         self._body(stream_id, payload, size, end=bool(flags & END_STREAM))
 
+    def _data_begins(self, flags: int, stream_id: int, length: int) -> None:
+        """A DATA frame comes in several reads: each part is taken as it comes."""
+        self._rest, self._rest_stream, self._rest_flags = length, stream_id, flags
+        if length < self.limits.tiny:
+            self.guard.idle_frame()
+        else:
+            self.guard.idle = 0
+
     def _data_part(self, payload: memoryview, size: int) -> None:
-        """A part of a DATA frame that came in several reads."""
-        self.guard.idle = 0
         self._rest -= size
         end = not self._rest and bool(self._rest_flags & END_STREAM)
         try:
@@ -261,11 +271,12 @@ class Connection(Sender):
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA over its content-length")
 
     def _end(self, stream: Stream) -> None:
+        if stream.state is StreamState.CLOSED:  # what it was told made this side end it
+            return
         if stream.expected > 0:
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA under its content-length")
-        if stream.state is not StreamState.CLOSED:  # on_data may have ended it
-            stream.move(Step.RECEIVE_END)
-            stream.on_end()
+        stream.move(Step.RECEIVE_END)
+        stream.on_end()
 
     # ---------------------------------------------------------------- HEADERS (sections 6.2, 8.1)
 
@@ -300,12 +311,16 @@ class Connection(Sender):
             head = self._blocks.head(stream_id, block)
             stream.move(Step.RECEIVE_HEADERS)
             stream.begun = head.status >= 200  # section 8.1: interim responses go before
+            if stream.begun and head.status != 304:  # which declares what it does not send
+                stream.expected = head.length
             stream.on_headers(head, end=end)
             if end:
                 self._end(stream)
         else:
-            fields = self._blocks.trailers(stream_id, block)
+            if stream.state is StreamState.HALF_CLOSED_REMOTE:  # refused, but the table follows
+                self._blocks.skip(stream_id, block)
             stream.move(Step.RECEIVE_HEADERS)
+            fields = self._blocks.trailers(stream_id, block)
             if not end:
                 raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers do not end it")
             stream.on_trailers(fields)
@@ -327,7 +342,12 @@ class Connection(Sender):
 
     def _stream_failed(self, fault: StreamFault) -> None:
         stream = self.streams.get(fault.stream_id)
-        self.guard.idle_frame()
+        if stream is None and self.ids.is_idle(fault.stream_id):  # section 5.1: no RST_STREAM
+            raise ConnectionFault(fault.code, f"stream {fault.stream_id}, idle: {fault.text}")
+        if fault.code is not ErrorCode.REFUSED_STREAM:
+            self.guard.broken()
+            log.log(self._fault_level, "stream %d reset with %s: %s", *fault.args)
+            self._fault_level = logging.DEBUG  # a peer must not fill the log
         if stream is None:
             self.reply(reset(fault.stream_id, fault.code))
             self.ids.remember_reset(fault.stream_id)
@@ -369,12 +389,3 @@ class Connection(Sender):
             self.fault = fault
             self.reply(go_away(self.ids.accepted, fault.code, fault.text))
             self.lose()
-
-    def lose(self) -> None:
-        """The connection is gone, or as good as gone: so are its streams."""
-        streams, self.streams = self.streams, {}
-        self.waiting.clear()
-        for stream in streams.values():
-            stream.drop_pending()
-            stream.state = StreamState.CLOSED
-            stream.on_closed(None)

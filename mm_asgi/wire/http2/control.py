@@ -113,8 +113,8 @@ def _reset(connection: Connection, flags: int, stream_id: int, payload: memoryvi
     stream.drop_pending()
     stream.move(Step.RECEIVE_RESET)
     stream.on_closed(ErrorCode(code) if code <= max(ErrorCode) else ErrorCode.INTERNAL_ERROR)
-    if not stream.begun:
-        connection.guard.early_reset()
+    if not stream.begun and not connection.ids.is_own(stream_id):
+        connection.guard.broken()
 
 
 def _settings(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
@@ -136,7 +136,9 @@ def _settings(connection: Connection, flags: int, stream_id: int, payload: memor
 
 def _header_table_size(connection: Connection, value: int) -> None:
     # The encoder uses no table, but owes the word that it makes its own no larger.
-    connection.block_prefix = hpack.table_size_update(0) if value < 4096 else b""
+    # Of several changes the smallest has to be told (RFC 7541 section 4.2), so it stays owed.
+    if value < hpack.DEFAULT_TABLE_SIZE:
+        connection.block_prefix = hpack.table_size_update(0)
 
 
 def _enable_push(connection: Connection, value: int) -> None:
@@ -153,6 +155,9 @@ def _initial_window(connection: Connection, value: int) -> None:
     if value > MAX_WINDOW:
         raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
     change = value - connection.peer_stream_window
+    if not change:
+        return
+    connection.guard.window_changes(len(connection.streams))
     connection.peer_stream_window = value
     for stream in list(connection.streams.values()):
         try:

@@ -107,7 +107,7 @@ class StreamFault(Exception):
     """The peer broke the rules of one stream: it ends with RST_STREAM (section 5.4.2)."""
 
     def __init__(self, stream_id: int, code: ErrorCode, text: str) -> None:
-        super().__init__(text)
+        super().__init__(stream_id, code.name, text)
         self.stream_id = stream_id
         self.code = code
         self.text = text

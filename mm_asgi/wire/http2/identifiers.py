@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
+from mm_asgi.wire.http2.frames import MAX_STREAM_ID, ConnectionFault, ErrorCode, StreamFault
 
 __all__ = ["Identifiers"]
 
@@ -37,9 +37,16 @@ class Identifiers:
         self._resets: dict[int, None] = {}
 
     def open(self) -> int:
-        """The identifier of this side's next stream."""
-        self.opened += 2 if self.opened else 2 - self._own
-        return self.opened
+        """The identifier of this side's next stream.
+
+        Raises:
+            OverflowError: there is none left; only a new connection has more (section 5.1.1).
+        """
+        following = self.opened + 2 if self.opened else 2 - self._own
+        if following > MAX_STREAM_ID:
+            raise OverflowError("the connection has no stream identifiers left: open a new one")
+        self.opened = following
+        return following
 
     def accept(self, stream_id: int) -> None:
         """The peer opens a stream that is newer than all before."""

@@ -11,7 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode
+from mm_asgi.wire.http2.frames import (
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    LARGEST_FRAME_SIZE,
+    MAX_WINDOW,
+    ConnectionFault,
+    ErrorCode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +42,18 @@ class Limits:
         output: bytes that wait for the transport before bodies wait too.
         replies: bytes of answers that no window holds back (acknowledgements, statuses) for a
             peer that does not read; above it nothing more is read of that peer.
-        resets: requests that the peer took back before they were begun (CVE-2023-44487); each
-            answered one and each ``1 / resets_back`` seconds forgive one.
+        resets: streams that the peer took back before they were begun (CVE-2023-44487) or broke
+            so that they had to be reset (CVE-2025-8671); each answered one and each
+            ``1 / resets_back`` seconds forgive one.
         resets_back: forgiven resets per second.
         idle_frames: frames in a row that brought nothing: PING, SETTINGS, PRIORITY, unknown
-            types, empty or tiny DATA, WINDOW_UPDATE.
-        tiny: bytes of payload under which a DATA frame brings nothing.
+            types, empty or tiny DATA, WINDOW_UPDATE; slower than ``idle_back`` a second they are
+            a quiet peer's PINGs.
+        idle_back: see ``idle_frames``; per second.
+        tiny: bytes of a DATA frame under which it brings nothing; gRPC's smallest message has 5.
+        window_changes: streams whose window the peer's SETTINGS changed: one frame of 15 bytes
+            changes all of them. 100 ms of work.
+        window_changes_back: forgiven changes per second.
         preface: seconds until the peer's preface and SETTINGS are there.
         stall: seconds without a step while output waits for the peer's window or reading; more
             than the 300 s that the host's net/http waits for a slow client.
@@ -57,9 +70,38 @@ class Limits:
     resets: int = 1_000
     resets_back: int = 200
     idle_frames: int = 10_000
-    tiny: int = 32
+    idle_back: int = 100
+    tiny: int = 5
+    window_changes: int = 1_000_000
+    window_changes_back: int = 100_000
     preface: float = 10.0
     stall: float = 330.0
+
+    def __post_init__(self) -> None:
+        """Refuse what a peer that has not read SETTINGS yet would break without fault."""
+        if not DEFAULT_FRAME_SIZE <= self.frame_size <= LARGEST_FRAME_SIZE:
+            raise ValueError(f"frame_size is {self.frame_size}, expected 16,384 to 16,777,215")
+        for window in (self.stream_window, self.connection_window):
+            if not DEFAULT_WINDOW <= window <= MAX_WINDOW:
+                raise ValueError(f"a window is {window}, expected 65,535 to 2,147,483,647")
+
+
+class _Bucket:
+    """A count that time brings down again."""
+
+    __slots__ = ("_back", "_since", "level")
+
+    def __init__(self, back: int, now: float) -> None:
+        self.level = 0.0
+        self._back = back
+        self._since = now
+
+    def add(self, count: int, now: float) -> float:
+        """Count; gives the level."""
+        forgiven = (now - self._since) * self._back
+        self.level = max(0.0, self.level - forgiven) + count
+        self._since = now
+        return self.level
 
 
 class Guard:
@@ -68,16 +110,22 @@ class Guard:
     Args:
         limits: the bounds.
         clock: seconds, monotonic.
+
+    Attributes:
+        idle: frames in a row that brought nothing; whoever moves a payload, in or out, sets it
+            to 0.
     """
 
-    __slots__ = ("_clock", "_limits", "_resets", "_since", "idle")
+    __slots__ = ("_changes", "_clock", "_idle_since", "_limits", "_resets", "idle")
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+        now = clock()
         self._limits = limits
         self._clock = clock
-        self._resets = 0.0
-        self._since = clock()
-        self.idle = 0  # whoever moves a payload, in or out, sets it to 0
+        self._resets = _Bucket(limits.resets_back, now)
+        self._changes = _Bucket(limits.window_changes_back, now)
+        self._idle_since = now
+        self.idle = 0
 
     def idle_frame(self) -> None:
         """A frame came that brought nothing.
@@ -87,28 +135,44 @@ class Guard:
         """
         self.idle += 1
         if self.idle > self._limits.idle_frames:
+            self._too_idle()
+
+    def _too_idle(self) -> None:
+        now = self._clock()
+        seconds, self._idle_since = now - self._idle_since, now
+        if seconds * self._limits.idle_back < self.idle:
             raise ConnectionFault(
                 ErrorCode.ENHANCE_YOUR_CALM,
                 f"{self.idle} frames in a row that bring nothing (PING, SETTINGS, empty DATA...)",
             )
+        self.idle = 0
 
     def answered(self) -> None:
         """A request was served to its end."""
-        if self._resets > 0:
-            self._resets -= 1
+        if self._resets.level > 0:
+            self._resets.level -= 1
 
-    def early_reset(self) -> None:
-        """The peer took back a request that nobody has begun to serve.
+    def broken(self) -> None:
+        """The peer took back a request that nobody has begun to serve, or broke a stream.
 
         Raises:
             ConnectionFault: one too many.
         """
-        now = self._clock()
-        forgiven = (now - self._since) * self._limits.resets_back
-        self._resets = max(0.0, self._resets - forgiven) + 1
-        self._since = now
-        if self._resets > self._limits.resets:
+        if self._resets.add(1, self._clock()) > self._limits.resets:
             raise ConnectionFault(
                 ErrorCode.ENHANCE_YOUR_CALM,
-                f"over {self._limits.resets} requests reset before they could be served",
+                f"over {self._limits.resets} streams that were broken, or reset before they could"
+                " be served",
+            )
+
+    def window_changes(self, count: int) -> None:
+        """The peer changes the windows of ``count`` streams.
+
+        Raises:
+            ConnectionFault: too many.
+        """
+        if self._changes.add(count, self._clock()) > self._limits.window_changes:
+            raise ConnectionFault(
+                ErrorCode.ENHANCE_YOUR_CALM,
+                f"SETTINGS changed over {self._limits.window_changes} streams' windows",
             )

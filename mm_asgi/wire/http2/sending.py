@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mm_asgi.wire.http2.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, HEADER_SIZE
 from mm_asgi.wire.http2.limits import Guard
+from mm_asgi.wire.http2.stream import StreamState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ class Sender:
         while waiting and self.is_ready and self.send_window > 0:
             stream = next(iter(waiting))
             del waiting[stream]
-            if stream.waits:
+            if stream.waits and stream.send_window > 0:  # SETTINGS may have shrunk it
                 stream.send_pending(min(self.peer_frame_size, stream.send_window, self.send_window))
                 if stream.waits:
                     self.unblock(stream)
@@ -121,3 +122,13 @@ class Sender:
         """A stream is closed."""
         self.streams.pop(stream.id, None)
         self.waiting.pop(stream, None)
+
+    def lose(self) -> None:
+        """The connection is gone, or as good as gone: so are its streams."""
+        streams, self.streams = self.streams, {}
+        self.waiting.clear()
+        for stream in streams.values():
+            if stream.state is not StreamState.CLOSED:  # by what those before it were told
+                stream.drop_pending()
+                stream.state = StreamState.CLOSED
+                stream.on_closed(None)
