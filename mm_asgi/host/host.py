@@ -117,9 +117,7 @@ class Host:
         self._patience = patience
         self._keep_failed = keep_failed
         self._gate = Gate()
-        self.mattermost = Mattermost(
-            plugin_id, manifest=_manifest(self._directory), bundle_path=directory, log=self.log
-        )
+        self.mattermost = _mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None
         public, log_in = self._directory / "public", self.mattermost.log_in
         self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
@@ -348,6 +346,10 @@ def _command(target: str | None, argv: Sequence[str] | None, python: str) -> lis
     if target is not None:
         return [python, "-m", "mm_asgi", "serve", target]
     return [python, "plugin.py"]
+
+
+def _mattermost(plugin_id: str, directory: Path, log: HostLog) -> Mattermost:
+    return Mattermost(plugin_id, manifest=_manifest(directory), bundle_path=directory, log=log)
 
 
 def _manifest(directory: Path) -> dict[str, Any]:
