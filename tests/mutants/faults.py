@@ -36,6 +36,10 @@ HANDLER, LIFESPAN = "mm_asgi/bridge/handler.py", "mm_asgi/bridge/lifespan.py"
 DISPATCH, TASKS = "mm_asgi/dispatch.py", "mm_asgi/tasks.py"
 PORT, LISTENER = "mm_asgi/wire/port.py", "mm_asgi/goplugin/listener.py"
 
+CALLS, CONNECTION = "mm_asgi/api/calls.py", "mm_asgi/api/connection.py"
+CHANNEL, FAILURES = "mm_asgi/wire/grpcio_channel.py", "mm_asgi/api/failures.py"
+
+API, CHANNELS = ("tests/unit/api",), ("tests/wire/test_channel.py",)
 WIRE = ("tests/wire", "tests/unit/test_inbox.py")
 UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
 
@@ -440,5 +444,94 @@ FAULTS: tuple[Fault, ...] = (
         "                with contextlib.suppress(ValueError):\n                    self._waiters.remove(waiter)\n",
         "",
         WIRE,
+    ),
+    # ---------------------------------------------------------------- API
+    Fault(
+        "API: every call is repeated",
+        CALLS,
+        "name not in _NOT_READS and _READS.match(name) is not None",
+        "True",
+        API,
+        "repeated or reads",
+    ),
+    Fault(
+        "API: the limit of a request is a byte too low",
+        CALLS,
+        "> REQUEST_LIMIT:",
+        ">= REQUEST_LIMIT:",
+        API,
+        "mebibytes",
+    ),
+    Fault(
+        "API: a message field that is left out stays unset",
+        CALLS,
+        "            getattr(message, name).SetInParent()",
+        "            pass",
+        API,
+        "always_sent",
+    ),
+    Fault(
+        "API: the error in an answer is overlooked",
+        CONNECTION,
+        'if response.HasField("error"):',
+        "if False:",
+        API,
+        "error_in",
+    ),
+    Fault(
+        "API: there is no deadline",
+        CONNECTION,
+        "limit = timeout or None",
+        "limit = None",
+        API,
+        "deadline",
+    ),
+    Fault(
+        "API: a read is repeated past its deadline",
+        CONNECTION,
+        " or (left is not None and left <= pause)",
+        "",
+        API,
+        "past_its_deadline",
+    ),
+    Fault(
+        "API: a status's id stays in its message",
+        FAILURES,
+        "elif match := _ID.fullmatch(error.text):",
+        "elif match := None:",
+        API,
+        "status",
+    ),
+    Fault(
+        "API: a closed connection opens again",
+        CONNECTION,
+        "        self._closed = True\n        channel, self._channel",
+        "        channel, self._channel",
+        API,
+        "close or runtime",
+    ),
+    Fault(
+        "channel: grpcio's cancel is taken for the task's",
+        CHANNEL,
+        "task is not None and task.cancelling() > 0",
+        "True",
+        CHANNELS,
+        "close",
+    ),
+    Fault(
+        "channel: a cancelled read cancels the RPC",
+        CHANNEL,
+        "data = await asyncio.shield(self._reading)",
+        "data = await self._reading",
+        CHANNELS,
+        "ends_no_rpc",
+    ),
+    Fault(
+        "channel: a write passes the one before it",
+        CHANNEL,
+        "            if self._writing is not None:  # whoever started it was cancelled\n                await asyncio.shield(self._writing)\n",
+        "",
+        CHANNELS,
+        "ends_no_rpc",
     ),
 )
