@@ -39,7 +39,7 @@ async def roads() -> AsyncIterator[tuple[HeldRoad, HeldRoad]]:
 
 async def same(plan: Plan, roads: tuple[HeldRoad, HeldRoad]) -> Outcome:
     """Drive the plan on both; the outcome."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(5):
         native, grpcio = await asyncio.gather(*(play(plan, road) for road in roads))
     assert native == grpcio
     return native
