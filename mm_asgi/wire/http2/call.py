@@ -42,6 +42,7 @@ __all__ = ["NotGRPC", "RefusedCall", "ServerCall"]
 
 log = logging.getLogger("mm_asgi.wire")
 
+
 class ServerCall(Stream):
     """One RPC that a peer made."""
 
@@ -209,7 +210,8 @@ class ServerCall(Stream):
 
     def on_data(self, data: memoryview) -> None:
         """Messages, or parts of them, came."""
-        if self._status is not None:
+        if self._status is not None:  # the trailers wait; a peer that only writes must get there
+            self.credit(len(data))
             return
         reader = self._reader
         if reader is None:
@@ -235,12 +237,19 @@ class ServerCall(Stream):
         self._held = reader.under_way if messages else held
         for flag, message in messages:
             if flag:
-                self._leave(StatusCode.INTERNAL, "a compressed message without an encoding")
+                self._refuse_encoding()
                 return
             # All that is not the message under way is credited with the last one that is whole.
             share = held - self._held if message is messages[-1][1] else 0
             self._inbox.put((message, share))
         self._credit_message_under_way(reader)
+
+    def _refuse_encoding(self) -> None:
+        encoding = self._facts.encoding.decode("ascii", "replace")
+        if encoding == "identity":
+            self._leave(StatusCode.INTERNAL, "a compressed message without an encoding")
+        else:
+            self._leave(StatusCode.UNIMPLEMENTED, f"message encoding {encoding} is not supported")
 
     def _credit_message_under_way(self, reader: MessageReader) -> None:
         """Let a message in that is larger than the window, when nothing else waits to be read."""
@@ -314,14 +323,19 @@ class NotGRPC(Stream):
         ]
     )
 
+    _BARE: Final = hpack.encode([(b":status", b"415")])
+
     def __init__(self, connection: Connection, stream_id: int) -> None:
         super().__init__(connection, stream_id)
         self.begun = True
 
     def on_headers(self, head: Head, *, end: bool) -> None:
         """Answer at once, whatever is still to come."""
-        if head.method == b"HEAD":
-            self.send_headers(self._BLOCK, end=True)
+        size = len(self._TEXT)
+        has_room = self.connection.is_ready and min(
+            self.send_window, self.connection.send_window) >= size  # fmt: skip
+        if head.method == b"HEAD" or not has_room:  # who does not read gets nothing to keep
+            self.send_headers(self._BLOCK if head.method == b"HEAD" else self._BARE, end=True)
             return
         self.send_headers(self._BLOCK)
         self.send_data((self._TEXT,), len(self._TEXT))

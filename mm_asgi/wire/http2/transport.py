@@ -88,7 +88,10 @@ class Transport(asyncio.BufferedProtocol):
         """The connection has taken what was read."""
 
     def eof_received(self) -> None:
-        """The peer sends no more, and with HTTP/2 that is the end: asyncio closes."""
+        """The peer sends no more, and with HTTP/2 that is the end, whether it reads or not."""
+        self.flush()
+        self.close()
+        self.connection.lose()
 
     def pause_writing(self) -> None:
         """The transport has more than it wants."""
@@ -137,10 +140,10 @@ class Transport(asyncio.BufferedProtocol):
         if connection.fault is not None:
             self._report(connection.fault)
             self.close()
-        elif connection.waiting:
-            connection.pump()
         elif connection.is_paused and self._reads:
             self._stop_reading()
+        elif connection.waiting:
+            connection.pump()
 
     def _stop_reading(self) -> None:
         """Take no more of a peer that asks and does not read (or a stall would be unbounded)."""
@@ -149,9 +152,14 @@ class Transport(asyncio.BufferedProtocol):
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Close once what was written has left."""
+        """Close once what was written has left; a peer that does not read is cut off."""
         self._is_closing = True
         self._transport.close()
+        if self._watch is not None and not self.closed.done():
+            self._watch.cancel()
+            self._watch = self.loop.call_later(
+                self.connection.limits.preface, self._transport.abort
+            )
 
     # ---------------------------------------------------------------- clocks
 
