@@ -197,7 +197,7 @@ def test_every_call(name: str, host: Loopback, faces: Faces) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", RPCS)
 def test_every_call_at_length(name: str, host: Loopback, faces: Faces) -> None:
-    @settings(QUIET, max_examples=25, derandomize=False)
+    @settings(QUIET, max_examples=8, derandomize=False)
     @given(st.data())
     def run(data: st.DataObject) -> None:
         check_call(RPCS[name], data, host, faces)
