@@ -326,11 +326,10 @@ class HTTPCycle:
         """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
         if len(pieces) == 1 and self._turn is None:
             try:
-                await self._stream.write(pieces[0])
+                await self._stream.write(pieces[0], last=last)
             finally:  # a cancelled write's message leaves all the same
-                if last:
-                    self._stream.finish()
-                    self._wake()
+                if last and self._over is not None:
+                    self._over.set()
         else:
             await self._write_in_turn(pieces, last=last)
 

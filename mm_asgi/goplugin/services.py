@@ -52,8 +52,7 @@ def unary(
             stream.abort(StatusCode.INTERNAL, "the plugin failed, see its log")
             raise
         if message is not None:
-            await stream.write(message)
-            stream.finish()
+            await stream.write(message, last=True)
 
     return handle
 

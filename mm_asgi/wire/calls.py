@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Stream
 
-__all__ = ["HANDLER_FAILED", "TOO_LARGE", "TOO_LARGE_SENT", "UNPARSABLE", "CancelSlot", "Calls"]
+__all__ = [
+    "HANDLER_FAILED",
+    "TOO_LARGE",
+    "TOO_LARGE_SENT",
+    "UNPARSABLE",
+    "CancelSlot",
+    "Calls",
+    "notify",
+]
 
 log = logging.getLogger("mm_asgi.wire")
 
@@ -44,7 +52,7 @@ class CancelSlot:
     def set(self, callback: Callable[[], None]) -> None:
         """Keep ``callback`` in place of the one before; call it now if the peer has left."""
         if self._fired:
-            _call(callback)
+            notify(callback)
         elif not self._closed:
             self._callback = callback
 
@@ -55,7 +63,7 @@ class CancelSlot:
         self._fired = True
         callback, self._callback = self._callback, None
         if callback is not None:
-            _call(callback)
+            notify(callback)
 
     def close(self) -> None:
         """The RPC was ended on this side: from now on a peer that leaves is no news."""
@@ -143,7 +151,8 @@ def _failed(stream: Stream, error: BaseException) -> None:
     log.error("handler failed: %s", stream.method, exc_info=error)
 
 
-def _call(callback: Callable[[], None]) -> None:
+def notify(callback: Callable[[], None]) -> None:
+    """Call an ``on_cancel`` callback, whose failure is its own."""
     try:
         callback()
     except Exception:

@@ -226,7 +226,7 @@ class _GrpcioStream:
         self._initial = tuple(metadata)
         _set(self._wake)
 
-    async def write(self, message: Message | Encoded) -> None:
+    async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
         if self._status is not None:
             return
         data = message.SerializeToString()
@@ -238,6 +238,8 @@ class _GrpcioStream:
         sent = asyncio.get_running_loop().create_future()
         self._outbox.append((data, sent))
         _set(self._wake)
+        if last:
+            self.finish()
         # Only this wait can be cancelled: the message is drive()'s now and leaves in its turn.
         await sent
 

@@ -89,7 +89,7 @@ class MemoryStream:
             self._opened = True
             self.peer._open(metadata)
 
-    async def write(self, message: Message | Encoded) -> None:
+    async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
         """Send a copy; blocks while more messages than the window wait unread."""
         if self._status is not None:
             return
@@ -104,11 +104,15 @@ class MemoryStream:
         )
         if self._window is None or len(self._blocked) + self.peer.unread < self._window:
             self.peer._deliver(copied)
-            return
-        sent = asyncio.get_running_loop().create_future()
-        self._blocked.append((copied, sent))
-        self._unblock()
-        await sent
+            sent = None
+        else:
+            sent = asyncio.get_running_loop().create_future()
+            self._blocked.append((copied, sent))
+            self._unblock()
+        if last:
+            self.finish()
+        if sent is not None:
+            await sent
 
     def finish(self, metadata: Metadata = ()) -> None:
         """End the RPC with OK, after the messages written so far."""

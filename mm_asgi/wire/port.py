@@ -144,12 +144,13 @@ class Stream(Protocol):
     def send_metadata(self, metadata: Metadata) -> None:
         """Send the initial metadata, ahead of the first message; does nothing after that."""
 
-    async def write(self, message: Message | Encoded) -> None:
+    async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
         """Send a message; returns when the wire can take another one (backpressure).
 
         Messages leave in the order of the calls, also when the waiting caller is cancelled.
         Once the RPC has ended a write does nothing. A message over the method's send_limit ends
-        the RPC with RESOURCE_EXHAUSTED, as one over receive_limit does.
+        the RPC with RESOURCE_EXHAUSTED, as one over receive_limit does. ``last`` ends the RPC
+        with OK after the message, as ``finish()`` would.
         """
 
     def finish(self, metadata: Metadata = ()) -> None:

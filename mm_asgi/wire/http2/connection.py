@@ -152,11 +152,11 @@ class Connection(Sender):
                     self._data_part(data[start:], size - start)
                     return
                 break
-            if kind == RST_STREAM and self._is_late_reset(stream_id, length):
-                position = end
-                continue
             try:
-                self._frame(kind, flags, stream_id, data[start:end])
+                if kind == RST_STREAM and self._is_late_reset(stream_id, length):
+                    pass
+                else:
+                    self._frame(kind, flags, stream_id, data[start:end])
             except StreamFault as fault:
                 self._stream_failed(fault)
             position = end

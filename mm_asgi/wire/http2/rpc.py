@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PREFIX",
     "RESPONSE_HEADERS",
+    "TRAILERS_OK",
     "MessageReader",
     "MessageTooLarge",
     "RequestFacts",
@@ -42,7 +43,7 @@ CONTENT_TYPE: Final = b"application/grpc"
 _RESPONSE: Final[list[Field]] = [(b":status", b"200"), (b"content-type", CONTENT_TYPE)]
 RESPONSE_HEADERS: Final = hpack.encode(_RESPONSE)
 
-_TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
+TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
 
 _TIMEOUT: Final = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -230,7 +231,7 @@ def encode_response(metadata: Metadata) -> bytes:
 def encode_trailers(code: StatusCode, text: str, metadata: Metadata, *, only: bool) -> bytes:
     """The block of Trailers, or of Trailers-Only when nothing was sent before."""
     if not only and code is StatusCode.OK and not metadata:
-        return _TRAILERS_OK
+        return TRAILERS_OK
     fields = list(_RESPONSE) if only else []
     fields.append((b"grpc-status", b"%d" % code))
     if text:

@@ -214,6 +214,18 @@ class Stream:
 
     # ---------------------------------------------------------------- sending
 
+    def has_room(self, size: int) -> bool:
+        """Whether DATA of ``size`` bytes may leave now, and a header section of constant bytes."""
+        connection = self.connection
+        return (
+            not self._pending
+            and size <= self.send_window
+            and size <= connection.send_window
+            and size <= connection.peer_frame_size
+            and connection.is_ready
+            and not connection.block_prefix
+        )
+
     def send_headers(self, block: bytes, *, end: bool = False) -> None:
         """Send a header or trailer section; it waits for nothing."""
         connection = self.connection
