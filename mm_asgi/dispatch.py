@@ -129,7 +129,7 @@ class Dispatch:
 
     def _serve_http(self, stream: Stream) -> None:
         # In the task set: the app outlives the RPC (background tasks, row R14).
-        self._tasks.start(self.http.serve(stream), "ServeHTTP")
+        self._tasks.start(self.http.serve(stream), lambda: self.http.name(stream))
 
     async def _implemented(self, request: Message, stream: Stream) -> ImplementedResponse:
         self.load()

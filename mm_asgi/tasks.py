@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 __all__ = ["DRAINED", "TaskSet"]
 
@@ -25,7 +25,7 @@ class TaskSet:
     """Tasks of one plugin; each runs in a fresh copy of the context the app was imported in."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str | Callable[[], str]] = {}
         self._context = contextvars.copy_context()
         self._changed = asyncio.Event()
         self._drain_until = 0.0
@@ -37,21 +37,30 @@ class TaskSet:
         """Take the present context as the one that later tasks get a copy of."""
         self._context = contextvars.copy_context()
 
-    def start(self, coroutine: Coroutine[Any, Any, None], name: str = "") -> asyncio.Task[None]:
-        """Run a coroutine; the set holds its task and logs what nobody caught."""
+    def start(
+        self, coroutine: Coroutine[Any, Any, None], name: str | Callable[[], str] = "a task"
+    ) -> asyncio.Task[None]:
+        """Run a coroutine; the set holds its task and logs what nobody caught.
+
+        Args:
+            coroutine: what to run.
+            name: what the log calls it, or what tells that when it is asked for.
+        """
         task = asyncio.get_running_loop().create_task(
-            coroutine, name=name or None, context=self._context.copy()
+            coroutine,
+            name=name if isinstance(name, str) else "mm_asgi",
+            context=self._context.copy(),
         )
-        self._tasks.add(task)
+        self._tasks[task] = name
         task.add_done_callback(self._done)
         return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        name = self._tasks.pop(task)
         if not self._tasks:
             self._changed.set()
         if not task.cancelled() and (failure := task.exception()) is not None:
-            logger.error("the task %s failed", task.get_name(), exc_info=failure)
+            logger.error("the task %s failed", _text(name), exc_info=failure)
 
     def drain_by(self, seconds: float) -> None:
         """Shorten a running drain to ``seconds`` from now."""
@@ -78,11 +87,15 @@ class TaskSet:
         logger.warning(
             "drain: %d tasks were still running and are cancelled: %s",
             len(rest),
-            ", ".join(sorted(task.get_name() for task in rest)[:20]),
+            ", ".join(sorted(_text(self._tasks[task]) for task in rest)[:20]),
         )
         for task in rest:
             task.cancel(DRAINED)
         await asyncio.wait(rest, timeout=CANCEL_WAIT)
+
+
+def _text(name: str | Callable[[], str]) -> str:
+    return name if isinstance(name, str) else name()
 
 
 def _cancel_at(seconds: float) -> float:

@@ -7,7 +7,6 @@ test compares each form with protobuf's.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPResponse
@@ -16,7 +15,7 @@ from mm_asgi.wire.port import Encoded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["encode_head", "encode_response"]
+__all__ = ["encode_head", "encode_header", "encode_response"]
 
 # A field's tag is its number * 8 + 2 for bytes, strings and messages, + 0 for numbers.
 _INIT: Final = b"\x0a"  # ServeHTTPResponse.init = 1
@@ -31,20 +30,18 @@ _VALUE: Final = b"\x12"  # .values = 2
 _JOIN: Final = 4096
 """Bytes of a body up to which a copy is cheaper than a piece of its own; a guess."""
 
-_REMEMBERED: Final = 256
-"""Bytes of a header up to which its form is kept: most of an app's are the same each time."""
+
+def encode_head(status: int, headers: Iterable[bytes]) -> bytes:
+    """A ServeHTTPResponse's ``init`` field; ``headers`` as ``encode_header`` made them."""
+    init = b"".join((_STATUS, _varint(status), *headers))
+    return b"".join((_INIT, _varint(len(init)), init))
 
 
-def encode_head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """A ServeHTTPResponse's ``init`` field."""
-    parts = [_STATUS + _varint(status)]
-    for name, value in headers:
-        if len(value) <= _REMEMBERED and name != "set-cookie":  # no session stays in a cache
-            parts.append(_kept_header(name, value))
-        else:
-            parts.append(_header(name, value))
-    init = b"".join(parts)
-    return _INIT + _varint(len(init)) + init
+def encode_header(name: str, value: str) -> bytes:
+    """An HTTPHeader of one value, as an element of ``headers``."""
+    key, text = name.encode(), value.encode()
+    header = b"".join((_KEY, _varint(len(key)), key, _VALUE, _varint(len(text)), text))
+    return b"".join((_HEADER, _varint(len(header)), header))
 
 
 def encode_response(
@@ -60,24 +57,13 @@ def encode_response(
     """
     size = len(chunk)
     tail = (_COMPLETE if complete else b"") + (_FLUSH if flush else b"")
-    if size:
-        head += _BODY_CHUNK + _varint(size)
     if size <= _JOIN:
-        whole = b"".join((head, chunk, tail))
+        tag = _BODY_CHUNK + _varint(size) if size else b""
+        whole = b"".join((head, tag, chunk, tail))
         return Encoded(ServeHTTPResponse, (whole,), len(whole))
+    head += _BODY_CHUNK + _varint(size)
     pieces = (head, chunk, tail) if tail else (head, chunk)
     return Encoded(ServeHTTPResponse, pieces, len(head) + size + len(tail))
-
-
-def _header(name: str, value: str) -> bytes:
-    """An HTTPHeader of one value, as an element of ``headers``."""
-    key, text = name.encode(), value.encode()
-    header = _KEY + _varint(len(key)) + key + _VALUE + _varint(len(text)) + text
-    return _HEADER + _varint(len(header)) + header
-
-
-# Not state: the same answer each time, only sooner.
-_kept_header = lru_cache(maxsize=1024)(_header)
 
 
 def _varint(value: int) -> bytes:

@@ -64,18 +64,22 @@ class HTTPHandler:
         self._plugin_id = plugin_id
         self._holds = Holds(spawn)
         self._ready = ready
-        # The open requests, each with its task and scope: a drain names those in the log.
-        self._cycles: dict[HTTPCycle, tuple[asyncio.Task[None] | None, dict[str, Any]]] = {}
+        self._requests: dict[Stream, tuple[HTTPCycle, dict[str, Any]]] = {}
         self._open = 0
         self._said: set[str] = set()
 
     def drain(self) -> None:
         """Take no more requests; tell event streams, which do not end by themselves, to end."""
         self.draining = True
-        for cycle, (task, scope) in self._cycles.items():
-            if task is not None:
-                task.set_name(f"{scope['method']} {scope['path']}")
+        for cycle, _ in self._requests.values():
             cycle.drain()
+
+    def name(self, stream: Stream) -> str:
+        """What the log calls a stream's request."""
+        if stream not in self._requests:
+            return "ServeHTTP"
+        scope = self._requests[stream][1]
+        return f"{scope['method']} {scope['path']}"
 
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""
@@ -153,7 +157,7 @@ class HTTPHandler:
             logger.debug("the client left before the app was called")
             return
         assert self.app is not None  # ready() said so
-        self._cycles[cycle] = (asyncio.current_task(), scope)
+        self._requests[stream] = (cycle, scope)
         started = asyncio.get_running_loop().time() if settings.access_log else 0.0
         failure: BaseException | None = None
         try:
@@ -161,7 +165,7 @@ class HTTPHandler:
         except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)
             failure = exc
         finally:
-            del self._cycles[cycle]
+            del self._requests[stream]
         if failure is not None or cycle.state is not State.COMPLETE:
             await cycle.settle(failure)
         if cycle.wide_cookies:

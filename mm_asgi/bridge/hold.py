@@ -21,21 +21,32 @@ HOLD = 0.005
 class Holds:
     """The starts that are held. They all wait equally long, so they end in the order they came.
 
+    Nearly every body event follows in the same turn of the loop: only a start that outlives its
+    turn gets a place in the queue.
+
     Args:
         spawn: gives a coroutine a task that somebody holds.
     """
 
     def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._spawn = spawn
+        self._fresh: list[HTTPCycle] = []
         self._held: deque[tuple[float, HTTPCycle]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, cycle: HTTPCycle) -> None:
         """Send a cycle's head in HOLD seconds, unless it has sent or lost it by then."""
+        if not self._fresh:
+            asyncio.get_running_loop().call_soon(self._queue)
+        self._fresh.append(cycle)
+
+    def _queue(self) -> None:
+        fresh, self._fresh = self._fresh, []
         loop = asyncio.get_running_loop()
-        self._held.append((loop.time() + HOLD, cycle))
-        if self._timer is None:
-            self._timer = loop.call_later(HOLD, self._release)
+        until = loop.time() + HOLD
+        self._held.extend((until, cycle) for cycle in fresh if cycle.is_held)
+        if self._held and self._timer is None:
+            self._timer = loop.call_at(until, self._release)
 
     def _release(self) -> None:
         loop = asyncio.get_running_loop()

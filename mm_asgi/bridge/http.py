@@ -46,6 +46,8 @@ SERVER_ERROR = "Internal Server Error"
 FAILED_LATE = "the app failed after its response had begun"
 TOO_SHORT = "the app's response is shorter than its Content-Length"
 CUT = "the app's response was cut"
+_OVER = ENDED | {State.LEFT}
+
 BROKEN_BY_HOST = "the request stream broke the ServeHTTP contract"
 
 
@@ -119,7 +121,7 @@ class HTTPCycle:
         self._holds = holds
         self.root_path = root_path
         self._rewrite_cookies = rewrite_cookies
-        self.wide_cookies: list[str] = []
+        self.wide_cookies: Sequence[str] = ()
         stream.on_cancel(self._on_cancel)
 
     @property
@@ -238,11 +240,8 @@ class HTTPCycle:
             AppProtocolError: the event is wrong, or does not fit the state.
             ClientDisconnected: the client left more than the grace ago.
         """
-        if self._state is State.LEFT:
+        if self._state in _OVER:
             await self._send_to_nobody()
-            return
-        if self._state in ENDED:
-            logger.debug("a send after the end of the response was ignored")
             return
         try:
             kind = event["type"]
@@ -253,15 +252,28 @@ class HTTPCycle:
             ) from None
         if kind == "http.response.start":
             self._start(event)
-        elif kind == "http.response.body":
-            await self._body(event)
-        else:
+            return
+        if kind != "http.response.body":
             raise AppProtocolError(
                 f"http.response: the app sent {kind!r} while the response was"
                 f" {self._state.value!r}; expected http.response.start or http.response.body"
             )
+        pieces, last, fault = self._body(event)
+        if len(pieces) == 1 and self._turn is None:
+            try:
+                await self._stream.write(pieces[0], last=last)
+            finally:  # a cancelled write's message leaves all the same
+                if last and self._over is not None:
+                    self._over.set()
+        else:
+            await self._write_in_turn(pieces, last=last)
+        if fault is not None:
+            raise fault
 
     async def _send_to_nobody(self) -> None:
+        if self._state is not State.LEFT:
+            logger.debug("a send after the end of the response was ignored")
+            return
         if asyncio.get_running_loop().time() - self._left_at > self._grace:
             raise ClientDisconnected(
                 f"http.response: the client left more than {self._grace:g} s ago and the app"
@@ -276,7 +288,8 @@ class HTTPCycle:
     def _start(self, event: dict[str, Any]) -> None:
         target = next_state(self._state, Step.START)
         head = check_start(event, self._method)
-        self.wide_cookies = scope_cookies(head, self.root_path, rewrite=self._rewrite_cookies)
+        if head.sets_cookies:
+            self.wide_cookies = scope_cookies(head, self.root_path, rewrite=self._rewrite_cookies)
         self._state = target
         self._head = head
         self.status = head.status
@@ -297,7 +310,10 @@ class HTTPCycle:
             for message in messages(self._head, b"", more=True):
                 await self._stream.write(message)
 
-    async def _body(self, event: dict[str, Any]) -> None:
+    def _body(
+        self, event: dict[str, Any]
+    ) -> tuple[Sequence[Encoded], bool, AppProtocolError | None]:
+        """The messages of a body event, whether they are the last, and the app's fault."""
         given, more = check_body(event)
         target = next_state(self._state, Step.CHUNK if more else Step.LAST)
         head = self._head
@@ -318,20 +334,7 @@ class HTTPCycle:
         self._sent += len(body)
         if len(body) > CHUNK_SIZE and self._turn is None:
             self._turn = asyncio.Lock()  # no other send's event comes between its messages
-        await self._write(messages(unsent, body, more=more), last=not more)
-        if fault is not None:
-            raise fault
-
-    async def _write(self, pieces: Sequence[Encoded], *, last: bool) -> None:
-        """Write an event's messages; an event that is cut in the middle ends the RPC non-OK."""
-        if len(pieces) == 1 and self._turn is None:
-            try:
-                await self._stream.write(pieces[0], last=last)
-            finally:  # a cancelled write's message leaves all the same
-                if last and self._over is not None:
-                    self._over.set()
-        else:
-            await self._write_in_turn(pieces, last=last)
+        return messages(unsent, body, more=more), not more, fault
 
     async def _write_in_turn(self, pieces: Sequence[Encoded], *, last: bool) -> None:
         unsent = len(pieces) + 1
@@ -380,10 +383,10 @@ class HTTPCycle:
             self.status, text = (503, "Service Unavailable") if stopping else (500, SERVER_ERROR)
             self._move(Step.FAULT)
             answer = plain_answer(self.status, text, method=self._method, retry=stopping)
-            await self._write([answer], last=True)
+            await self._write_in_turn([answer], last=True)
         elif self._state is State.STREAMING and self._told:
             self._move(Step.LAST)
-            await self._write(messages(None, b"", more=False), last=True)
+            await self._write_in_turn(messages(None, b"", more=False), last=True)
         elif self._state is State.STREAMING:
             self._abort(Step.FAULT, FAILED_LATE)
 

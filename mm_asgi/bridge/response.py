@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mm_asgi.bridge.codec import encode_head, encode_response
+from mm_asgi.bridge.codec import encode_head, encode_header, encode_response
 from mm_asgi.errors import AppProtocolError
 
 if TYPE_CHECKING:
@@ -62,16 +62,20 @@ class Head:
     Attributes:
         status: 200 to 999.
         headers: names lower case, hop-by-hop names and Content-Length removed.
+        fields: the same in their wire form.
         length: the declared Content-Length in bytes, or None.
         bodiless: HEAD, 204, 304: body bytes of the app are dropped.
         head_request: the method was HEAD.
+        sets_cookies: whether one of the headers is Set-Cookie.
     """
 
     status: int
     headers: list[tuple[str, str]]
+    fields: list[bytes]
     length: int | None
     bodiless: bool
     head_request: bool
+    sets_cookies: bool = False
 
     def set_length(self, size: int) -> None:
         """Declare the length of a body that is whole in its first event (row R6).
@@ -92,10 +96,10 @@ class Head:
 
     def encoded(self) -> bytes:
         """The message's ``init``, headers in the app's order, Content-Length last."""
-        headers = self.headers
+        fields = self.fields
         if self.length is not None and self.status != 204:
-            headers = [*headers, ("content-length", str(self.length))]
-        return encode_head(self.status, headers)
+            fields = [*fields, _kept_length(self.length)]
+        return encode_head(self.status, fields)
 
 
 def check_start(event: dict[str, Any], method: str) -> Head:
@@ -112,49 +116,61 @@ def check_start(event: dict[str, Any], method: str) -> Head:
         raise _fault("status", status, "an int from 200 to 999 (1xx cannot be a final status)")
     if event.get("trailers"):
         raise _fault("trailers", event["trailers"], "no trailers: the host's wire has none")
-    headers, length = _check_headers(event.get("headers", ()))
     head_request = method == "HEAD"
-    return Head(status, headers, length, head_request or status in _BODILESS, head_request)
+    head = Head(status, [], [], None, head_request or status in _BODILESS, head_request)
+    _check_headers(head, event.get("headers", ()))
+    return head
 
 
-def _check_headers(given: Any) -> tuple[list[tuple[str, str]], int | None]:
-    headers: list[tuple[str, str]] = []
-    length: int | None = None
+def _check_headers(head: Head, given: Any) -> None:
     try:
         pairs = [(name, value) for name, value in given]
     except (TypeError, ValueError):
         raise _fault("headers", given, "an iterable of (name, value) pairs of bytes") from None
     for name, value in pairs:
         if type(name) is bytes and type(value) is bytes and len(value) <= _REMEMBERED:
-            header = _kept_header(name, value)
+            key, text, field = _kept_header(name, value)
         elif isinstance(name, _BYTES) and isinstance(value, _BYTES):
-            header = _header(bytes(name), bytes(value))
+            key, text, field = _header(bytes(name), bytes(value))
         else:
             raise _fault("header", (name, value), "name and value as bytes")
-        if header is None:
-            continue
-        if header[0] == "content-length":
-            if length is not None:
+        if field:
+            head.headers.append((key, text))
+            head.fields.append(field)
+            if key == "set-cookie":
+                head.sets_cookies = True
+        elif key:
+            if head.length is not None:
                 raise _fault("second content-length", value, "at most one")
-            length = int(header[1])
-        else:
-            headers.append(header)
-    return headers, length
+            head.length = int(text)
 
 
-def _header(name: bytes, value: bytes) -> tuple[str, str] | None:
-    """A checked header as the wire has it; None for a name that is not the app's to say."""
+def _header(name: bytes, value: bytes) -> tuple[str, str, bytes]:
+    """A checked header: name, value and wire form.
+
+    Content-Length has no wire form, being the head's own business; what is not the app's to say
+    has no name either.
+    """
     key = name.lower()
     if not _NAME.fullmatch(key):
         raise _fault("header name", key, "a token of RFC 9110 5.6.2")
     if _BAD_VALUE.search(value):
         raise _fault("header value", (key, value), "no CR, LF or NUL in it")
     if key in _HOP_BY_HOP:
-        return None
-    if key == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):
-        raise _fault("content-length", value, "decimal digits, at most 18 of them")
-    return key.decode("ascii"), _text(value)
+        return "", "", b""
+    text = _text(value)
+    if key == b"content-length":
+        if not _LENGTH.fullmatch(value.strip(b" \t")):
+            raise _fault("content-length", value, "decimal digits, at most 18 of them")
+        return "content-length", text, b""
+    return key.decode("ascii"), text, encode_header(key.decode("ascii"), text)
 
+
+def _length_field(size: int) -> bytes:
+    return encode_header("content-length", str(size))
+
+
+_kept_length = lru_cache(maxsize=1024)(_length_field)
 
 # Not state: the same answer each time, only sooner. Too short for what an app keeps secret.
 _kept_header = lru_cache(maxsize=1024)(_header)
@@ -254,7 +270,8 @@ def plain_answer(status: int, text: str, *, method: str, retry: bool = False) ->
     if retry:
         headers.append(("retry-after", "1"))
     body = text.encode()
-    head = Head(status, headers, len(body), bodiless=False, head_request=False)
+    fields = [encode_header(name, value) for name, value in headers]
+    head = Head(status, headers, fields, len(body), bodiless=False, head_request=False)
     chunk = b"" if method == "HEAD" else body
     return encode_response(head.encoded(), chunk, complete=True, flush=False)
 
@@ -267,7 +284,7 @@ def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
     cookie keeps its path: browsers take it with ``/`` alone (RFC 6265bis 4.1.3.2).
     """
     named: list[str] = []
-    if not any(name == "set-cookie" for name, _ in head.headers):
+    if not head.sets_cookies:
         return named
     scoped = quote(root_path or "/", safe=_PATH_SAFE)
     for index, (name, value) in enumerate(head.headers):
@@ -286,5 +303,7 @@ def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
         fixed = first.strip().lower().startswith("__host-")
         if rewrite and not fixed and (wide or not path or not path.startswith("/")):
             kept = [a for a in attributes if a.partition("=")[0].strip().lower() != "path"]
-            head.headers[index] = (name, ";".join([first, *kept, f" Path={scoped}"]))
+            cookie = ";".join([first, *kept, f" Path={scoped}"])
+            head.headers[index] = (name, cookie)
+            head.fields[index] = encode_header(name, cookie)
     return named

@@ -178,25 +178,24 @@ def _headers(
     told: dict[str, list[str]] = {}
     for header in init.headers:
         key, values = header.key, header.values
-        name, tells = (
-            _kept_name(key, underscores) if len(key) <= _REMEMBERED else _name(key, underscores)
-        )
-        if tells:
-            told.setdefault(key.lower(), []).extend(values)
+        name, telling = (_kept_name if len(key) <= _REMEMBERED else _name)(key, underscores)
+        if telling:
+            told[telling] = [*told.get(telling, ()), *values]
         if name:
-            headers += [(name, value.encode()) for value in values]
+            for value in values:
+                headers.append((name, value.encode()))  # noqa: PERF401 - usually there is one
     return headers, told
 
 
-def _name(key: str, underscores: bool) -> tuple[bytes, bool]:
-    """A header's name as the scope has it, empty when it is dropped; whether it is telling."""
+def _name(key: str, underscores: bool) -> tuple[bytes, str]:
+    """A header's name as the scope has it, empty when it is dropped; and when it is telling."""
     name = key.lower()
-    tells = name in _TELLING
+    telling = name if name in _TELLING else ""
     if name in HOP_BY_HOP:
-        return b"", tells
+        return b"", telling
     if "_" in name and (not underscores or name.replace("_", "-") in IDENTITY_HEADERS):
-        return b"", tells
-    return name.encode(), tells
+        return b"", telling
+    return name.encode(), telling
 
 
 # Not state: the same answer each time, only sooner.
