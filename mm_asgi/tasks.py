@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    Name = str | Callable[[], str]
+
 __all__ = ["DRAINED", "TaskSet"]
 
 logger = logging.getLogger("mm_asgi.tasks")
@@ -25,7 +27,8 @@ class TaskSet:
     """Tasks of one plugin; each runs in a fresh copy of the context the app was imported in."""
 
     def __init__(self) -> None:
-        self._tasks: dict[asyncio.Task[None], str | Callable[[], str]] = {}
+        # By coroutine, each with its task and name.
+        self._tasks: dict[Coroutine[Any, Any, None], tuple[asyncio.Task[None], Name]] = {}
         self._context = contextvars.copy_context()
         self._changed = asyncio.Event()
         self._drain_until = 0.0
@@ -38,7 +41,7 @@ class TaskSet:
         self._context = contextvars.copy_context()
 
     def start(
-        self, coroutine: Coroutine[Any, Any, None], name: str | Callable[[], str] = "a task"
+        self, coroutine: Coroutine[Any, Any, None], name: Name = "a task"
     ) -> asyncio.Task[None]:
         """Run a coroutine; the set holds its task and logs what nobody caught.
 
@@ -47,20 +50,28 @@ class TaskSet:
             name: what the log calls it, or what tells that when it is asked for.
         """
         task = asyncio.get_running_loop().create_task(
-            coroutine,
+            self._run(coroutine),
             name=name if isinstance(name, str) else "mm_asgi",
             context=self._context.copy(),
         )
-        self._tasks[task] = name
-        task.add_done_callback(self._done)
+        self._tasks[coroutine] = (task, name)
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        name = self._tasks.pop(task)
-        if not self._tasks:
-            self._changed.set()
-        if not task.cancelled() and (failure := task.exception()) is not None:
-            logger.error("the task %s failed", _text(name), exc_info=failure)
+    async def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        # Not by a callback of the task: that would take every request another turn of the loop.
+        try:
+            await coroutine
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:
+            name = _text(self._tasks[coroutine][1])
+            logger.error("the task %s failed", name, exc_info=failure)
+            if not isinstance(failure, Exception):
+                raise
+        finally:
+            del self._tasks[coroutine]
+            if not self._tasks:
+                self._changed.set()
 
     def drain_by(self, seconds: float) -> None:
         """Shorten a running drain to ``seconds`` from now."""
@@ -81,20 +92,24 @@ class TaskSet:
                     await self._changed.wait()
             except TimeoutError:
                 break
-        rest = list(self._tasks)
+        rest = dict(self._tasks)
         if not rest:
             return
         logger.warning(
             "drain: %d tasks were still running and are cancelled: %s",
             len(rest),
-            ", ".join(sorted(_text(self._tasks[task]) for task in rest)[:20]),
+            ", ".join(sorted(_text(name) for _, name in rest.values())[:20]),
         )
-        for task in rest:
+        for task, _ in rest.values():
             task.cancel(DRAINED)
-        await asyncio.wait(rest, timeout=CANCEL_WAIT)
+        await asyncio.wait([task for task, _ in rest.values()], timeout=CANCEL_WAIT)
+        for coroutine, (task, _) in rest.items():
+            if task.done():  # one that was cancelled before its first step has not told so
+                coroutine.close()
+                self._tasks.pop(coroutine, None)
 
 
-def _text(name: str | Callable[[], str]) -> str:
+def _text(name: Name) -> str:
     return name if isinstance(name, str) else name()
 
 

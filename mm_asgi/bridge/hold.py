@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,10 +18,9 @@ HOLD = 0.005
 
 
 class Holds:
-    """The starts that are held. They all wait equally long, so they end in the order they came.
+    """The starts that are held, in two ages: each is let go after half of HOLD to all of it.
 
-    Nearly every body event follows in the same turn of the loop: only a start that outlives its
-    turn gets a place in the queue.
+    Nearly every body event follows at once, so a timer for each start would be most of its cost.
 
     Args:
         spawn: gives a coroutine a task that somebody holds.
@@ -30,29 +28,23 @@ class Holds:
 
     def __init__(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         self._spawn = spawn
-        self._fresh: list[HTTPCycle] = []
-        self._held: deque[tuple[float, HTTPCycle]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._young: list[HTTPCycle] = []
+        self._old: list[HTTPCycle] = []
+        self._runs = False
 
     def add(self, cycle: HTTPCycle) -> None:
-        """Send a cycle's head in HOLD seconds, unless it has sent or lost it by then."""
-        if not self._fresh:
-            asyncio.get_running_loop().call_soon(self._queue)
-        self._fresh.append(cycle)
+        """Send a cycle's head in at most HOLD seconds, unless it has sent or lost it by then."""
+        self._young.append(cycle)
+        if not self._runs:
+            self._runs = True
+            asyncio.get_running_loop().call_later(HOLD / 2, self._age)
 
-    def _queue(self) -> None:
-        fresh, self._fresh = self._fresh, []
-        loop = asyncio.get_running_loop()
-        until = loop.time() + HOLD
-        self._held.extend((until, cycle) for cycle in fresh if cycle.is_held)
-        if self._held and self._timer is None:
-            self._timer = loop.call_at(until, self._release)
-
-    def _release(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        while self._held and self._held[0][0] <= now:
-            cycle = self._held.popleft()[1]
+    def _age(self) -> None:
+        old, self._old, self._young = self._old, self._young, []
+        self._old = [cycle for cycle in self._old if cycle.is_held]
+        for cycle in old:
             if cycle.is_held:
                 self._spawn(cycle.release())
-        self._timer = loop.call_at(self._held[0][0], self._release) if self._held else None
+        self._runs = bool(self._old)
+        if self._runs:
+            asyncio.get_running_loop().call_later(HOLD / 2, self._age)

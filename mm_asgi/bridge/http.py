@@ -21,6 +21,7 @@ from mm_asgi.bridge.response import (
     messages,
     plain_answer,
     scope_cookies,
+    whole_answer,
 )
 from mm_asgi.bridge.state import ENDED, UNSENT, State, Step, is_disconnect, next_state
 from mm_asgi.errors import AppProtocolError, ClientDisconnected, HostProtocolError
@@ -314,9 +315,15 @@ class HTTPCycle:
         self, event: dict[str, Any]
     ) -> tuple[Sequence[Encoded], bool, AppProtocolError | None]:
         """The messages of a body event, whether they are the last, and the app's fault."""
+        head = self._head
+        if self._state is State.HELD and head is not None and not event.get("more_body"):
+            message = whole_answer(head, event.get("body", b""))
+            if message is not None:  # nearly every answer
+                self._state = State.COMPLETE
+                self._sent = head.length or 0
+                return (message,), True, None
         given, more = check_body(event)
         target = next_state(self._state, Step.CHUNK if more else Step.LAST)
-        head = self._head
         assert head is not None  # the table lets no body pass before a start
         unsent = head if self._state is State.HELD else None
         body, more, fault = fit(head, self._sent, given, more=more)

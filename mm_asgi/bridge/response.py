@@ -29,6 +29,7 @@ __all__ = [
     "messages",
     "plain_answer",
     "scope_cookies",
+    "whole_answer",
 ]
 
 CHUNK_SIZE = 64 * 1024
@@ -255,6 +256,20 @@ def messages(head: Head | None, body: Buffer, *, more: bool) -> list[Encoded]:
         pieces.append(encode_response(init, chunk, complete=last and not more, flush=last and more))
         init = b""
     return pieces
+
+
+def whole_answer(head: Head, body: object) -> Encoded | None:
+    """An answer in one message (row R1), or None for one that wants a closer look."""
+    if type(body) is not bytes or head.bodiless:
+        return None
+    size = len(body)
+    if head.length is None:
+        head.length = size  # row R6
+    elif head.length != size:
+        return None
+    if size > CHUNK_SIZE:
+        return None
+    return encode_response(head.encoded(), body, complete=True, flush=False)
 
 
 def plain_answer(status: int, text: str, *, method: str, retry: bool = False) -> Encoded:

@@ -62,6 +62,11 @@ func (h *hooks) serveHTTP(c *pluginContext, w http.ResponseWriter, r *http.Reque
 	}
 }
 
+var buffers = sync.Pool{New: func() any {
+	buffer := make([]byte, chunkSize)
+	return &buffer
+}}
+
 // sendRequest sends `init` only once the first read of the body has returned, so with
 // `Expect: 100-continue` or a slow client the plugin sees nothing until body bytes come.
 func sendRequest(ctx context.Context, stream pb.PluginHooks_ServeHTTPClient, c *pluginContext, r *http.Request, counts *bridgeCounts) error {
@@ -72,7 +77,9 @@ func sendRequest(ctx context.Context, stream pb.PluginHooks_ServeHTTPClient, c *
 		return stream.Send(&pb.ServeHTTPRequest{Init: init, BodyComplete: true})
 	}
 	defer func() { _ = r.Body.Close() }()
-	buffer := make([]byte, chunkSize)
+	kept := buffers.Get().(*[]byte) // Send has copied a chunk when it returns
+	defer buffers.Put(kept)
+	buffer := *kept
 	for {
 		if err := firstError(stream.Context(), ctx); err != nil {
 			return err

@@ -70,10 +70,18 @@ async def test_what_nobody_caught_is_logged_with_the_tasks_name(
 async def test_a_cancelled_task_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     tasks = TaskSet()
     task = tasks.start(never())
+    await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
-    await asyncio.sleep(0)
     assert caplog.records == []
+    assert len(tasks) == 0
+
+
+async def test_a_drain_that_cancels_before_the_first_step_leaves_nothing() -> None:
+    tasks = TaskSet()
+    tasks.start(never())
+    await tasks.drain(0)
+    assert len(tasks) == 0
 
 
 async def test_each_task_has_a_copy_of_the_context_that_was_taken() -> None:
