@@ -82,7 +82,9 @@ class Pair:
         )
         self.theirs.initiate_connection()
         self.debt: dict[int, int] = {}  # bytes that they got and have not credited
-        self.pump()
+        # h2 takes any acknowledgement for that of its newest SETTINGS: one at a time.
+        self.unacknowledged = 1
+        self.settle()
 
     def _accept(self, stream_id: int, head: Head) -> Recorder:
         made = Recorder(self.ours, stream_id)
@@ -105,8 +107,11 @@ class Pair:
             part[:] = bytes(len(part))
             assert self.ours.fault is None, self.ours.fault
         else:
-            for event in self.theirs.receive_data(bytes(part)):
-                self.told(event)
+            # h2 uses a new MAX_FRAME_SIZE only with the read after the acknowledgement.
+            step = 9 if self.unacknowledged else max(1, len(part))
+            for start in range(0, len(part), step):
+                for event in self.theirs.receive_data(bytes(part[start : start + step])):
+                    self.told(event)
         self.pump()
 
     def told(self, event: h2.events.Event) -> None:
@@ -122,8 +127,8 @@ class Pair:
         elif isinstance(event, h2.events.StreamReset):
             assert event.stream_id is not None
             self.streams[event.stream_id].is_reset = True
-        elif isinstance(event, h2.events.RequestReceived):
-            assert event.stream_id is not None
+        elif isinstance(event, h2.events.SettingsAcknowledged):
+            self.unacknowledged -= 1
         assert not isinstance(event, h2.events.ConnectionTerminated)
 
     # ------------------------------------------------------------ steps
@@ -187,7 +192,8 @@ class Pair:
 
     def end(self, which: int, size: int) -> None:
         both = self.pick(which)
-        if both is not None and both.may_send:
+        # h2 refuses an empty DATA frame while the window is below 0, which section 6.9 allows.
+        if both is not None and both.may_send and both.ours.send_window >= 0:
             both.has_ended = True
             both.ours.send_end(TRAILERS if size % 2 and not self.client else None)
 
@@ -218,8 +224,9 @@ class Pair:
         number = 0 if which % 2 else self.some_id(which)
         owed = min(size, self.debt.get(number, 0))
         if owed:
-            with contextlib.suppress(h2.exceptions.StreamClosedError):
-                self.theirs.increment_flow_control_window(owed, number or None)
+            if not number or number in self.theirs.streams:  # h2 forgets those that are closed
+                with contextlib.suppress(h2.exceptions.StreamClosedError):
+                    self.theirs.increment_flow_control_window(owed, number or None)
             self.debt[number] -= owed
 
     def some_id(self, which: int) -> int:
@@ -233,7 +240,9 @@ class Pair:
             {Codes.HEADER_TABLE_SIZE: size % 5000},
             {Codes.HEADER_TABLE_SIZE: 0, Codes.INITIAL_WINDOW_SIZE: 0},
         ]
-        self.theirs.update_settings(values[which % 4])
+        if not self.unacknowledged:
+            self.unacknowledged += 1
+            self.theirs.update_settings(values[which % 4])
 
     def ping(self, which: int, size: int) -> None:
         self.theirs.ping(b"12345678")
@@ -255,14 +264,15 @@ class Pair:
     def settle(self) -> None:
         """Deliver, credit and end until nothing moves any more."""
         self.ours.resume()
-        self.theirs.update_settings({Codes.INITIAL_WINDOW_SIZE: WINDOW})
         for _ in range(400):
             self.pump()
             if not self.to_us and not self.to_them and not any(self.debt.values()):
                 return
             self.deliver(len(self.to_us), to_us=True)
             self.deliver(len(self.to_them), to_us=False)
-            for number in list(self.debt):
+            for number, owed in self.debt.items():
+                if owed and number:
+                    self.debt[number] += WINDOW  # a present, or a window of 1 would take for ever
                 self.window(1 if number == 0 else 2 * self.index(number), 10**6)
         raise AssertionError("it does not settle")
 
@@ -273,8 +283,8 @@ class Pair:
         """Both sides count the same; what is not credited yet is all that is missing."""
         assert self.ours._receive_window == self.theirs.outbound_flow_control_window
         for number, stream in self.ours.streams.items():
-            theirs = self.theirs.streams[number]
-            if not theirs.closed:
+            theirs = self.theirs.streams.get(number)
+            if theirs is not None and not theirs.closed:
                 assert stream.receive_window == theirs.outbound_flow_control_window
                 assert stream.receive_window + stream._uncredited == WINDOW
 
@@ -309,6 +319,8 @@ def run(program: list[tuple[Callable[[Pair, int, int], None], int, int]], *, cli
         pair.pump()
     pair.settle()
     pair.check_windows()
+    pair.their_settings(0, WINDOW)
+    pair.settle()
     pair.finish()
     pair.settle()
     assert pair.ours.streams == {}
@@ -343,7 +355,7 @@ def test_random_programs(
 @pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("client", [False, True], ids=["server", "client"])
-@settings(deadline=None, max_examples=2_000)
+@settings(deadline=None, max_examples=300)
 @given(program=st.lists(steps, min_size=20, max_size=300))
 def test_long_random_programs(
     program: list[tuple[Callable[[Pair, int, int], None], int, int]], client: bool
