@@ -21,6 +21,7 @@ from mm_asgi.wire.http2.rpc import (
     TRAILERS_OK,
     MessageReader,
     MessageTooLarge,
+    echoed,
     encode_response,
     encode_trailers,
 )
@@ -283,11 +284,12 @@ class ServerCall(Stream):
         self._credit_message_under_way(reader)
 
     def _refuse_encoding(self) -> None:
-        encoding = self._facts.encoding.decode("ascii", "replace")
-        if encoding == "identity":
+        encoding = self._facts.encoding
+        if encoding == b"identity":
             self._leave(StatusCode.INTERNAL, "a compressed message without an encoding")
         else:
-            self._leave(StatusCode.UNIMPLEMENTED, f"message encoding {encoding} is not supported")
+            text = f"message encoding {echoed(encoding.decode('latin-1'))} is not supported"
+            self._leave(StatusCode.UNIMPLEMENTED, text)
 
     def _credit_message_under_way(self, reader: MessageReader) -> None:
         """Let a message in that is larger than the window, when nothing else waits to be read."""
@@ -375,6 +377,8 @@ class NotGRPC(Stream):
             self.send_window, self.connection.send_window) >= size  # fmt: skip
         if head.method == b"HEAD" or not has_room:  # who does not read gets nothing to keep
             self.send_headers(self._BLOCK if head.method == b"HEAD" else self._BARE, end=True)
+            if not end:
+                self.reset(ErrorCode.NO_ERROR)
             return
         self.send_headers(self._BLOCK)
         self.send_data((self._TEXT,), len(self._TEXT))

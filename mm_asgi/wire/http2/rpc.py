@@ -51,6 +51,8 @@ _UNITS: Final = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"
 _UNSAFE: Final = re.compile(rb"[^\x20-\x24\x26-\x7e]")
 """Percent-Byte-Unencoded is printable ASCII without the percent sign."""
 
+_ECHOED: Final = 100
+
 _METADATA_NAME: Final = re.compile(rb"[0-9a-z_.-]+")
 _ASCII_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
@@ -176,6 +178,11 @@ def is_grpc(head: Head) -> bool:
             kind = value.partition(b";")[0].rstrip()
             return kind == CONTENT_TYPE or kind.startswith(CONTENT_TYPE + b"+")
     return False
+
+
+def echoed(text: str) -> str:
+    """What a status may repeat of a peer's words: one octet of HPACK may stand for 4 KB of them."""
+    return text[:_ECHOED].encode("ascii", "replace").decode("ascii")
 
 
 def decode_metadata(fields: Iterable[Field]) -> list[tuple[str, str | bytes]]:

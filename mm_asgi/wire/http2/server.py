@@ -12,7 +12,7 @@ from mm_asgi.wire.calls import Calls
 from mm_asgi.wire.http2.call import NotGRPC, RefusedCall, ServerCall
 from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.limits import Limits
-from mm_asgi.wire.http2.rpc import RequestFacts, is_grpc
+from mm_asgi.wire.http2.rpc import RequestFacts, echoed, is_grpc
 from mm_asgi.wire.http2.transport import READ_SIZE, Transport
 from mm_asgi.wire.port import StatusCode
 
@@ -147,7 +147,7 @@ class ServerTransport(Transport):
             head.call = facts = RequestFacts(head)
         entry = self._methods.get(facts.path)
         if entry is None:
-            text = f"no method {facts.path}"
+            text = f"no method {echoed(facts.path)}"
             return RefusedCall(self.connection, stream_id, StatusCode.UNIMPLEMENTED, text)
         if facts.fault:
             return RefusedCall(self.connection, stream_id, StatusCode.INTERNAL, facts.fault)

@@ -247,10 +247,6 @@ async def flood(peer: Raw, house: Attacked, part: bytes) -> ServerTransport:
     raise AssertionError("the server reads on")
 
 
-def get(number: int) -> bytes:
-    return request(number, fields=GET, end=True)
-
-
 @pytest.mark.parametrize("pours", [False, True])
 async def test_a_ping_flood_that_nobody_reads_fills_no_memory(pours: bool) -> None:
     """Also while a big answer waits: the bodies that wait hide nothing."""
@@ -268,24 +264,37 @@ async def test_a_ping_flood_that_nobody_reads_fills_no_memory(pours: bool) -> No
         await until(lambda: house.left == len(house.begun))
 
 
-async def test_a_415_flood_that_nobody_reads_fills_no_memory() -> None:
-    """12 bytes ask for 150, and a stream that waits for its window would cost a thousand more."""
+@pytest.mark.parametrize("block", ["415", "415 for ever", "no method", "no method, for long"])
+async def test_small_requests_that_nobody_reads_the_answers_of_fill_no_memory(block: str) -> None:
+    """A few bytes ask for a status or a text; and a stream that waits would cost a kilobyte more."""
     limits = Limits(replies=100_000)
     async with Attacked.serving(limits) as house:
-        peer = await house.dial()
-        numbers = iter(range(1, 2**31, 2))
+        path = b"/" + b"\xff" * 4000
+        entry = b"\x44\x7f" + hpack._number(len(path) - 127, 0, 0)[1:] + path  # into the table
+        line = hpack.encode([*call("")[:2], *call("")[3:]])
+        blocks = {
+            "415": hpack.encode(GET),
+            "415 for ever": hpack.encode(GET),
+            "no method": hpack.encode(call("/none")),
+            "no method, for long": line[:2] + b"\xbe" + line[2:],
+        }
+        peer = await house.dial(frames.headers(1, line[:2] + entry + line[2:], end=True))
+        numbers = iter(range(3, 2**31, 2))
         transport = await house.transport()
         waiting = b""
         for _ in range(100_000):
             if not transport._reads:
                 break
-            waiting = waiting or b"".join(get(next(numbers)) for _ in range(1000))
+            waiting = waiting or b"".join(
+                frames.headers(next(numbers), blocks[block], end=block != "415 for ever")
+                for _ in range(1000)
+            )
             with contextlib.suppress(BlockingIOError):
                 waiting = waiting[peer.socket.send(waiting) :]
             await asyncio.sleep(0)
         assert not transport._reads
         assert len(transport.connection.streams) < 1000
-        assert kept(transport) < limits.output + limits.replies + 3 * MEBIBYTE
+        assert kept(transport) < limits.output + limits.replies + 5 * MEBIBYTE
 
 
 async def test_big_answers_that_nobody_reads_cost_one_buffer() -> None:
