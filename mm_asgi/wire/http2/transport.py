@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode
 
 if TYPE_CHECKING:
+    import ssl
+
     from mm_asgi.wire.http2.connection import Connection
 
 __all__ = ["READ_SIZE", "Transport"]
@@ -24,6 +26,9 @@ _JOIN: Final = 65_536
 kernel's work for a list of many pieces."""
 
 _LOW_WATER: Final = 65_536
+
+_TLS_RECORDS: Final = (0x15, 0x16)
+"""A TLS connection's first byte (RFC 8446 section 5.1): an alert, a handshake."""
 
 
 class Transport(asyncio.BufferedProtocol):
@@ -41,7 +46,6 @@ class Transport(asyncio.BufferedProtocol):
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._connection: Connection | None = None
         self._transport: Any = None
-        self._buffer = buffer
         self._view = memoryview(buffer)
         self._is_scheduled = False
         self._is_closing = False
@@ -70,25 +74,40 @@ class Transport(asyncio.BufferedProtocol):
         self._transport.set_write_buffer_limits(high=limits.output, low=_LOW_WATER)
         self._preface = self.loop.call_later(limits.preface, self._preface_is_late)
         self._watch = self.loop.call_later(limits.stall / 4, self._look_for_stalls)
+        self._demand_h2(transport.get_extra_info("ssl_object"))
         self.wake()
 
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Where the next read goes."""
-        return self._buffer
+    def _demand_h2(self, tls: ssl.SSLObject | None) -> None:
+        """RFC 9113 section 3.2: over TLS, ALPN has to say "h2"."""
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            text = "TLS without the protocol h2 (ALPN), which is all that is spoken here"
+            self.connection.fail(ConnectionFault(ErrorCode.PROTOCOL_ERROR, text))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next read goes. A view: asyncio's TLS slices it, and writes to the slices."""
+        return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
         """``nbytes`` have been read."""
+        if self._is_closing:
+            return  # TLS reads on until the peer has closed too
         # Not scheduled before what was read has started its tasks: what they answer in their first
         # step then leaves with the acknowledgements, as one write in the same turn of the loop.
         # grpc-go pings with each request, so this halves the system calls of a small one.
         scheduled, self._is_scheduled = self._is_scheduled, True
         self.connection.receive(self._view[:nbytes])
-        if self._preface is not None and self.connection.has_settings:
-            self._preface.cancel()
-            self._preface = None
+        if self._preface is not None:
+            self._look_at_preface(self._preface)
         self.received()
         if not scheduled:
             self.loop.call_soon(self.flush)
+
+    def _look_at_preface(self, timer: asyncio.TimerHandle) -> None:
+        if self.connection.has_settings:
+            timer.cancel()
+            self._preface = None
+        elif self.connection.fault is not None and self._view[0] in _TLS_RECORDS:
+            log.warning("the peer speaks TLS, and this connection is plain text")
 
     def received(self) -> None:
         """The connection has taken what was read."""
