@@ -1,8 +1,4 @@
-"""The server's side of one RPC (a ``port.Stream``), and the requests that are refused.
-
-A message that came is kept as bytes and parsed when it is read. Its bytes are credited to the
-peer's window then: a slow reader slows the peer.
-"""
+"""The server's side of one RPC (a ``port.Stream``)."""
 
 from __future__ import annotations
 
@@ -12,21 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, notify
-from mm_asgi.wire.http2 import hpack
+from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE, notify
+from mm_asgi.wire.http2.encoding import unknown_encoding
 from mm_asgi.wire.http2.frames import END_HEADERS, END_STREAM, ErrorCode, FrameType, frame
+from mm_asgi.wire.http2.messages import Compressed, MessageStream
 from mm_asgi.wire.http2.rpc import (
     PREFIX,
     RESPONSE_HEADERS,
+    RESPONSE_HEADERS_ACCEPT,
     TRAILERS_OK,
-    MessageReader,
-    MessageTooLarge,
-    echoed,
     encode_response,
     encode_trailers,
 )
-from mm_asgi.wire.http2.stream import Step, Stream, StreamState
-from mm_asgi.wire.port import Encoded, Inbox, StatusCode
+from mm_asgi.wire.http2.stream import Step, StreamState
+from mm_asgi.wire.port import Encoded, StatusCode
 
 if TYPE_CHECKING:
     import asyncio
@@ -41,7 +36,7 @@ if TYPE_CHECKING:
     from mm_asgi.wire.http2.server import ServerTransport
     from mm_asgi.wire.port import Metadata, Method
 
-__all__ = ["NotGRPC", "RefusedCall", "ServerCall"]
+__all__ = ["ServerCall"]
 
 log = logging.getLogger("mm_asgi.wire")
 
@@ -54,19 +49,15 @@ _DATA_HEAD: Final = struct.Struct(">HBBBLBL")
 _TRAILERS_FRAME: Final = frame(FrameType.HEADERS, END_HEADERS | END_STREAM, 0, TRAILERS_OK)[:5]
 
 
-class ServerCall(Stream):
+class ServerCall(MessageStream):
     """One RPC that a peer made."""
 
     __slots__ = (
         "_callback",
         "_facts",
         "_has_headers",
-        "_held",
-        "_inbox",
         "_left",
-        "_reader",
         "_server",
-        "_status",
         "_timer",
         "deadline",
         "entry",
@@ -80,28 +71,15 @@ class ServerCall(Stream):
         entry: Method,
         facts: RequestFacts,
     ) -> None:
-        super().__init__(connection, stream_id)
+        super().__init__(connection, stream_id, entry.receive_limit)
         self.entry = entry
         self.deadline: float | None = None
         self._server = server
         self._facts = facts
         self._timer: asyncio.TimerHandle | None = None
-        # Receiving: messages with their bytes that are not credited; the same of one under way,
-        # whose reader is made for the first message that is not one frame.
-        self._inbox = Inbox()
-        self._reader: MessageReader | None = None
-        self._held = 0
-        # Sending.
         self._has_headers = False
-        # The end: set once, by whichever side is first.
-        self._status: StatusCode | None = None
         self._callback: Callable[[], None] | None = None
         self._left = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the RPC has ended, on either side."""
-        return self._status is not None
 
     # ---------------------------------------------------------------- port.Stream
 
@@ -126,6 +104,9 @@ class ServerCall(Stream):
             self.credit(0)
         if self._reader is not None:
             self._credit_message_under_way(self._reader)
+        self.was_compressed = False
+        if data.__class__ is Compressed and (data := self._inflated(data)) is None:
+            return None
         try:
             return self.entry.request.FromString(data)
         except DecodeError:
@@ -247,55 +228,17 @@ class ServerCall(Stream):
             self._timer = loop.call_at(self.deadline, self.expire)
         self._server.began(self)
 
-    def on_data(self, data: memoryview) -> None:
-        """Messages, or parts of them, came."""
-        if self._status is not None:  # the trailers wait; a peer that only writes must get there
-            self.credit(len(data))
-            return
-        reader = self._reader
-        if reader is None:
-            size = len(data)
-            if size >= PREFIX.size:
-                flag, length = PREFIX.unpack_from(data)
-                if (
-                    size == PREFIX.size + length and not flag and length <= self.entry.receive_limit
-                ):  # one frame, one message: nearly always
-                    self._inbox.put((bytes(data[PREFIX.size :]), size))
-                    return
-            reader = self._reader = MessageReader(self.entry.receive_limit)
-        self._read_on(reader, data)
+    @property
+    def received_encoding(self) -> bytes:
+        """The request's Message-Encoding."""
+        return self._facts.encoding
 
-    def _read_on(self, reader: MessageReader, data: memoryview) -> None:
-        try:
-            messages = reader.feed(data)
-        except MessageTooLarge as error:
-            log.warning("message too large: %s, %d bytes", self.method, error.size)
-            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
-            return
-        held = self._held + len(data)
-        self._held = reader.under_way if messages else held
-        for flag, message in messages:
-            if flag:
-                self._refuse_encoding()
-                return
-            # All that is not the message under way is credited with the last one that is whole.
-            share = held - self._held if message is messages[-1][1] else 0
-            self._inbox.put((message, share))
-        self._credit_message_under_way(reader)
-
-    def _refuse_encoding(self) -> None:
-        encoding = self._facts.encoding
-        if encoding == b"identity":
-            self._leave(StatusCode.INTERNAL, "a compressed message without an encoding")
-        else:
-            text = f"message encoding {echoed(encoding.decode('latin-1'))} is not supported"
-            self._leave(StatusCode.UNIMPLEMENTED, text)
-
-    def _credit_message_under_way(self, reader: MessageReader) -> None:
-        """Let a message in that is larger than the window, when nothing else waits to be read."""
-        if reader.need * 2 > self.connection.limits.stream_window and self._inbox.wants:
-            self.credit(self._held)
-            self._held = 0
+    def refuse_encoding(self, name: bytes) -> None:
+        """UNIMPLEMENTED, and the encodings that are spoken (compression.md)."""
+        if not self._has_headers:
+            self._has_headers = True
+            self.send_headers(RESPONSE_HEADERS_ACCEPT)
+        self._leave(StatusCode.UNIMPLEMENTED, unknown_encoding(name))
 
     def on_trailers(self, fields: list[Field]) -> None:
         """gRPC's clients send none; what others send says nothing."""
@@ -331,60 +274,3 @@ class ServerCall(Stream):
         """Wake a writer."""
         if not token.done():
             token.set_result(None)
-
-
-class RefusedCall(Stream):
-    """An RPC that is not served: its status is all the peer gets."""
-
-    __slots__ = ("_block",)
-
-    def __init__(self, connection: Connection, stream_id: int, code: StatusCode, text: str) -> None:
-        super().__init__(connection, stream_id)
-        self.begun = True
-        self._block = encode_trailers(code, text, (), only=True)
-
-    def on_headers(self, head: Head, *, end: bool) -> None:
-        """Answer at once."""
-        self.send_headers(self._block, end=True)
-        if not end:
-            self.reset(ErrorCode.NO_ERROR)
-
-
-class NotGRPC(Stream):
-    """A request of plain HTTP: 415, as PROTOCOL-HTTP2.md says, with a text for who sees it."""
-
-    __slots__ = ()
-
-    _TEXT: Final = b"This is a gRPC server: expected POST with content-type application/grpc.\n"
-    _BLOCK: Final = hpack.encode(
-        [
-            (b":status", b"415"),
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(_TEXT)),
-        ]
-    )
-
-    _BARE: Final = hpack.encode([(b":status", b"415")])
-
-    def __init__(self, connection: Connection, stream_id: int) -> None:
-        super().__init__(connection, stream_id)
-        self.begun = True
-
-    def on_headers(self, head: Head, *, end: bool) -> None:
-        """Answer at once, whatever is still to come."""
-        size = len(self._TEXT)
-        has_room = self.connection.is_ready and min(
-            self.send_window, self.connection.send_window) >= size  # fmt: skip
-        if head.method == b"HEAD" or not has_room:  # who does not read gets nothing to keep
-            self.send_headers(self._BLOCK if head.method == b"HEAD" else self._BARE, end=True)
-            if not end:
-                self.reset(ErrorCode.NO_ERROR)
-            return
-        self.send_headers(self._BLOCK)
-        self.send_data((self._TEXT,), len(self._TEXT))
-        self.send_end()
-
-    def on_data(self, data: memoryview) -> None:
-        """Take a little of a body that nobody wants, then none (RFC 9113 section 8.1)."""
-        if self.receive_window * 2 < self.connection.limits.stream_window and not self.waits:
-            self.reset(ErrorCode.NO_ERROR)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PREFIX",
     "RESPONSE_HEADERS",
+    "RESPONSE_HEADERS_ACCEPT",
     "TRAILERS_OK",
     "MessageReader",
     "MessageTooLarge",
@@ -42,6 +43,9 @@ CONTENT_TYPE: Final = b"application/grpc"
 
 _RESPONSE: Final[list[Field]] = [(b":status", b"200"), (b"content-type", CONTENT_TYPE)]
 RESPONSE_HEADERS: Final = hpack.encode(_RESPONSE)
+RESPONSE_HEADERS_ACCEPT: Final = hpack.encode(
+    [*_RESPONSE, (b"grpc-accept-encoding", b"identity,gzip")]
+)
 
 TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
 

@@ -9,9 +9,10 @@ import socket
 from typing import TYPE_CHECKING
 
 from mm_asgi.wire.calls import Calls
-from mm_asgi.wire.http2.call import NotGRPC, RefusedCall, ServerCall
+from mm_asgi.wire.http2.call import ServerCall
 from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.limits import Limits
+from mm_asgi.wire.http2.refused import NotGRPC, RefusedCall
 from mm_asgi.wire.http2.rpc import RequestFacts, echoed, is_grpc
 from mm_asgi.wire.http2.transport import READ_SIZE, Transport
 from mm_asgi.wire.port import StatusCode

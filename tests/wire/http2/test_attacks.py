@@ -192,7 +192,8 @@ async def test_a_message_over_the_limit_is_refused_at_its_prefix(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "status"), [((), b"13"), (((b"grpc-encoding", b"gzip"),), b"12")]
+    ("encoding", "status"),
+    [((), b"13"), (((b"grpc-encoding", b"gzip"),), b"13"), (((b"grpc-encoding", b"zip"),), b"12")],
 )
 async def test_a_compressed_message(encoding: tuple[hpack.Field, ...], status: bytes) -> None:
     async with Attacked.serving() as house:

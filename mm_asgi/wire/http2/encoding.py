@@ -1,0 +1,77 @@
+"""gzip as gRPC's message encoding (RFC 1952; the gRPC project's compression.md). No I/O.
+
+Each message is compressed by itself. What a peer sent is never inflated whole to see how large it
+is: zlib stops at the limit.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from mm_asgi.wire.http2.rpc import MessageTooLarge, echoed
+
+__all__ = ["ACCEPTED", "GZIP", "IDENTITY", "EncodingError", "check_name", "deflate", "inflate",
+           "unknown_encoding"]  # fmt: skip
+
+IDENTITY: Final = b"identity"
+GZIP: Final = b"gzip"
+ACCEPTED: Final = b"identity,gzip"
+"""The value of grpc-accept-encoding."""
+
+_LEVEL: Final = 6
+"""zlib's own default."""
+
+_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+"""To zlib: a header and trailer of gzip's, and no other."""
+
+
+class EncodingError(Exception):
+    """A compressed message is no gzip; the text says what is wrong with it."""
+
+
+def check_name(name: str | None) -> None:
+    """Refuse an encoding that is not spoken.
+
+    Raises:
+        ValueError: it is neither None nor ``gzip``.
+    """
+    if name not in (None, "gzip"):
+        raise ValueError(f"compression is {name!r}, expected None or 'gzip'")
+
+
+def deflate(data: bytes) -> bytes:
+    """A message as gzip."""
+    return zlib.compress(data, _LEVEL, _GZIP_WINDOW)
+
+
+def inflate(data: bytes | bytearray, limit: int) -> bytes:
+    """The message that a gzip holds, of at most ``limit`` bytes.
+
+    Raises:
+        MessageTooLarge: it would be longer; its size is how far it was followed.
+        EncodingError: it is cut off, or no gzip.
+    """
+    parts: list[bytes] = []
+    size = 0
+    rest: bytes | bytearray = data
+    while rest or not parts:  # RFC 1952 section 2.2: members follow each other
+        inflater = zlib.decompressobj(_GZIP_WINDOW)
+        try:
+            # One byte more than may be: 0 would mean any number.
+            part = inflater.decompress(rest, limit - size + 1)
+        except zlib.error as error:
+            raise EncodingError(f"a compressed message is no gzip: {error}") from None
+        size += len(part)
+        if size > limit:
+            raise MessageTooLarge(size)
+        if not inflater.eof:
+            raise EncodingError("a compressed message is cut off")
+        parts.append(part)
+        rest = inflater.unused_data
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def unknown_encoding(name: bytes) -> str:
+    """What is said of an encoding that is not spoken."""
+    return f"message encoding {echoed(name.decode('latin-1'))} is not supported"

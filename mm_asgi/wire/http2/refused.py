@@ -1,0 +1,74 @@
+"""The requests that are refused: RPCs that nobody serves, and plain HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.wire.http2 import hpack
+from mm_asgi.wire.http2.frames import ErrorCode
+from mm_asgi.wire.http2.rpc import encode_trailers
+from mm_asgi.wire.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.port import StatusCode
+
+__all__ = ["NotGRPC", "RefusedCall"]
+
+
+class RefusedCall(Stream):
+    """An RPC that is not served: its status is all the peer gets."""
+
+    __slots__ = ("_block",)
+
+    def __init__(self, connection: Connection, stream_id: int, code: StatusCode, text: str) -> None:
+        super().__init__(connection, stream_id)
+        self.begun = True
+        self._block = encode_trailers(code, text, (), only=True)
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """Answer at once."""
+        self.send_headers(self._block, end=True)
+        if not end:
+            self.reset(ErrorCode.NO_ERROR)
+
+
+class NotGRPC(Stream):
+    """A request of plain HTTP: 415, as PROTOCOL-HTTP2.md says, with a text for who sees it."""
+
+    __slots__ = ()
+
+    _TEXT: Final = b"This is a gRPC server: expected POST with content-type application/grpc.\n"
+    _BLOCK: Final = hpack.encode(
+        [
+            (b":status", b"415"),
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"content-length", b"%d" % len(_TEXT)),
+        ]
+    )
+
+    _BARE: Final = hpack.encode([(b":status", b"415")])
+
+    def __init__(self, connection: Connection, stream_id: int) -> None:
+        super().__init__(connection, stream_id)
+        self.begun = True
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """Answer at once, whatever is still to come."""
+        size = len(self._TEXT)
+        has_room = self.connection.is_ready and min(
+            self.send_window, self.connection.send_window) >= size  # fmt: skip
+        if head.method == b"HEAD" or not has_room:  # who does not read gets nothing to keep
+            self.send_headers(self._BLOCK if head.method == b"HEAD" else self._BARE, end=True)
+            if not end:
+                self.reset(ErrorCode.NO_ERROR)
+            return
+        self.send_headers(self._BLOCK)
+        self.send_data((self._TEXT,), len(self._TEXT))
+        self.send_end()
+
+    def on_data(self, data: memoryview) -> None:
+        """Take a little of a body that nobody wants, then none (RFC 9113 section 8.1)."""
+        if self.receive_window * 2 < self.connection.limits.stream_window and not self.waits:
+            self.reset(ErrorCode.NO_ERROR)
