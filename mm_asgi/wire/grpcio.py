@@ -25,6 +25,7 @@ from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, Calls, Can
 from mm_asgi.wire.port import Inbox, StatusCode
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator, Mapping
 
     from google.protobuf.message import Message
@@ -45,12 +46,25 @@ class GrpcioServer:
         self._server: grpc.aio.Server | None = None
         self._calls = Calls()
 
-    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
+    async def start(
+        self,
+        listener: Listener,
+        methods: Mapping[str, Method],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         """Bind the first address that can be bound and serve ``methods`` there.
 
         Raises:
-            ConfigError: none of the listener's addresses can be bound.
+            ConfigError: none of the listener's addresses can be bound, or ``tls`` is given.
         """
+        if tls is not None:
+            # Its BoringSSL does not offer ecdsa_secp521r1_sha512: go-plugin's client then shows no
+            # certificate. And it takes none of Python's contexts.
+            raise ConfigError(
+                "wire: it is grpcio, which cannot do the mutual TLS that the host demands; leave "
+                "this setting at native"
+            )
         if not (core := logging.getLogger("grpc")).level:
             # At debug it writes a line for nearly each RPC, and logs a server that is being freed:
             # a handler that keeps that record frees it twice (grpcio 1.85.1).

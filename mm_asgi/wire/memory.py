@@ -16,11 +16,12 @@ from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, Calls, CancelSlot
 from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping
 
     from google.protobuf.message import Message
 
-    from mm_asgi.wire.port import Listener, Metadata, Method
+    from mm_asgi.wire.port import Listener, Metadata, Method, Parser
 
 __all__ = ["MemoryPeer", "MemoryServer", "MemoryStream"]
 
@@ -37,6 +38,7 @@ class MemoryStream:
         window: how many written messages may wait unread before ``write()`` blocks; None: any.
         receive_limit: bytes of one message from the peer; a larger one ends the RPC.
         send_limit: bytes of one written message, likewise.
+        parser: what makes the read message of the sent one; None: it is handed over as it is.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class MemoryStream:
         window: int | None = None,
         receive_limit: int | None = None,
         send_limit: int | None = None,
+        parser: Parser | None = None,
     ) -> None:
         self.method = method
         self.deadline = deadline
@@ -57,6 +60,7 @@ class MemoryStream:
         self._sent: deque[Message] = deque()
         self._half_closed = False
         self._receive_limit = receive_limit
+        self._parser = parser
         self._inbox = Inbox()
         # To the peer: whether anything has left, then messages beyond the window, each with the writer that waits for it.
         self._send_limit = send_limit
@@ -140,7 +144,8 @@ class MemoryStream:
             self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
         else:
             self.peer.fetched += 1
-            self._inbox.put(message)
+            parser = self._parser
+            self._inbox.put(parser.FromString(message.SerializeToString()) if parser else message)
 
     def _unblock(self) -> None:
         """Let blocked messages go as far as the window and the peer's open receives allow."""
@@ -277,8 +282,14 @@ class MemoryServer:
         self._methods: Mapping[str, Method] | None = None
         self._calls = Calls()
 
-    async def start(self, listener: Listener | None, methods: Mapping[str, Method]) -> None:
-        """Serve ``methods``; the listener is left alone."""
+    async def start(
+        self,
+        listener: Listener | None,
+        methods: Mapping[str, Method],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serve ``methods``; the listener is left alone, and so is ``tls``: nobody can listen."""
         self._methods = methods
 
     async def stop(self, grace: float) -> None:
@@ -309,6 +320,7 @@ class MemoryServer:
             window=window,
             receive_limit=entry.receive_limit if entry else None,
             send_limit=entry.send_limit if entry else None,
+            parser=entry.request if entry else None,
         )
         if self._methods is None:
             stream.abort(StatusCode.UNAVAILABLE, "the server does not run")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from google.protobuf.message import Message
@@ -34,6 +35,7 @@ __all__ = [
     "Listener",
     "Metadata",
     "Method",
+    "Parser",
     "RPCError",
     "Server",
     "StatusCode",
@@ -175,6 +177,17 @@ class Stream(Protocol):
         """
 
 
+class Parser(Protocol):
+    """What makes an object of a received message: a message class, or one's reading of it."""
+
+    def FromString(self, data: bytes, /) -> Any:
+        """Parse a whole message, bytes or bytearray.
+
+        Raises:
+            google.protobuf.message.DecodeError: it cannot be parsed.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """How a wire treats one RPC.
@@ -183,14 +196,14 @@ class Method:
         handler: called for each RPC; what it returns, if anything, is awaited in a task of its
             own. The RPC lasts until ``finish()``, ``abort()`` or the peer's cancel, not until
             the handler returns.
-        request: the class that a received message is parsed with.
+        request: the class that a received message is parsed with, or what stands for one.
         receive_limit: bytes of one received message; a larger one ends the RPC with
             RESOURCE_EXHAUSTED.
         send_limit: bytes of one sent message, likewise; None: any.
     """
 
     handler: Callable[[Stream], Awaitable[None] | None]
-    request: type[Message]
+    request: Parser
     receive_limit: int
     send_limit: int | None = None
 
@@ -226,8 +239,23 @@ class Listener(Protocol):
 class Server(Protocol):
     """A gRPC server on the running loop."""
 
-    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
-        """Serve ``methods``, by RPC path, on the listener; an unknown path is UNIMPLEMENTED."""
+    async def start(
+        self,
+        listener: Listener,
+        methods: Mapping[str, Method],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serve ``methods``, by RPC path, on the listener; an unknown path is UNIMPLEMENTED.
+
+        Args:
+            listener: where.
+            methods: what.
+            tls: a server's context: serve over TLS, with what HTTP/2 asks of it added.
+
+        Raises:
+            ConfigError: the listener cannot be bound, or the wire cannot do TLS.
+        """
 
     async def stop(self, grace: float) -> None:
         """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them."""

@@ -14,10 +14,12 @@ from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.refused import NotGRPC, RefusedCall
 from mm_asgi.wire.http2.rpc import RequestFacts, echoed, is_grpc
+from mm_asgi.wire.http2.tls import TLSAcceptor, demand_http2
 from mm_asgi.wire.http2.transport import READ_SIZE, Transport
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from mm_asgi.wire.http2.fields import Head
@@ -43,12 +45,18 @@ class NativeServer:
         self._limits = limits or Limits()
         self._calls = Calls()
         self._methods: Mapping[str, Method] = {}
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TLSAcceptor | None = None
         self._connections: set[ServerTransport] = set()
         self._buffer = bytearray(READ_SIZE)
 
-    async def start(self, listener: Listener, methods: Mapping[str, Method]) -> None:
-        """Serve ``methods`` on the listener's socket.
+    async def start(
+        self,
+        listener: Listener,
+        methods: Mapping[str, Method],
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Serve ``methods`` on the listener's socket; ``tls`` is made fit for HTTP/2.
 
         Raises:
             ConfigError: the listener cannot be bound.
@@ -57,7 +65,10 @@ class NativeServer:
         loop = asyncio.get_running_loop()
         opened = listener.open()
         opened.setblocking(False)
-        if opened.family == socket.AF_UNIX:
+        if tls is not None:
+            demand_http2(tls)
+            self._server = TLSAcceptor(opened, tls, self._connect, self._limits.preface)
+        elif opened.family == socket.AF_UNIX:
             self._server = await loop.create_unix_server(self._connect, sock=opened)
         else:
             self._server = await loop.create_server(self._connect, sock=opened)
@@ -86,6 +97,8 @@ class NativeServer:
             connection.close()
         for connection in connections:
             await connection.wait_closed(_FAREWELL)
+        if isinstance(self._server, TLSAcceptor):
+            await self._server.wait_closed()
         await self._calls.cancel_handlers()
 
     def _connect(self) -> ServerTransport:
