@@ -1,8 +1,8 @@
 """The composition root: starts the parts in order, owns what lives long, stops them in order.
 
-Start: environment, file descriptors, log, listener, server, handshake, watchdog. The app comes
-later, with the host's first Implemented (row L1): the host waits 3 to 10 s for the handshake and
-30 s for Implemented, and what fails there can be told to the admin.
+Start: environment, file descriptors, log, certificate, listener, server, handshake, watchdog. The
+app comes later, with the host's first Implemented (row L1): the host waits 3 to 10 s for the
+handshake and 30 s for Implemented, and what fails there can be told to the admin.
 Stop: drain, lifespan.shutdown, server, socket, log. A guard ends the process when that hangs.
 """
 
@@ -25,6 +25,7 @@ from mm_asgi.goplugin.handshake import fault_line, handshake_line
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
 from mm_asgi.goplugin.standard_streams import StandardStreams
+from mm_asgi.goplugin.tls import mutual_tls
 from mm_asgi.importer import import_target, interface_of
 from mm_asgi.observe import hclog
 from mm_asgi.observe.logs import adopt_stream_handlers, configure_logging
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
     from mm_asgi.goplugin.environ import Environment
+    from mm_asgi.goplugin.tls import MutualTLS
     from mm_asgi.wire.port import Listener, Server
 
 __all__ = ["run", "run_plugin"]
@@ -101,6 +103,7 @@ class Runtime:
         self._stop = asyncio.Event()
         self._budget = settings.drain
         self._listener: Listener | None = None
+        self._tls: MutualTLS | None = None
         self._watchdog: Watchdog | None = None
         self._plugin: Plugin | None = None
         plugin_id = environment.plugin_id or _id_in_manifest()
@@ -118,6 +121,8 @@ class Runtime:
                 self._streams.write,
                 settings.log_config,
             )
+            if environment.client_certificate is not None:
+                self._tls = mutual_tls(environment.client_certificate)
             self._listener = make_listener(settings.network, environment)
             self._loop_until_done()
         except ConfigError as exc:
@@ -171,11 +176,16 @@ class Runtime:
         self._watchdog.start()
         services = Services(on_shutdown=self._on_shutdown)
         server = _new_server(self._settings.wire)
-        await server.start(self._listener, {**services.methods(), **self._dispatch.methods()})
+        methods = {**services.methods(), **self._dispatch.methods()}
+        tls = self._tls
+        await server.start(self._listener, methods, tls=None if tls is None else tls.context)
         loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._streams.announce(
             handshake_line(
-                self._listener.network, self._listener.address, multiplex=environment.multiplex
+                self._listener.network,
+                self._listener.address,
+                certificate=b"" if tls is None else tls.certificate,
+                multiplex=environment.multiplex,
             )
         )
         await self._stop.wait()

@@ -39,7 +39,8 @@ class Environment:
         socket_dir: where the socket has to be; None: a directory of our own.
         socket_group: name or number of the group that may connect to the socket.
         temporary_dir: the operator's TMPDIR.
-        client_certificate: PEM of the host's certificate: the host demands mutual TLS.
+        client_certificate: PEM of the host's certificate: the host demands mutual TLS
+            (go-plugin's AutoMTLS), and plain text is never served then.
         multiplex: the host asked whether one connection can carry the broker's too.
     """
 
@@ -56,13 +57,14 @@ class Environment:
     multiplex: bool
 
 
-def read_environment(environ: Mapping[str, str], *, mutual_tls: bool = False) -> Environment:
+def read_environment(environ: Mapping[str, str]) -> Environment:
     """The host's variables, checked.
 
     Args:
         environ: ``os.environ``, as it was when the process started.
-        mutual_tls: whether what serves the connection can do go-plugin's AutoMTLS. If it
-            cannot and the host demands it, this refuses: never fall back to plain text.
+
+    Raises:
+        ConfigError: one of them cannot be used; the certificate is checked where it is used.
     """
     if environ.get(_COOKIE) != _COOKIE_VALUE:
         found = "has another value here" if environ.get(_COOKIE) else "is missing here"
@@ -73,12 +75,6 @@ def read_environment(environ: Mapping[str, str], *, mutual_tls: bool = False) ->
             "folder, or its ASGI app with an ASGI server such as uvicorn"
         )
     min_port, max_port = _ports(environ)
-    client_certificate = environ.get("PLUGIN_CLIENT_CERT") or None
-    if client_certificate and not mutual_tls:
-        raise ConfigError(
-            "PLUGIN_CLIENT_CERT: the host demands mutual TLS (go-plugin's AutoMTLS), which this "
-            "version of mm_asgi does not speak; switch AutoMTLS off in the host, as Mattermost does"
-        )
     return Environment(
         plugin_id=environ.get("MATTERMOST_PLUGIN_ID", ""),
         log_level=environ.get("MATTERMOST_LOG_LEVEL") or None,
@@ -89,7 +85,7 @@ def read_environment(environ: Mapping[str, str], *, mutual_tls: bool = False) ->
         socket_dir=environ.get("PLUGIN_UNIX_SOCKET_DIR") or None,
         socket_group=environ.get("PLUGIN_UNIX_SOCKET_GROUP") or None,
         temporary_dir=environ.get("TMPDIR") or None,
-        client_certificate=client_certificate,
+        client_certificate=environ.get("PLUGIN_CLIENT_CERT") or None,
         multiplex=bool(environ.get("PLUGIN_MULTIPLEX_GRPC")),
     )
 

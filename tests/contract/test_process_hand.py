@@ -68,7 +68,7 @@ def test_L6_a_host_can_start_serve(name: str) -> None:
 @pytest.mark.parametrize(
     ("flags", "settings", "sentence"),
     [
-        (["-automtls"], {}, "the host demands mutual TLS"),
+        (["-automtls"], {"wire": "grpcio"}, "wire: it is grpcio, which cannot do the mutual TLS"),
         ([], {"drain": "soon"}, "drain: 'soon' came from the variable MM_ASGI_DRAIN"),
         (["-socket-group=no-such-group"], {}, "PLUGIN_UNIX_SOCKET_GROUP"),
     ],

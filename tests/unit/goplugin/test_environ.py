@@ -74,11 +74,10 @@ def test_L6_started_by_hand(environ: dict[str, str], found: str) -> None:
     assert "\n" not in text
 
 
-def test_mutual_tls_is_refused_unless_the_wire_can() -> None:
-    environ = {**COOKIE, "PLUGIN_CLIENT_CERT": "-----BEGIN CERTIFICATE-----\n"}
-    with pytest.raises(ConfigError, match="AutoMTLS"):
-        read_environment(environ)
-    assert read_environment(environ, mutual_tls=True).client_certificate
+def test_mutual_tls_is_demanded_by_a_certificate_that_is_not_empty() -> None:
+    for text, found in (("-----BEGIN", "-----BEGIN"), ("", None)):
+        environment = read_environment({**COOKIE, "PLUGIN_CLIENT_CERT": text})
+        assert environment.client_certificate == found
 
 
 @pytest.mark.parametrize("text", ["2", "2,3", "x", "1.0", ","])
