@@ -349,8 +349,9 @@ class Connection(Sender):
             log.log(self._fault_level, "stream %d reset with %s: %s", *fault.args)
             self._fault_level = logging.DEBUG  # a peer must not fill the log
         if stream is None:
-            self.reply(reset(fault.stream_id, fault.code))
-            self.ids.remember_reset(fault.stream_id)
+            if not self.ids.was_reset(fault.stream_id):
+                self.reply(reset(fault.stream_id, fault.code))
+                self.ids.remember_reset(fault.stream_id)
         else:
             stream.reset(fault.code)
             stream.on_closed(fault.code)

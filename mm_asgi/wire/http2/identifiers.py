@@ -61,6 +61,10 @@ class Identifiers:
         if len(self._resets) > _RESETS_KEPT:
             del self._resets[next(iter(self._resets))]
 
+    def was_reset(self, stream_id: int) -> bool:
+        """Whether this side has reset a stream, as far as it remembers."""
+        return stream_id in self._resets
+
     def is_own(self, stream_id: int) -> bool:
         """Whether it is this side that opens such a stream."""
         return stream_id % 2 == self._own

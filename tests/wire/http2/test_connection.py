@@ -532,6 +532,13 @@ def test_a_stream_that_is_idle_is_not_reset() -> None:
     assert bare.fault is ErrorCode.FRAME_SIZE_ERROR
 
 
+def test_a_stream_is_reset_once() -> None:
+    bare = Bare()
+    wrong = frames.frame(FrameType.PRIORITY, 0, 1, b"1234")
+    bare.give(request(1), frames.reset(1, 8), wrong, wrong, data(1, b"x"), request(3), wrong)
+    assert [(f.stream_id, f.code) for f in bare.taken()] == [(1, ErrorCode.FRAME_SIZE_ERROR)]
+
+
 def test_a_broken_stream_is_logged_once_a_connection(caplog: pytest.LogCaptureFixture) -> None:
     bare = Bare()
     for number in (1, 3, 5):
