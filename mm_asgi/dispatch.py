@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
+from mm_asgi.bridge.request import RequestMessage
 from mm_asgi.errors import MMASGIError
 from mm_asgi.goplugin.services import unary
 from mm_asgi.hooks import LIFECYCLE
 from mm_asgi.importer import last_line
 from mm_asgi.protocol.common_pb2 import AppError
-from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
 from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     ImplementedRequest,
     ImplementedResponse,
@@ -121,7 +121,7 @@ class Dispatch:
             for name, request, answer in answers
         }
         methods[SERVICE + "ServeHTTP"] = Method(
-            self._serve_http, ServeHTTPRequest, SERVE_HTTP_LIMIT
+            self._serve_http, RequestMessage, SERVE_HTTP_LIMIT
         )
         return methods
 

@@ -9,11 +9,14 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from google.protobuf.message import DecodeError
+
 from mm_asgi.bridge.hold import Holds
-from mm_asgi.bridge.http import BROKEN_BY_HOST, HTTPCycle
+from mm_asgi.bridge.http import HTTPCycle
 from mm_asgi.bridge.response import plain_answer
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.bridge.state import State
+from mm_asgi.bridge.texts import BROKEN_BY_HOST
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.observe.access import log_access
 from mm_asgi.observe.context import LOG_CONTEXT, LogContext
@@ -22,7 +25,7 @@ from mm_asgi.wire.port import StatusCode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
+    from mm_asgi.bridge.request import RequestInit, RequestMessage
     from mm_asgi.settings import Settings
     from mm_asgi.wire.port import Stream
 
@@ -84,16 +87,17 @@ class HTTPHandler:
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""
         try:
-            first: ServeHTTPRequest | None = await stream.read()
-            if first is None or not first.HasField("init"):
-                self._refuse_stream(stream, first)
+            first: RequestMessage | None = await stream.read()
+            init = first.init if first is not None else None
+            if first is None or init is None:
+                self._refuse_stream(stream, first, "has no init; expected init first")
                 return
             self._open += 1
             try:
-                if await self._admit(first):
-                    await self._run(stream, first)
+                if await self._admit():
+                    await self._run(stream, first, init)
                 else:
-                    await self._refuse(stream, first)
+                    await self._refuse(stream, init)
             finally:
                 self._open -= 1
         except BaseException:
@@ -101,21 +105,20 @@ class HTTPHandler:
             stream.abort(StatusCode.INTERNAL, FAILED)
             raise
 
-    def _refuse_stream(self, stream: Stream, first: ServeHTTPRequest | None) -> None:
+    def _refuse_stream(self, stream: Stream, first: RequestMessage | None, fault: str) -> None:
         """Row D8."""
         if first is None:
             # The client's body broke before the host's first read: nobody waits for an answer.
             logger.debug("a request stream ended before its first message")
             stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
             return
-        fault = HostProtocolError(
-            "ServeHTTP: the host's first message has no init; expected init first; the"
-            " request was refused"
+        error = HostProtocolError(
+            f"ServeHTTP: the host's first message {fault}; the request was refused"
         )
-        logger.error("%s", fault)
+        logger.error("%s", error)
         stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
 
-    async def _admit(self, first: ServeHTTPRequest) -> bool:
+    async def _admit(self) -> bool:
         """Whether the app serves the request (rows L2, R15)."""
         if self.draining:
             return False
@@ -129,16 +132,20 @@ class HTTPHandler:
             return False
         return await self._ready() and not self.draining
 
-    async def _refuse(self, stream: Stream, first: ServeHTTPRequest) -> None:
-        method = first.init.method
+    async def _refuse(self, stream: Stream, init: RequestInit) -> None:
+        method = init.method
         await stream.write(plain_answer(503, "Service Unavailable", method=method, retry=True))
         stream.finish()
 
-    async def _run(self, stream: Stream, first: ServeHTTPRequest) -> None:
+    async def _run(self, stream: Stream, first: RequestMessage, init: RequestInit) -> None:
         settings = self._settings
-        scope, remark, upgrades = build_scope(
-            first.init, plugin_id=self._plugin_id, settings=settings, state=self.state
-        )
+        try:
+            scope, remark, upgrades = build_scope(
+                init, plugin_id=self._plugin_id, settings=settings, state=self.state
+            )
+        except DecodeError as error:
+            self._refuse_stream(stream, first, f"has a header that cannot be read ({error})")
+            return
         facts = scope["extensions"]["mattermost"]
         LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
         if remark is not None:

@@ -24,6 +24,7 @@ from mm_asgi.bridge.response import (
     whole_answer,
 )
 from mm_asgi.bridge.state import ENDED, UNSENT, State, Step, is_disconnect, next_state
+from mm_asgi.bridge.texts import BROKEN_BY_HOST, CUT, FAILED_LATE, SERVER_ERROR, TOO_SHORT
 from mm_asgi.errors import AppProtocolError, ClientDisconnected, HostProtocolError
 from mm_asgi.tasks import DRAINED
 from mm_asgi.wire.port import StatusCode
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm_asgi.bridge.hold import Holds
-    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest
+    from mm_asgi.bridge.request import RequestMessage
     from mm_asgi.wire.port import Encoded, Stream
 
 __all__ = ["HTTPCycle"]
@@ -42,14 +43,7 @@ logger = logging.getLogger("mm_asgi.bridge")
 LEFT_PAUSE = 0.02
 """Seconds that a send to a client who left takes (row D4), so that no loop spins."""
 
-# What the host may see of a failure: fixed texts, never the app's own (row R9).
-SERVER_ERROR = "Internal Server Error"
-FAILED_LATE = "the app failed after its response had begun"
-TOO_SHORT = "the app's response is shorter than its Content-Length"
-CUT = "the app's response was cut"
 _OVER = ENDED | {State.LEFT}
-
-BROKEN_BY_HOST = "the request stream broke the ServeHTTP contract"
 
 
 class HTTPCycle:
@@ -64,33 +58,15 @@ class HTTPCycle:
     """
 
     __slots__ = (
-        "_body_open",
-        "_draining",
-        "_expected",
-        "_first",
-        "_grace",
-        "_head",
-        "_holds",
-        "_left_at",
-        "_method",
-        "_over",
-        "_received",
-        "_rewrite_cookies",
-        "_sent",
-        "_state",
-        "_stream",
-        "_told",
-        "_turn",
-        "root_path",
-        "status",
-        "truncated",
-        "wide_cookies",
-    )
+        "_body_open", "_draining", "_expected", "_first", "_grace", "_head", "_holds",
+        "_left_at", "_method", "_over", "_received", "_rewrite_cookies", "_sent", "_state",
+        "_stream", "_told", "_turn", "root_path", "status", "truncated", "wide_cookies",
+    )  # fmt: skip
 
     def __init__(
         self,
         stream: Stream,
-        first: ServeHTTPRequest,
+        first: RequestMessage,
         *,
         grace: float,
         holds: Holds,
@@ -99,11 +75,13 @@ class HTTPCycle:
     ) -> None:
         # the request
         self._stream = stream
-        self._first: ServeHTTPRequest | None = first
-        self._method = first.init.method or "GET"
+        self._first: RequestMessage | None = first
+        init = first.init
+        assert init is not None  # whoever makes a cycle has looked
+        self._method = init.method or "GET"
         # 0 says nothing: Go's PluginHTTP passes another plugin's body on without its length
         # (client_rpc.go), and where a client declares 0 no bytes come.
-        self._expected = first.init.content_length or -1
+        self._expected = init.content_length or -1
         self._received = 0
         self._body_open = True
         self.truncated = False
@@ -156,7 +134,7 @@ class HTTPCycle:
     def _is_over(self) -> bool:
         return self.disconnected or self._state in ENDED
 
-    def _take_later(self, message: ServeHTTPRequest | None) -> dict[str, Any] | None:
+    def _take_later(self, message: RequestMessage | None) -> dict[str, Any] | None:
         if self._is_over():
             return None
         if not self._body_open:  # a parallel receive() took the last of it, or it was cut (D6)
@@ -171,7 +149,7 @@ class HTTPCycle:
             return None
         return self._take(message)
 
-    def _take(self, message: ServeHTTPRequest) -> dict[str, Any] | None:
+    def _take(self, message: RequestMessage) -> dict[str, Any] | None:
         """The event for one request message; None when it ends a truncated body (D6)."""
         chunk = message.body_chunk
         more = not message.body_complete

@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
+from mm_asgi.bridge.request import header_fields
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
+    from mm_asgi.bridge.request import RequestInit
     from mm_asgi.settings import Settings
 
 __all__ = ["Built", "Headers", "build_scope", "strip_access_token"]
@@ -51,8 +53,8 @@ HOP_BY_HOP = frozenset(
 IDENTITY_HEADERS = frozenset({"mattermost-user-id", "mattermost-plugin-id"})
 # The names whose first or any value means something here.
 _TELLING = frozenset({*IDENTITY_HEADERS, "x-forwarded-proto", "upgrade"})
-_REMEMBERED = 64
-"""Characters up to which what was read from a name or an address is kept: they come again."""
+_REMEMBERED = 96
+"""Bytes up to which what was read from a header or an address is kept: they come again."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")  # RFC 3986 3.1, what net/url takes
 # Measured against Starlette 1.x: told 2.4 or later it leaves an idle stream alive after the
 # client left, see docs/decisions/0002.
@@ -60,7 +62,7 @@ SPEC_VERSION = "2.3"
 
 
 def build_scope(
-    init: ServeHTTPRequestInit, *, plugin_id: str, settings: Settings, state: Mapping[str, Any]
+    init: RequestInit, *, plugin_id: str, settings: Settings, state: Mapping[str, Any]
 ) -> Built:
     """The scope for one request.
 
@@ -75,16 +77,15 @@ def build_scope(
     path, root_path, raw_path, remark = _paths(uri, url, plugin_id, settings.root_path)
     scheme = _scheme(told, settings.site_url)
     _, _, query = (uri or url).partition("?")
-    context = init.plugin_context
-    ip_address = context.ip_address
+    ip_address = init.ip_address
     facts = {
         "plugin_id": plugin_id,
         "user_id": (told.get("mattermost-user-id") or _NONE)[0] or None,
-        "session_id": context.session_id,
-        "request_id": context.request_id,
+        "session_id": init.session_id,
+        "request_id": init.request_id,
         "ip_address": ip_address,
-        "user_agent": context.user_agent,
-        "accept_language": context.accept_language,
+        "user_agent": init.user_agent,
+        "accept_language": init.accept_language,
         "source_plugin_id": (told.get("mattermost-plugin-id") or _NONE)[0] or None,
     }
     scope = {
@@ -171,35 +172,38 @@ _NONE = ("",)
 
 
 def _headers(
-    init: ServeHTTPRequestInit, host: str, *, underscores: bool
+    init: RequestInit, host: str, *, underscores: bool
 ) -> tuple[Headers, dict[str, list[str]]]:
     """Host first, then the host's headers in their order (rows S5, S6); and the telling ones."""
     headers = [(b"host", host.encode())] if host else []
     told: dict[str, list[str]] = {}
     for header in init.headers:
-        key, values = header.key, header.values
-        name, telling = (_kept_name if len(key) <= _REMEMBERED else _name)(key, underscores)
+        pairs, telling, values = (_kept_header if len(header) <= _REMEMBERED else _header)(
+            header, underscores
+        )
+        headers += pairs
         if telling:
             told[telling] = [*told.get(telling, ()), *values]
-        if name:
-            for value in values:
-                headers.append((name, value.encode()))  # noqa: PERF401 - usually there is one
     return headers, told
 
 
-def _name(key: str, underscores: bool) -> tuple[bytes, str]:
-    """A header's name as the scope has it, empty when it is dropped; and when it is telling."""
+def _header(header: bytes, underscores: bool) -> tuple[Headers, str, list[str]]:
+    """A header's pairs, none when it is dropped; when it is telling, its name and values too."""
+    key, values = header_fields(header)
     name = key.lower()
-    telling = name if name in _TELLING else ""
-    if name in HOP_BY_HOP:
-        return b"", telling
-    if "_" in name and (not underscores or name.replace("_", "-") in IDENTITY_HEADERS):
-        return b"", telling
-    return name.encode(), telling
+    pairs: Headers = []
+    if name not in HOP_BY_HOP and (
+        "_" not in name or (underscores and name.replace("_", "-") not in IDENTITY_HEADERS)
+    ):
+        raw = name.encode()
+        pairs = [(raw, value) for value in values]
+    if name not in _TELLING:
+        return pairs, "", []
+    return pairs, name, [value.decode() for value in values]
 
 
-# Not state: the same answer each time, only sooner.
-_kept_name = lru_cache(maxsize=1024)(_name)
+# Not state: the same answer each time, only sooner. Too short for what somebody keeps secret.
+_kept_header = lru_cache(maxsize=2048)(_header)
 
 
 def _scheme(told: Mapping[str, list[str]], site_url: str | None) -> str:
@@ -209,7 +213,7 @@ def _scheme(told: Mapping[str, list[str]], site_url: str | None) -> str:
     return urlsplit(site_url).scheme.lower() if site_url else "http"
 
 
-def _http_version(init: ServeHTTPRequestInit) -> str:
+def _http_version(init: RequestInit) -> str:
     if init.proto_major >= 2:
         return str(init.proto_major)
     return "1.0" if init.proto == "HTTP/1.0" else "1.1"

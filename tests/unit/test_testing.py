@@ -10,6 +10,7 @@ import pytest
 
 import mm_asgi
 from mm_asgi import testing
+from mm_asgi.bridge.request import RequestInit
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.errors import StartupError
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
@@ -167,7 +168,9 @@ async def test_a_request_of_another_plugin() -> None:
 async def test_the_rest_of_the_scope_is_build_scopes() -> None:
     scope = await see(method="POST")
     init = ServeHTTPRequestInit(method="POST", url="/", request_uri="/", host="chat.test")
-    built = build_scope(init, plugin_id="x", settings=Settings(), state={}).scope
+    built = build_scope(
+        RequestInit(init.SerializeToString()), plugin_id="x", settings=Settings(), state={}
+    ).scope
     assert scope.keys() == built.keys()
     for key in ("type", "asgi", "http_version", "method", "scheme", "server", "state"):
         assert scope[key] == built[key]

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mm_asgi.bridge import hold as bridge_hold
 from mm_asgi.bridge import http as bridge_http
 from mm_asgi.bridge.http import HTTPCycle
+from mm_asgi.bridge.request import RequestMessage
 from mm_asgi.bridge.state import ENDED, TRANSITIONS, State, Step
+from mm_asgi.bridge.texts import BROKEN_BY_HOST
 from mm_asgi.errors import AppProtocolError, ClientDisconnected
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
 from mm_asgi.wire.memory import MemoryStream
@@ -59,6 +61,11 @@ def message(body: bytes = b"", *, last: bool = False) -> ServeHTTPRequest:
     return ServeHTTPRequest(body_chunk=body, body_complete=last)
 
 
+def read(sent: ServeHTTPRequest) -> RequestMessage:
+    """A message as a wire gives it to the bridge."""
+    return RequestMessage.FromString(sent.SerializeToString())
+
+
 def opened(
     *, length: int = -1, method: str = "POST", first: ServeHTTPRequest | None = None
 ) -> tuple[HTTPCycle, CountedStream]:
@@ -67,7 +74,7 @@ def opened(
     begin = ServeHTTPRequest()
     begin.CopyFrom(first or message())
     begin.init.CopyFrom(ServeHTTPRequestInit(method=method, content_length=length))
-    return HTTPCycle(stream, begin, grace=3600.0, holds=bridge_hold.Holds(spawn)), stream
+    return HTTPCycle(stream, read(begin), grace=3600.0, holds=bridge_hold.Holds(spawn)), stream
 
 
 # ---------------------------------------------------------------- the response: a random walk
@@ -326,7 +333,7 @@ async def broken(cycle: HTTPCycle, stream: CountedStream, odd: ServeHTTPRequest)
         pass
     assert cycle.state is State.ABORTED
     code, text = await stream.peer.ended()
-    assert (code, text) == (StatusCode.INVALID_ARGUMENT, bridge_http.BROKEN_BY_HOST)
+    assert (code, text) == (StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
     count = len(stream.peer.messages)
     await cycle.send(START)
     await cycle.send(body(b"late", more=False))
@@ -416,7 +423,7 @@ async def test_a_send_cancelled_after_the_client_left_is_the_clients_doing(
     # A task group does so: receive() tells the disconnect first, and the sender is cancelled.
     stream = MemoryStream(window=1)
     begin = ServeHTTPRequest(init=ServeHTTPRequestInit(method="GET"), body_complete=True)
-    cycle = HTTPCycle(stream, begin, grace=3600.0, holds=bridge_hold.Holds(spawn))
+    cycle = HTTPCycle(stream, read(begin), grace=3600.0, holds=bridge_hold.Holds(spawn))
     await cycle.send(START)
     sending = asyncio.create_task(cycle.send(body(b"x" * 300_000, more=True)))
     await asyncio.sleep(0)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from mm_asgi.bridge.request import RequestInit
 from mm_asgi.bridge.scope import build_scope, strip_access_token
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
@@ -20,7 +21,8 @@ ROOT = "/plugins/demo"
 def scope_and_remark(
     init: ServeHTTPRequestInit, **settings: Any
 ) -> tuple[dict[str, Any], str | None]:
-    return build_scope(init, plugin_id="demo", settings=Settings(**settings), state={})[:2]
+    read = RequestInit(init.SerializeToString())
+    return build_scope(read, plugin_id="demo", settings=Settings(**settings), state={})[:2]
 
 
 def scope_of(init: ServeHTTPRequestInit, **settings: Any) -> dict[str, Any]:
