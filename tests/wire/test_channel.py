@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
 from mm_asgi.wire.grpcio_channel import GrpcioChannel
+from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.port import Method, RPCError, StatusCode
 
 from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, message, number
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Call, Channel, Server, Stream
 
-CHANNELS: dict[str, Callable[..., Channel]] = {"grpcio": GrpcioChannel}
+CHANNELS: dict[str, Callable[..., Channel]] = {
+    "native": NativeChannel,
+    "grpcio": GrpcioChannel,
+}
 MISSING = "/test.Wire/Missing"
 # grpc/grpc#36066: a write that fails since the RPC has ended overwrites the status, for good.
 LOSES_EARLY_STATUS = {"grpcio"}

@@ -60,6 +60,8 @@ _ECHOED: Final = 100
 _METADATA_NAME: Final = re.compile(rb"[0-9a-z_.-]+")
 _ASCII_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
+_STATUSES: Final = {b"%d" % code: code for code in StatusCode}
+
 # Call-Definition and what HTTP itself needs: not the application's.
 _RESERVED: Final = frozenset({b"content-type", b"te", b"grpc-timeout", b"grpc-encoding",
                               b"grpc-accept-encoding", b"grpc-status", b"grpc-message",
@@ -256,10 +258,9 @@ def read_status(fields: Sequence[Field]) -> tuple[StatusCode, str] | None:
     text = ""
     for name, value in fields:
         if name == b"grpc-status":
-            known = value.isdigit() and len(value) <= 2 and int(value) <= max(StatusCode)
-            code = StatusCode(int(value)) if known else StatusCode.UNKNOWN
+            code = _STATUSES.get(value, StatusCode.UNKNOWN)
         elif name == b"grpc-message":
-            text = unquote_to_bytes(value).decode("utf-8", "replace")
+            text = unquote_to_bytes(value).decode("utf-8", "replace") if value else ""
     return None if code is None else (code, text)
 
 

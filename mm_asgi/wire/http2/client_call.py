@@ -1,0 +1,328 @@
+"""The client's side of one RPC, whatever its kind: its head, its status, its end."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+
+from mm_asgi.wire.calls import UNPARSABLE
+from mm_asgi.wire.http2.client_rpc import ResponseFacts, status_of_reset, timeout_field
+from mm_asgi.wire.http2.encoding import unknown_encoding
+from mm_asgi.wire.http2.frames import (
+    DEFAULT_FRAME_SIZE,
+    END_HEADERS,
+    END_STREAM,
+    ErrorCode,
+    FrameType,
+)
+from mm_asgi.wire.http2.messages import Compressed, MessageStream
+from mm_asgi.wire.http2.rpc import (
+    PREFIX,
+    MessageReader,
+    MessageTooLarge,
+    decode_metadata,
+    read_status,
+)
+from mm_asgi.wire.http2.stream import Stream, StreamState
+from mm_asgi.wire.port import RPCError, StatusCode
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.wire.http2.channel import NativeChannel
+    from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.hpack import Field
+
+__all__ = ["ClientCall", "UnaryCall"]
+
+_SMALL: Final = 4096
+"""Bytes up to which a whole request is joined to one piece, as for a server's answer."""
+
+_HEADERS_HEAD: Final = struct.Struct(">HBBBL")
+_DATA_HEAD: Final = struct.Struct(">HBBBLBL")
+_HEADERS: Final = int(FrameType.HEADERS)
+_LEAST_TIMEOUT: Final = 1e-6  # s
+
+
+class ClientCall(MessageStream):
+    """One RPC that this side made.
+
+    It is made before there is a connection, and may be sent on a second one. What it is as a
+    stream begins with ``start()``.
+
+    Attributes:
+        channel: whose it is.
+        deadline: on the loop's clock (seconds); None: never.
+        has_retried: whether it was sent a second time already.
+        is_whole: whether the request leaves at once, all of it.
+        path: of the RPC.
+        response: the class of the answers.
+        wait_for_ready: whether it waits for a server that is not there.
+    """
+
+    __slots__ = ("_block", "_facts", "_trailers", "channel", "deadline", "has_retried", "path",
+                 "response", "wait_for_ready")  # fmt: skip
+
+    is_whole = False
+
+    def __init__(
+        self,
+        channel: NativeChannel,
+        path: str,
+        response: type[Message],
+        block: bytes,
+        deadline: float | None,
+        wait_for_ready: bool,
+    ) -> None:
+        self.channel = channel
+        self.path = path
+        self.response = response
+        self.deadline = deadline
+        self.wait_for_ready = wait_for_ready
+        self.has_retried = False
+        self.receive_limit = channel.receive_limit
+        self.was_compressed = False
+        self.state = StreamState.CLOSED  # until it starts there is nothing to reset
+        self._block = block
+        self._status = None
+        self._facts: ResponseFacts | None = None
+        self._trailers: list[Field] | None = None
+
+    @property
+    def method(self) -> str:
+        """The RPC's path."""
+        return self.path
+
+    def start(self, connection: Connection) -> None:
+        """Send the request, or what there is of it."""
+        raise NotImplementedError
+
+    def _begin(self, connection: Connection) -> bytes:
+        """Be a new stream; gives the header block."""
+        Stream.__init__(self, connection)
+        self._reader = None
+        if self.deadline is None:
+            return self._block
+        left = self.deadline - self.channel.loop.time()
+        return self._block + timeout_field(max(left, _LEAST_TIMEOUT))
+
+    # ---------------------------------------------------------------- the end
+
+    def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
+        """Tell whoever waits; the RPC has its status, and came with these fields."""
+        raise NotImplementedError
+
+    def end(self, code: StatusCode, text: str, fields: Sequence[Field] = ()) -> None:
+        """The RPC has ended: the first status counts."""
+        if self._status is None:
+            self._status = code
+            self.channel.ended(self)
+            self.settle(code, text, fields)
+
+    def _leave(self, code: StatusCode, text: str) -> None:
+        """This side ends the RPC."""
+        if self._status is None:
+            self.reset(ErrorCode.CANCEL)
+            self.end(code, text)
+
+    def cancel(self) -> None:
+        """End the RPC as CANCELLED. Does nothing once it has ended."""
+        self._leave(StatusCode.CANCELLED, "cancelled")
+
+    def close(self, text: str) -> None:
+        """The channel is closed before the RPC has ended."""
+        self._leave(StatusCode.CANCELLED, text)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        self._leave(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+
+    # ---------------------------------------------------------------- told by the connection
+
+    @property
+    def received_encoding(self) -> bytes:
+        """The answer's Message-Encoding."""
+        assert self._facts is not None
+        return self._facts.encoding
+
+    def refuse_encoding(self, name: bytes) -> None:
+        """The server sends what was not offered: INTERNAL (statuscodes.md)."""
+        self._leave(StatusCode.INTERNAL, unknown_encoding(name))
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """The answer begins; interim responses say nothing here."""
+        if head.status < 200:
+            return
+        facts = head.call
+        if facts is None:
+            head.call = facts = ResponseFacts(head)
+        self._facts = facts
+        if facts.fault is not None:
+            self._leave(*facts.fault)
+        elif end:
+            self._trailers = list(head.fields)
+
+    def on_trailers(self, fields: list[Field]) -> None:
+        """The answer's status is here."""
+        self._trailers = fields
+
+    def on_end(self) -> None:
+        """The answer is whole."""
+        if self.state is StreamState.HALF_CLOSED_REMOTE:  # what is not sent nobody reads
+            self.reset(ErrorCode.NO_ERROR)
+        if self._status is not None:
+            return
+        fields = self._trailers
+        if fields is None:
+            self.end(StatusCode.INTERNAL, "the answer ended without a status")
+            return
+        status = read_status(fields)
+        if status is None:
+            self.end(StatusCode.UNKNOWN, "the answer's trailers have no grpc-status")
+        elif status[0] is StatusCode.OK and (fault := self.fault_of_messages()):
+            self.end(StatusCode.INTERNAL, fault)
+        else:
+            self.end(*status, fields)
+
+    def fault_of_messages(self) -> str:
+        """What is wrong with the messages of an answer whose status is OK; nearly always empty."""
+        if self._reader is not None and self._reader.under_way:
+            return "the answer ended in the middle of a message"
+        return ""
+
+    def on_closed(self, code: ErrorCode | None) -> None:
+        """The stream was reset, or the connection is gone."""
+        if self._status is not None:
+            return
+        channel = self.channel
+        if code is None:
+            self.end(StatusCode.UNAVAILABLE, channel.lost_text(self.connection))
+        elif code is ErrorCode.REFUSED_STREAM and self._may_retry():
+            self.has_retried = True
+            channel.again(self)
+        elif code is ErrorCode.CANCEL and self._is_late():
+            self.end(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        else:
+            text = f"{channel.target}: the RPC's stream was reset with {code.name}"
+            self.end(status_of_reset(code), text)
+
+    def _may_retry(self) -> bool:
+        """Whether the server, which has not begun to serve it, may be asked once more."""
+        return not self.begun and not self.has_retried
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and self.deadline <= self.channel.loop.time()
+
+
+class UnaryCall(ClientCall):
+    """A unary RPC: one future instead of queues.
+
+    Attributes:
+        future: of the answer.
+    """
+
+    __slots__ = ("_answer", "_flag", "_request", "future")
+
+    is_whole = True
+
+    def __init__(
+        self,
+        channel: NativeChannel,
+        path: str,
+        response: type[Message],
+        block: bytes,
+        deadline: float | None,
+        wait_for_ready: bool,
+        *,
+        request: bytes,
+        flag: int,
+    ) -> None:
+        super().__init__(channel, path, response, block, deadline, wait_for_ready)
+        self.future: asyncio.Future[Any] = channel.loop.create_future()
+        self._request = request
+        self._flag = flag
+        self._answer: Message | None = None
+
+    def start(self, connection: Connection) -> None:
+        """Send the request: a small one as one piece."""
+        block = self._begin(connection)
+        data = self._request
+        size = len(data) + PREFIX.size
+        if size > _SMALL or len(block) > DEFAULT_FRAME_SIZE or not self.has_room(size):
+            connection.open_stream(self, block)
+            self.send_data((PREFIX.pack(self._flag, len(data)), data), size)
+            self.send_end()
+            return
+        self.id = number = connection.ids.open()
+        connection.streams[number] = self
+        self.state = StreamState.HALF_CLOSED_LOCAL  # SEND_HEADERS, SEND_DATA, SEND_END
+        self.send_window -= size
+        length = len(block)
+        connection.emit(
+            b"".join((
+                _HEADERS_HEAD.pack(length >> 8, length & 0xFF, _HEADERS, END_HEADERS, number),
+                block,
+                _DATA_HEAD.pack(size >> 8, size & 0xFF, 0, END_STREAM, number, self._flag,
+                                size - PREFIX.size),
+                data,
+            )), (), size)  # fmt: skip
+
+    def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
+        """Wake the caller, who may have been cancelled."""
+        future = self.future
+        if future.done():
+            return
+        if code is StatusCode.OK:
+            future.set_result(self._answer)
+        else:
+            metadata = tuple(decode_metadata(fields))
+            future.set_exception(RPCError(code, text, metadata, path=self.path))
+
+    def on_data(self, data: memoryview) -> None:
+        """The answer, or a part of it."""
+        if self._status is not None:
+            return
+        size = len(data)
+        if self._reader is None:
+            if size >= PREFIX.size:
+                flag, length = PREFIX.unpack_from(data)
+                if size == PREFIX.size + length and not flag and length <= self.receive_limit:
+                    self._take(data[PREFIX.size :])
+                    return
+            self._reader = MessageReader(self.receive_limit)
+        self.credit(size)  # it has to be whole before anybody reads it
+        try:
+            messages = self._reader.feed(data)
+        except MessageTooLarge as error:
+            self._too_large(error)
+            return
+        for flag, message in messages:
+            if not flag:
+                self._take(message)
+            elif self._status is None and self._may_be_compressed():
+                inflated = self._inflated(Compressed(message))
+                if inflated is not None:
+                    self._take(inflated)
+
+    def _take(self, data: bytes | bytearray | memoryview) -> None:
+        if self._status is not None:
+            return
+        if self._answer is not None:
+            self._leave(StatusCode.INTERNAL, "two messages, where the RPC has one answer")
+            return
+        try:
+            self._answer = self.response.FromString(data)  # type: ignore[arg-type]
+        except DecodeError:
+            self._leave(StatusCode.INTERNAL, UNPARSABLE)
+
+    def fault_of_messages(self) -> str:
+        """OK without an answer is no answer."""
+        if self._answer is None:
+            return super().fault_of_messages() or "the answer has a status and no message"
+        return super().fault_of_messages()

@@ -1,0 +1,156 @@
+"""What a client says and hears around an RPC's messages: heads, time-outs, statuses. No I/O.
+
+Sources: the gRPC project's PROTOCOL-HTTP2.md, http-grpc-status-mapping.md and statuscodes.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.wire.http2 import hpack
+from mm_asgi.wire.http2.encoding import ACCEPTED, IDENTITY
+from mm_asgi.wire.http2.frames import ErrorCode
+from mm_asgi.wire.http2.rpc import (
+    CONTENT_TYPE,
+    decode_metadata,
+    echoed,
+    encode_metadata,
+    encode_timeout,
+    read_status,
+)
+from mm_asgi.wire.port import StatusCode
+
+if TYPE_CHECKING:
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.port import Metadata
+
+__all__ = ["RequestBlocks", "ResponseFacts", "status_of_reset"]
+
+_USER_AGENT: Final = b"grpc-python-mm_asgi"
+
+_HTTP: Final = {
+    400: StatusCode.INTERNAL,
+    401: StatusCode.UNAUTHENTICATED,
+    403: StatusCode.PERMISSION_DENIED,
+    404: StatusCode.UNIMPLEMENTED,
+    429: StatusCode.UNAVAILABLE,
+    502: StatusCode.UNAVAILABLE,
+    503: StatusCode.UNAVAILABLE,
+    504: StatusCode.UNAVAILABLE,
+}
+"""http-grpc-status-mapping.md: only for a response without a grpc-status; all others UNKNOWN."""
+
+_RESETS: Final = {
+    ErrorCode.REFUSED_STREAM: StatusCode.UNAVAILABLE,
+    ErrorCode.CANCEL: StatusCode.CANCELLED,
+    ErrorCode.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCode.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,
+}
+"""PROTOCOL-HTTP2.md, "Errors"; all others INTERNAL."""
+
+_TIMEOUT_NAME: Final = b"\0\x0cgrpc-timeout"
+"""A literal without indexing, whose value follows (RFC 7541 section 6.2.2)."""
+
+_PATHS_KEPT: Final = 1024
+"""A guess: more than a service has methods."""
+
+
+class RequestBlocks:
+    """The header blocks of one channel's requests; what a path's have in common is kept.
+
+    Args:
+        scheme: ``http`` or ``https``.
+        authority: the server's name.
+        encoding: what the messages are compressed with, or None.
+    """
+
+    __slots__ = ("_after", "_before", "_kept")
+
+    def __init__(self, scheme: str, authority: str, encoding: str | None) -> None:
+        self._before = [(b":method", b"POST"), (b":scheme", scheme.encode())]
+        self._after = [
+            (b":authority", authority.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", CONTENT_TYPE),
+            (b"user-agent", _USER_AGENT),
+            (b"grpc-accept-encoding", ACCEPTED),
+        ]
+        if encoding is not None:
+            self._after.append((b"grpc-encoding", encoding.encode()))
+        self._kept: dict[str, bytes] = {}
+
+    def block(self, path: str, metadata: Metadata) -> bytes:
+        """The block of a request, without its time-out, which goes to the end.
+
+        Raises:
+            ValueError: the path or a pair of metadata cannot be sent.
+        """
+        block = self._kept.get(path)
+        if block is None:
+            block = self._new(path)
+        return block + hpack.encode(encode_metadata(metadata)) if metadata else block
+
+    def _new(self, path: str) -> bytes:
+        if not path.startswith("/") or not path.isascii() or not path.isprintable():
+            raise ValueError(f"path is {path!r}, expected /package.Service/Name")
+        block = hpack.encode([*self._before, (b":path", path.encode()), *self._after])
+        if len(self._kept) < _PATHS_KEPT:
+            self._kept[path] = block
+        return block
+
+
+def timeout_field(seconds: float) -> bytes:
+    """A block's grpc-timeout.
+
+    Rounded up to milliseconds where that says nothing else, so that the same words come again: a
+    peer may keep what it has decoded once.
+    """
+    if seconds > 1:
+        seconds = math.ceil(seconds * 1000)
+        value = b"%dm" % seconds if seconds < 10**8 else encode_timeout(seconds / 1000)
+    else:
+        value = encode_timeout(seconds)
+    return b"%b%c%b" % (_TIMEOUT_NAME, len(value), value)
+
+
+def status_of_reset(code: ErrorCode) -> StatusCode:
+    """The status of an RPC whose stream was reset."""
+    return _RESETS.get(code, StatusCode.INTERNAL)
+
+
+class ResponseFacts:
+    """What a client reads from a response's head.
+
+    Attributes:
+        encoding: the name of the response's Message-Encoding.
+        fault: the status of a response that is none of gRPC's, and a sentence; or None.
+        status: what a Trailers-Only response says, or None.
+    """
+
+    __slots__ = ("_head", "encoding", "fault", "status")
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self.encoding = IDENTITY
+        self.status = read_status(head.fields)
+        kind = b""
+        for name, value in head.fields:
+            if name == b"content-type":
+                kind = value.partition(b";")[0].rstrip()
+            elif name == b"grpc-encoding":
+                self.encoding = value
+        self.fault: tuple[StatusCode, str] | None = None
+        is_grpc = kind == CONTENT_TYPE or kind.startswith(CONTENT_TYPE + b"+")
+        if self.status is None and (head.status != 200 or not is_grpc):
+            said = echoed(kind.decode("latin-1")) or "no content-type"
+            self.fault = (
+                _HTTP.get(head.status, StatusCode.UNKNOWN),
+                f"the answer is not gRPC's: HTTP status {head.status}, {said};"
+                " expected 200, application/grpc",
+            )
+
+    @property
+    def metadata(self) -> Metadata:
+        """The Custom-Metadata."""
+        return tuple(decode_metadata(self._head.fields))

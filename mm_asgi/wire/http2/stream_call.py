@@ -1,0 +1,238 @@
+"""The client's side of an RPC with streams of messages (a ``port.Call``)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+
+from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE
+from mm_asgi.wire.http2.client_call import ClientCall
+from mm_asgi.wire.http2.encoding import deflate
+from mm_asgi.wire.http2.messages import Compressed
+from mm_asgi.wire.http2.rpc import PREFIX, decode_metadata
+from mm_asgi.wire.port import Encoded, Inbox, RPCError, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.wire.http2.channel import NativeChannel
+    from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.hpack import Field
+    from mm_asgi.wire.port import Metadata
+
+    Pieces = Sequence[bytes | memoryview]
+
+__all__ = ["StreamCall"]
+
+_REPLAY: Final = 65_536
+"""Bytes of sent messages that are kept, until the answer begins, for a second try; a guess, well
+over what is under way when a server closes a connection."""
+
+
+class StreamCall(ClientCall):
+    """An RPC of any kind.
+
+    Attributes:
+        compresses: whether messages are compressed from now on.
+    """
+
+    __slots__ = ("_error", "_half_closed", "_has_read", "_initial", "_initial_waiter", "_is_open",
+                 "_log", "_log_size", "_token", "_trailing", "compresses")  # fmt: skip
+
+    def __init__(
+        self,
+        channel: NativeChannel,
+        path: str,
+        response: type[Message],
+        block: bytes,
+        deadline: float | None,
+        wait_for_ready: bool,
+    ) -> None:
+        super().__init__(channel, path, response, block, deadline, wait_for_ready)
+        self.compresses = channel.compresses
+        self._inbox = Inbox()
+        self._held = 0
+        # Sending: what a stream that is opened, or opened again, has to begin with, each message
+        # with its writer; None once the answer has begun, or it is too much.
+        self._is_open = False
+        self._log: list[tuple[Pieces, int, asyncio.Future[None] | None]] | None = []
+        self._log_size = 0
+        self._token: asyncio.Future[None] | None = None
+        self._half_closed = False
+        # What was heard.
+        self._has_read = False
+        self._initial: Metadata | None = None
+        self._initial_waiter: asyncio.Future[None] | None = None
+        self._trailing: Metadata = ()
+        self._error: RPCError | None = None
+
+    # ---------------------------------------------------------------- port.Call
+
+    async def write(self, message: Message | Encoded) -> None:
+        """Send a message; waits for the server's window and for the transport.
+
+        Raises:
+            RuntimeError: ``half_close()`` was called before.
+        """
+        if self._half_closed:
+            raise RuntimeError(f"{self.path}: write() after half_close(); write before it")
+        if self._status is not None:
+            return
+        pieces: Pieces = (
+            message.pieces if isinstance(message, Encoded) else (message.SerializeToString(),)
+        )
+        size = sum(map(len, pieces))
+        limit = self.channel.send_limit
+        if limit is not None and size > limit:
+            self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
+            return
+        if self.compresses:
+            pieces = (deflate(b"".join(pieces)),)
+            size = len(pieces[0])
+        pieces = (PREFIX.pack(self.compresses, size), *pieces)
+        token = self._send(pieces, size + PREFIX.size)
+        if token is not None:
+            await token
+
+    def _send(self, pieces: Pieces, size: int) -> asyncio.Future[None] | None:
+        if not self._is_open:
+            assert self._log is not None
+            token: asyncio.Future[None] | None = self.channel.loop.create_future()
+            self._log.append((pieces, size, token))
+            return token
+        if self._log is not None:
+            self._log_size += size
+            self._log.append((pieces, size, None))
+            if self._log_size > _REPLAY:
+                self._log = None
+        return self.send_data(pieces, size)
+
+    def half_close(self) -> None:
+        """No more messages will be written."""
+        if not self._half_closed:
+            self._half_closed = True
+            if self._is_open and self._status is None:
+                self.send_end()
+
+    async def read(self) -> Any | None:
+        """The next message, or None for ever after the RPC ended with OK.
+
+        Raises:
+            RPCError: it ended with another status.
+        """
+        item = self._inbox.take() or await self._inbox.get()
+        if item is None:
+            self._has_read = True
+            if self._error is not None:
+                raise self._error
+            return None
+        data, held = item
+        self.credit(held)
+        if self._reader is not None:
+            self._credit_message_under_way(self._reader)
+        self.was_compressed = data.__class__ is Compressed
+        if self.was_compressed:
+            data = self._inflated(data)
+        if data is not None:
+            try:
+                return self.response.FromString(data)
+            except DecodeError:
+                self._leave(StatusCode.INTERNAL, UNPARSABLE)
+        assert self._error is not None
+        raise self._error
+
+    def _leave(self, code: StatusCode, text: str) -> None:
+        """This side ends the RPC: what is not read yet is dropped.
+
+        Also once the server has ended it: a message that cannot be read is an error, whatever the
+        server said.
+        """
+        if self._status is None:
+            super()._leave(code, text)
+        elif self._error is None:
+            self._error = RPCError(code, text, path=self.path)
+        self._inbox.end(drop=True)
+
+    async def initial_metadata(self) -> Metadata:
+        """What the server sent ahead of its first message."""
+        if self._initial is None:
+            if self._initial_waiter is None:
+                self._initial_waiter = self.channel.loop.create_future()
+            await asyncio.shield(self._initial_waiter)
+        return self._initial or ()
+
+    def trailing_metadata(self) -> Metadata:
+        """What the server sent with the status; empty until ``read()`` has come to the end."""
+        return self._trailing if self._has_read else ()
+
+    # ---------------------------------------------------------------- the way of a stream
+
+    def start(self, connection: Connection) -> None:
+        """Open the stream and send what was written before."""
+        block = self._begin(connection)
+        self._held = 0
+        connection.open_stream(self, block)
+        self._is_open = True
+        log, self._log = self._log or [], []
+        self._log_size = 0
+        for pieces, size, token in log:
+            self._log.append((pieces, size, None))
+            self._log_size += size
+            self._token = token
+            if self.send_data(pieces, size) is None and token is not None:
+                _wake(token)
+        self._token = None
+        if self._log_size > _REPLAY:
+            self._log = None
+        if self._half_closed:
+            self.send_end()
+
+    def new_token(self) -> asyncio.Future[None]:
+        """What a writer waits for."""
+        return self._token or self.channel.loop.create_future()
+
+    def on_sent(self, token: asyncio.Future[None]) -> None:
+        """Wake a writer."""
+        _wake(token)
+
+    def on_headers(self, head: Head, *, end: bool) -> None:
+        """The answer begins: from now on there is no second try."""
+        super().on_headers(head, end=end)
+        if head.status >= 200:
+            self._log = None
+            if not end and self._facts is not None:
+                self._set_initial(self._facts.metadata)
+
+    def _set_initial(self, metadata: Metadata) -> None:
+        if self._initial is None:
+            self._initial = metadata
+            if self._initial_waiter is not None:
+                self._initial_waiter.set_result(None)
+
+    def _may_retry(self) -> bool:
+        may = super()._may_retry() and self._log is not None
+        if may:
+            self._is_open = False
+        return may
+
+    def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
+        """The RPC has ended: nothing is sent any more; what came can be read."""
+        log, self._log = self._log, None
+        for _, _, token in log or ():
+            if token is not None:
+                _wake(token)
+        self._trailing = metadata = tuple(decode_metadata(fields))
+        self._set_initial(())
+        if code is not StatusCode.OK:
+            self._error = RPCError(code, text, metadata, path=self.path)
+        self._inbox.end()
+
+
+def _wake(token: asyncio.Future[None]) -> None:
+    if not token.done():
+        token.set_result(None)
