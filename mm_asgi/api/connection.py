@@ -193,7 +193,7 @@ def _refuse_on_a_loop(name: str) -> None:
 
 
 def _open_channel(target: str) -> Channel:
-    # Lazy: grpcio alone takes 90 ms. The native Channel's place, when there is one.
-    from mm_asgi.wire.grpcio_channel import GrpcioChannel
+    # Lazy: a plugin that makes no calls does without.
+    from mm_asgi.wire.http2.channel import NativeChannel
 
-    return GrpcioChannel(target)
+    return NativeChannel(target)

@@ -30,6 +30,7 @@ from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncGenerator
 
     from mm_asgi.wire.http2.client_call import ClientCall
     from mm_asgi.wire.http2.connection import Connection
@@ -118,6 +119,7 @@ class NativeChannel:
         self._retry_at = 0.0
         # The end.
         self._closed = False
+        self._lease: AsyncGenerator[None, None] | None = None
         self._quiet: asyncio.Event | None = None
 
     # ---------------------------------------------------------------- port.Channel
@@ -193,11 +195,23 @@ class NativeChannel:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.wait({self._connecting})
-        transports = tuple(self._transports)
-        for transport in transports:
-            transport.goodbye()
-        for transport in transports:
-            await transport.wait_closed(_FAREWELL)
+        if self._lease is not None:
+            await self._lease.aclose()
+
+    async def _lease_of_loop(self) -> AsyncGenerator[None, None]:
+        """What ends the connections: ``close()``, or the end of the loop.
+
+        asyncio.run() closes each generator that was begun on its loop, which is the only word that
+        a channel nobody closes gets of it; afterwards its sockets could not be closed any more.
+        """
+        try:
+            yield
+        finally:
+            transports = tuple(self._transports)
+            for transport in transports:
+                transport.goodbye()
+            for transport in transports:
+                await transport.wait_closed(_FAREWELL)
 
     def _calls(self) -> list[ClientCall]:
         """The open RPCs."""
@@ -286,6 +300,9 @@ class NativeChannel:
     async def _connect(self) -> None:
         """Make a connection, as often as somebody waits for it."""
         try:
+            if self._lease is None:
+                self._lease = self._lease_of_loop()
+                await anext(self._lease)
             while self._queue:
                 await asyncio.sleep(max(0.0, self._retry_at - self.loop.time()))
                 started = self.loop.time()

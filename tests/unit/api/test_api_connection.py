@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -355,3 +357,16 @@ async def test_what_the_caller_changes_after_the_call_is_its_own(host: Loopback)
         await call
     sent = api_channel_post_pb2.CreatePostRequest.FromString(host.last())
     assert sent.post.message == "before"
+
+
+def test_a_call_imports_no_grpcio(host: Loopback) -> None:
+    host.answer = ALICE
+    code = (
+        "import sys\nfrom mm_asgi.api import API\n"
+        "with API(sys.argv[1]) as api: print(api.get_user(user_id='x').username)\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('grpc', 'cygrpc')])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, host.target], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("alice\n[]\n", "")
