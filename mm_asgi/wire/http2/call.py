@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.message import DecodeError
 
 from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE, notify
-from mm_asgi.wire.http2.encoding import unknown_encoding
+from mm_asgi.wire.http2.encoding import GZIP, deflate, unknown_encoding
 from mm_asgi.wire.http2.frames import END_HEADERS, END_STREAM, ErrorCode, FrameType, frame
 from mm_asgi.wire.http2.messages import Compressed, MessageStream
 from mm_asgi.wire.http2.rpc import (
     PREFIX,
     RESPONSE_HEADERS,
     RESPONSE_HEADERS_ACCEPT,
+    RESPONSE_HEADERS_GZIP,
     TRAILERS_OK,
-    encode_response,
+    encode_metadata_block,
     encode_trailers,
 )
 from mm_asgi.wire.http2.stream import Step, StreamState
@@ -50,15 +51,22 @@ _TRAILERS_FRAME: Final = frame(FrameType.HEADERS, END_HEADERS | END_STREAM, 0, T
 
 
 class ServerCall(MessageStream):
-    """One RPC that a peer made."""
+    """One RPC that a peer made.
+
+    Attributes:
+        compresses: whether messages leave as gzip from now on, where the server was told to and
+            the peer takes it.
+    """
 
     __slots__ = (
         "_callback",
         "_facts",
+        "_gzip",
         "_has_headers",
         "_left",
         "_server",
         "_timer",
+        "compresses",
         "deadline",
         "entry",
     )
@@ -78,6 +86,9 @@ class ServerCall(MessageStream):
         self._facts = facts
         self._timer: asyncio.TimerHandle | None = None
         self._has_headers = False
+        # Whether messages may be compressed, and whether the next ones are.
+        self._gzip = server.compresses and GZIP in facts.accepts
+        self.compresses = self._gzip
         self._callback: Callable[[], None] | None = None
         self._left = False
 
@@ -118,7 +129,8 @@ class ServerCall(MessageStream):
         """Send the initial metadata; does nothing once a message was sent or the RPC ended."""
         if self._status is None and not self._has_headers:
             self._has_headers = True
-            self.send_headers(encode_response(metadata) if metadata else RESPONSE_HEADERS)
+            block = RESPONSE_HEADERS_GZIP if self._gzip else RESPONSE_HEADERS
+            self.send_headers(block + encode_metadata_block(metadata) if metadata else block)
 
     async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
         """Send a message; waits for the peer's window and for the transport."""
@@ -134,13 +146,18 @@ class ServerCall(MessageStream):
             log.warning("message too large to send: %s, %d bytes", self.method, size)
             self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE_SENT)
             return
-        if last and size <= _SMALL and not self._has_headers and self.has_room(size + PREFIX.size):
+        flag = 0
+        if self._gzip:
+            if self.compresses:
+                flag, pieces = 1, (deflate(b"".join(pieces)),)
+                size = len(pieces[0])
+        elif (
+            last and size <= _SMALL and not self._has_headers and self.has_room(size + PREFIX.size)
+        ):
             self._answer(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             return
-        if not self._has_headers:
-            self._has_headers = True
-            self.send_headers(RESPONSE_HEADERS)
-        token = self.send_data((PREFIX.pack(0, size), *pieces), size + PREFIX.size)
+        self.send_metadata(())
+        token = self.send_data((PREFIX.pack(flag, size), *pieces), size + PREFIX.size)
         if last:
             self.finish()
         if token is not None:

@@ -15,7 +15,7 @@ from mm_asgi.wire.http2.rpc import (
     CONTENT_TYPE,
     decode_metadata,
     echoed,
-    encode_metadata,
+    encode_metadata_block,
     encode_timeout,
     read_status,
 )
@@ -89,7 +89,7 @@ class RequestBlocks:
         block = self._kept.get(path)
         if block is None:
             block = self._new(path)
-        return block + hpack.encode(encode_metadata(metadata)) if metadata else block
+        return block + encode_metadata_block(metadata) if metadata else block
 
     def _new(self, path: str) -> bytes:
         if not path.startswith("/") or not path.isascii() or not path.isprintable():

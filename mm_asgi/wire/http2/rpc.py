@@ -26,6 +26,7 @@ __all__ = [
     "PREFIX",
     "RESPONSE_HEADERS",
     "RESPONSE_HEADERS_ACCEPT",
+    "RESPONSE_HEADERS_GZIP",
     "TRAILERS_OK",
     "MessageReader",
     "MessageTooLarge",
@@ -46,6 +47,7 @@ RESPONSE_HEADERS: Final = hpack.encode(_RESPONSE)
 RESPONSE_HEADERS_ACCEPT: Final = hpack.encode(
     [*_RESPONSE, (b"grpc-accept-encoding", b"identity,gzip")]
 )
+RESPONSE_HEADERS_GZIP: Final = hpack.encode([*_RESPONSE, (b"grpc-encoding", b"gzip")])
 
 TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
 
@@ -236,9 +238,9 @@ def encode_metadata(metadata: Metadata) -> list[Field]:
     return fields
 
 
-def encode_response(metadata: Metadata) -> bytes:
-    """The block of Response-Headers with initial metadata."""
-    return hpack.encode([*_RESPONSE, *encode_metadata(metadata)])
+def encode_metadata_block(metadata: Metadata) -> bytes:
+    """Custom-Metadata as the end of a header block."""
+    return hpack.encode(encode_metadata(metadata))
 
 
 def encode_trailers(code: StatusCode, text: str, metadata: Metadata, *, only: bool) -> bytes:

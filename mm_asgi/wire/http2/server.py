@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mm_asgi.wire.calls import Calls
 from mm_asgi.wire.http2.call import ServerCall
 from mm_asgi.wire.http2.connection import Connection
+from mm_asgi.wire.http2.encoding import check_name
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.refused import NotGRPC, RefusedCall
 from mm_asgi.wire.http2.rpc import RequestFacts, echoed, is_grpc
@@ -39,9 +40,16 @@ class NativeServer:
 
     Args:
         limits: what one connection may cost.
+        compression: ``gzip``, or None: how messages are sent to those who take it. Either is
+            taken.
+
+    Raises:
+        ValueError: the compression is none of these.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, *, compression: str | None = None) -> None:
+        check_name(compression)
+        self._compresses = compression is not None
         self._limits = limits or Limits()
         self._calls = Calls()
         self._methods: Mapping[str, Method] = {}
@@ -102,12 +110,20 @@ class NativeServer:
         await self._calls.cancel_handlers()
 
     def _connect(self) -> ServerTransport:
-        return ServerTransport(self._buffer, self._limits, self._methods, self._calls,
-                                self._connections)  # fmt: skip
+        made = ServerTransport(self._buffer, self._limits, self._methods, self._calls,
+                               self._connections)  # fmt: skip
+        made.compresses = self._compresses
+        return made
 
 
 class ServerTransport(Transport):
-    """One connection of a server: begins the RPCs that come with it."""
+    """One connection of a server: begins the RPCs that come with it.
+
+    Attributes:
+        compresses: whether messages are compressed for those who take it.
+    """
+
+    compresses = False
 
     def __init__(
         self,
