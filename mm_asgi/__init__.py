@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm_asgi import errors
+    from mm_asgi.hooks import Reject
     from mm_asgi.plugin import Plugin
     from mm_asgi.requester import identity
     from mm_asgi.runtime import run
 
-__all__ = ["Plugin", "__version__", "errors", "identity", "run"]
+__all__ = ["Plugin", "Reject", "__version__", "errors", "identity", "run"]
 
 __version__ = "0.1.0"
 
@@ -29,7 +30,9 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         return importlib.import_module(".errors", __name__)
     # No home has its function's name: importing a submodule sets the package's attribute to it.
-    homes = {"run": ".runtime", "Plugin": ".plugin", "identity": ".requester"}
+    homes = {
+        "run": ".runtime", "Plugin": ".plugin", "Reject": ".hooks", "identity": ".requester"
+    }  # fmt: skip
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(homes[name], __name__), name)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import inspect
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
-from mm_asgi.bridge.request import RequestMessage
+from mm_asgi.bridge.request import RequestParser
 from mm_asgi.errors import MMASGIError
+from mm_asgi.functions import Overrun, within
 from mm_asgi.goplugin.services import unary
-from mm_asgi.hooks import LIFECYCLE
+from mm_asgi.hooks import FAILED, HOOKS, LIFECYCLE, Hook, Reject
 from mm_asgi.importer import last_line
+from mm_asgi.observe.context import LOG_CONTEXT, LogContext
 from mm_asgi.protocol.common_pb2 import AppError
 from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     ImplementedRequest,
@@ -32,14 +34,14 @@ from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     OnDeactivateResponse,
 )
 from mm_asgi.requester import Identity
-from mm_asgi.wire.port import Method
+from mm_asgi.wire.port import Method, StatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
 
-    from mm_asgi.plugin import Plugin
+    from mm_asgi.plugin import Handler, Plugin
     from mm_asgi.settings import Settings
     from mm_asgi.tasks import TaskSet
     from mm_asgi.wire.port import Stream
@@ -53,7 +55,10 @@ logger = logging.getLogger("mm_asgi.dispatch")
 SERVICE = "/mattermost.pluginapi.v1.PluginHooks/"
 
 UNARY_LIMIT = 4 * 1024 * 1024  # bytes: gRPC's own default
+HOOK_LIMIT = 64 * 1024 * 1024  # bytes: a list of posts or a sync message passes gRPC's default
+LARGEST_ANSWER = 2**31 - 1  # bytes: what the host takes
 SERVE_HTTP_LIMIT = 2 * 1024 * 1024  # bytes: net/http lets 1 MiB of headers through
+HOOK_MARGIN = 0.5  # s that a hook stays below the host's deadline, which the answer has to meet
 DEADLINE_MARGIN = 2.0  # s that OnDeactivate stays below the host's deadline (row L4)
 LIFESPAN_SHARE = 0.25  # of a stop's time that lifespan.shutdown has at the least
 
@@ -99,7 +104,7 @@ class Dispatch:
         self._self_starting = self_starting
         # Set by load, once.
         self._plugin: Plugin | None = None
-        self._hooks: Mapping[str, Callable[..., Any]] = {}
+        self._hooks: Mapping[str, Handler] = {}
         self._fault: str | None = None
         # One activation, one stop.
         self._lifespan: Lifespan | None = None
@@ -120,9 +125,11 @@ class Dispatch:
             SERVICE + name: Method(unary(answer), request, UNARY_LIMIT)
             for name, request, answer in answers
         }
-        methods[SERVICE + "ServeHTTP"] = Method(
-            self._serve_http, RequestMessage, SERVE_HTTP_LIMIT
-        )
+        methods[SERVICE + "ServeHTTP"] = Method(self._serve_http, RequestParser, SERVE_HTTP_LIMIT)
+        for hook in HOOKS.values():
+            limit = self._settings.upload_limit if "File" in hook.rpc else HOOK_LIMIT
+            serve = functools.partial(self._serve_hook, hook)
+            methods.setdefault(SERVICE + hook.rpc, Method(serve, hook, limit, LARGEST_ANSWER))
         return methods
 
     # ---------------------------------------------------------------- the RPCs
@@ -133,7 +140,8 @@ class Dispatch:
 
     async def _implemented(self, request: Message, stream: Stream) -> ImplementedResponse:
         self.load()
-        names = [hook.rpc for hook in LIFECYCLE]
+        listed = self._hooks.keys() | {hook.name for hook in LIFECYCLE}
+        names = [hook.rpc for name, hook in HOOKS.items() if name in listed]
         if self._plugin is not None and self._plugin.app is not None:
             names.append("ServeHTTP")
         return ImplementedResponse(hooks=names)
@@ -223,6 +231,7 @@ class Dispatch:
             await self._call_hook("on_configuration_change")  # this host does not (row H6)
         except Exception:
             logger.exception("the hook on_configuration_change failed")
+        await self._plugin.register_commands()
         await self._call_hook("on_activate")
 
     async def _ready(self) -> bool:
@@ -301,22 +310,76 @@ class Dispatch:
         return max(0.05, self._stop_at - asyncio.get_running_loop().time())
 
     async def _call_hook(self, name: str) -> Any:
-        """Run a hook's function, if there is one, under its budget (rows H2, H3)."""
-        function = self._hooks.get(name)
-        if function is None:
+        """Run a lifecycle hook's function, if there is one, under its budget (rows H2, H3)."""
+        if name not in self._hooks:
             return None
         try:
             async with asyncio.timeout(self._settings.hook_budget or None):
-                if inspect.iscoroutinefunction(function):
-                    return await function(self._context)
-                result = await asyncio.to_thread(function, self._context)
-                # A plain decorator around an async function hides what it is.
-                return await result if inspect.isawaitable(result) else result
+                return await self._hooks[name].function(self._context)
         except BaseException as exc:
             if isinstance(exc, Exception) or _is_cancelled():
                 raise
             # sys.exit() would end the loop, and a CancelledError pass for one of ours.
             raise MMASGIError(f"the hook {name} raised {last_line(exc)}") from exc
+
+    def _serve_hook(self, hook: Hook, stream: Stream) -> None:
+        # In the task set, as a request: a stop drains it.
+        self._tasks.start(self._answer_hook(hook, stream), hook.rpc)
+
+    async def _answer_hook(self, hook: Hook, stream: Stream) -> None:
+        """One RPC of a hook; what is written after the default of an overrun is dropped."""
+        try:
+            ended = self.phase in (Phase.STOPPED, Phase.FAILED)
+            if self._self_starting and not ended:
+                ended = not await self._ready()
+            handler = self._hooks.get(hook.name)
+            if handler is None:
+                stream.abort(StatusCode.UNIMPLEMENTED, "the plugin does not list this hook")
+            elif (request := await stream.read()) is None:
+                stream.abort(StatusCode.INVALID_ARGUMENT, "the request message is missing")
+            elif ended:
+                await stream.write(hook.default(closed=handler.closed), last=True)
+            else:
+                await stream.write(await self._run_hook(handler, request, stream), last=True)
+        except BaseException:  # a log filter that raises: no peer waits for ever
+            stream.abort(StatusCode.INTERNAL, FAILED)
+            raise
+
+    async def _run_hook(self, handler: Handler, request: Any, stream: Stream) -> Message:
+        """What the function answers within its budget, or the default (row H2)."""
+        hook, function, closed = handler
+        default = hook.default(closed=closed)
+        context, facts = self._context, getattr(request, "plugin_context", None)
+        if facts is not None and facts.request_id:
+            context = Identity.of_hook(context.plugin_id, facts)
+            LOG_CONTEXT.set(LogContext(context.request_id))
+        seconds = self._seconds_for(hook, stream)
+
+        def overrun() -> None:
+            self._tasks.start(stream.write(default, last=True), hook.rpc)
+            text = (
+                "the hook %s did not end in %.3g s (setting hook-budget); the host got its default"
+            )
+            logger.error(text, hook.name, seconds)
+
+        try:
+            call = function(context, *hook.arguments(request))
+            return hook.answer(await within(seconds, call, overrun))
+        except Overrun as exc:
+            logger.debug("where the hook %s was cancelled", hook.name, exc_info=exc.__cause__)
+        except BaseException as exc:
+            if isinstance(exc, Reject) and hook.refusal:
+                return hook.refuse(str(exc))
+            # SystemExit too, and the cancel of a stop's drain: the host gets its answer.
+            text = "the hook %s failed: %s; the host got its default"
+            logger.error(text, hook.name, last_line(exc), exc_info=exc)
+        return default
+
+    def _seconds_for(self, hook: Hook, stream: Stream) -> float:
+        now = asyncio.get_running_loop().time()
+        left = hook.deadline if stream.deadline is None else stream.deadline - now
+        left -= min(HOOK_MARGIN, left / 10)
+        return min(left, self._settings.hook_budget or left)
 
 
 def _is_cancelled() -> bool:
@@ -327,7 +390,7 @@ def _is_cancelled() -> bool:
 
 def _fault_of(exc: BaseException) -> str:
     """What the admin should see of a failure, in one line."""
-    return str(exc) if isinstance(exc, MMASGIError) else last_line(exc)
+    return str(exc) if isinstance(exc, MMASGIError | Reject) else last_line(exc)
 
 
 def app_error(where: str, text: str) -> AppError:

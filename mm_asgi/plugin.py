@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, TypeVar
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
+from mm_asgi import types
 from mm_asgi.api.connection import Connection
-from mm_asgi.errors import ConfigError
-from mm_asgi.hooks import find_hook
+from mm_asgi.commands import Command, Commands
+from mm_asgi.errors import APIError, ConfigError, Unavailable, Unimplemented
+from mm_asgi.functions import Function, signature_of
+from mm_asgi.hooks import HOOKS, Hook, snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -16,9 +21,21 @@ if TYPE_CHECKING:
 
     ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
-__all__ = ["Plugin", "as_plugin"]
+__all__ = ["Handler", "Plugin", "as_plugin"]
 
-Function = TypeVar("Function", bound="Callable[..., Any]")
+logger = logging.getLogger("mm_asgi.plugin")
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+THREADS = 40  # for functions that are not async, apart from the app's; as many as Starlette has
+
+
+class Handler(NamedTuple):
+    """A hook with the function that handles it; ``closed``: refuse when that fails."""
+
+    hook: Hook
+    function: Callable[..., Awaitable[Any]]
+    closed: bool
 
 
 class Plugin:
@@ -35,7 +52,9 @@ class Plugin:
     def __init__(self, app: ASGIApp | None = None) -> None:
         self.app = app
         self.connection = Connection()
-        self._hooks: dict[str, Callable[..., Any]] = {}
+        self._hooks: dict[str, Handler] = {}
+        self._commands: dict[str, Command] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "mm_asgi-hook")
         self._frozen = False
 
     @functools.cached_property
@@ -50,30 +69,129 @@ class Plugin:
 
         return AsyncAPI(self.connection)
 
-    def hook(self, function: Function) -> Function:
+    @overload
+    def hook(self, function: F, /) -> F: ...
+
+    @overload
+    def hook(self, *, fail: Literal["open", "closed"]) -> Callable[[F], F]: ...
+
+    def hook(self, function: Any = None, *, fail: str | None = None) -> Any:
         """Register a function for the hook that it is named after; decorator.
 
         The function gets the context first (a frozen ``Identity``), then the request's fields in
-        their order. An ``async def`` runs on the event loop, a plain ``def`` in a thread.
+        their order. An ``async def`` runs on the event loop, a plain ``def`` in a thread. None
+        leaves unchanged what a filter is asked about, and ``Reject`` refuses it.
+
+        Args:
+            function: the function, which stays as it is.
+            fail: what becomes of it when the function fails: goes through or is refused. The
+                default is what the host does when it cannot ask.
 
         Raises:
-            ConfigError: no such hook, registered twice, or the host has asked already.
+            ConfigError: no such hook, other parameters, registered twice, or the host has asked
+                already.
         """
-        hook = find_hook(function.__name__)
-        if self._frozen:
+        if function is None:
+            return functools.partial(self._add_hook, fail)
+        return self._add_hook(fail, function)
+
+    def _add_hook(self, fail: str | None, function: F) -> F:
+        hook = _find_hook(function)
+        self._refuse_when_frozen(f"hook {hook.name!r}")
+        if fail is not None and not (fail in ("open", "closed") and hook.is_gate):
             raise ConfigError(
-                f"hook {hook.name!r}: registered after the host asked which hooks there are;"
-                " register hooks while the module is imported"
+                f"hook {hook.name!r}: fail={fail!r}; expected 'open' or 'closed', and that only"
+                " for a filter that can refuse"
             )
         if hook.name in self._hooks:
             raise ConfigError(f"hook {hook.name!r}: registered twice; one function a hook")
-        self._hooks[hook.name] = function
+        closed = hook.refusal == "error" if fail is None else fail == "closed"
+        self._hooks[hook.name] = Handler(hook, Function(function, self._threads), closed)
         return function
 
-    def freeze(self) -> Mapping[str, Callable[..., Any]]:
+    def command(self, trigger: str, *, hint: str = "", description: str = "") -> Callable[[F], F]:
+        """Register a function for a slash command; decorator.
+
+        The function gets a ``CommandContext`` and then what the user typed, as its annotations
+        say: str, int, float, bool; with a default or ``| None`` it may be left out. It returns
+        text for the user alone, a ``types.CommandResponse``, or None to show nothing.
+
+        Args:
+            trigger: the word after the slash.
+            hint: the arguments as autocompletion shows them; by default the parameters' names.
+            description: what autocompletion says of it.
+
+        Raises:
+            ConfigError: no such trigger can be, there is one already, a parameter has another
+                type, or the host has asked already.
+        """
+
+        def add(function: F) -> F:
+            command = Command(trigger, Function(function, self._threads), hint, description)
+            self._refuse_when_frozen(f"command {trigger!r}")
+            if command.trigger in self._commands:
+                raise ConfigError(f"command {trigger!r}: registered twice; one function a command")
+            self._commands[command.trigger] = command
+            return function
+
+        return add
+
+    def _refuse_when_frozen(self, what: str) -> None:
+        if self._frozen:
+            raise ConfigError(
+                f"{what}: registered after the host asked which hooks there are;"
+                " register it while the module is imported"
+            )
+
+    def freeze(self) -> Mapping[str, Handler]:
         """The hooks by function name; from now on none can be added."""
         self._frozen = True
-        return dict(self._hooks)
+        hooks = dict(self._hooks)
+        if self._commands:
+            hook = HOOKS["execute_command"]
+            other = hooks.get(hook.name)
+            commands = Commands(self._commands.values(), other.function if other else None)
+            hooks[hook.name] = Handler(hook, commands, closed=False)
+        return hooks
+
+    async def register_commands(self) -> None:
+        """Tell the host of the slash commands; that it cannot be told fails nothing."""
+        for command in self._commands.values():
+            told = types.Command(
+                trigger=command.trigger,
+                auto_complete=True,
+                auto_complete_hint=command.hint,
+                auto_complete_desc=command.description,
+            )
+            try:
+                await self.api.register_command(command=told)
+            except APIError as exc:
+                logger.warning("the command /%s is not registered: %s", command.trigger, exc)
+                if isinstance(exc, Unavailable | Unimplemented):
+                    return  # the same for the others: said once
+
+
+def _find_hook(function: Callable[..., Any]) -> Hook:
+    """The hook that a function is named after, and whose parameters it takes."""
+    name = getattr(function, "__name__", type(function).__name__)
+    hook = HOOKS.get(name)
+    if hook is None:
+        import difflib  # only a mistake needs it
+
+        near = difflib.get_close_matches(snake_case(name), HOOKS, n=1)
+        raise ConfigError(
+            f"hook {name!r}: the host has no hook of this name that a plugin can register"
+            f"{f'; did you mean {near[0]!r}?' if near else ''}; name the function after the hook"
+        )
+    given = signature_of(function)
+    try:
+        given.bind(*hook.parameters)
+    except TypeError:
+        raise ConfigError(
+            f"hook {name!r}: the function takes {given}, and the host gives"
+            f" ({', '.join(hook.parameters)}); take these parameters"
+        ) from None
+    return hook
 
 
 def as_plugin(target: object, name: str = "app") -> Plugin:

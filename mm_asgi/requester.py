@@ -44,6 +44,18 @@ class Identity:
     accept_language: str = ""
     source_plugin_id: str | None = None
 
+    @classmethod
+    def of_hook(cls, plugin_id: str, context: Any) -> Identity:
+        """The facts of a hook's ``plugin_context``, which names no user."""
+        return cls(
+            plugin_id=plugin_id,
+            session_id=context.session_id,
+            request_id=context.request_id,
+            ip_address=context.ip_address,
+            user_agent=context.user_agent,
+            accept_language=context.accept_language,
+        )
+
     @property
     def is_anonymous(self) -> bool:
         """Whether the host vouches for no user."""

@@ -43,6 +43,10 @@ def _port(value: int) -> bool:
     return value <= 65535
 
 
+def _message_size(value: int) -> bool:
+    return 0 < value < 2**31  # gRPC's and protobuf's own limit
+
+
 def _root_path(value: str) -> bool:
     return value.startswith("/") and not value.endswith("/") and not set(value) & set("?# ")
 
@@ -101,6 +105,10 @@ class Settings:
     hook_budget: float = _setting(
         28.0, "time for one hook; 0: as long as the host waits", unit="seconds"
     )
+    upload_limit: int = _setting(
+        2**31 - 1, "largest message with a file for file_will_be_uploaded; larger ones it never sees",
+        unit="bytes", check=_message_size, expected="1 to 2147483647 bytes",
+    )  # fmt: skip
     api_timeout: float = _setting(
         10.0, "time for one call of Mattermost's API; 0: no limit", unit="seconds"
     )

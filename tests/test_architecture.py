@@ -22,9 +22,9 @@ LEVELS = (
     ("runtime", "host", "bundle", "testing"),
     ("servicer", "dispatch"),
     ("plugin", "contrib"),
-    ("bridge", "hooks", "api"),
+    ("bridge", "commands", "hooks", "api"),
     ("wire", "goplugin", "observe"),
-    ("requester", "types", "settings", "importer", "tasks"),
+    ("requester", "types", "settings", "importer", "tasks", "functions"),
     ("protocol",),
     ("errors",),
 )

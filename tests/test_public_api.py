@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PINNED = {
     "mm_asgi.api": ["API", "AsyncAPI"],
-    "mm_asgi": ["Plugin", "__version__", "errors", "identity", "run"],
+    "mm_asgi": ["Plugin", "Reject", "__version__", "errors", "identity", "run"],
     "mm_asgi.errors": [
         "APIError",
         "AlreadyExists",
@@ -104,7 +104,7 @@ def test_a_name_stays_what_it_is_when_its_module_is_imported() -> None:
     # identity is a function and a module: importing the module must not swap them.
     code = (
         "import mm_asgi, importlib\n"
-        "for name in ('identity', 'run', 'Plugin'):\n"
+        "for name in ('identity', 'run', 'Plugin', 'Reject'):\n"
         "    value = getattr(mm_asgi, name)\n"
         "    importlib.import_module(value.__module__)\n"
         "    assert callable(value) and getattr(mm_asgi, name) is value, name\n"
