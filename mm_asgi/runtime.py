@@ -123,6 +123,7 @@ class Runtime:
             )
             if environment.client_certificate is not None:
                 self._tls = mutual_tls(environment.client_certificate)
+                logger.debug("the host demands mutual TLS: nobody else will be served")
             self._listener = make_listener(settings.network, environment)
             self._loop_until_done()
         except ConfigError as exc:

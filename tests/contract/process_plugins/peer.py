@@ -69,15 +69,25 @@ class Request:
 
 
 class Peer:
-    """A connection to the address of a handshake."""
+    """A connection to the address of a handshake; over TLS with ``credentials``."""
 
-    def __init__(self, handshake: Sequence[str]) -> None:
+    def __init__(
+        self, handshake: Sequence[str], credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
         core, app, network, address, protocol = handshake[:5]
         assert (core, app, protocol) == ("1", "1", "grpc"), handshake
         target = f"unix:{address}" if network == "unix" else address
         # A channel of its own: grpcio shares connections between channels with equal options.
-        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-        self._channel = grpc.insecure_channel(target, options)
+        options: list[tuple[str, int | str]] = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+        ]
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options)
+        else:
+            # What go-plugin's client expects the certificate to say, whatever it dials.
+            options.append(("grpc.ssl_target_name_override", "localhost"))
+            self._channel = grpc.secure_channel(target, credentials, options)
         self._closed = threading.Event()
 
     def close(self) -> None:
