@@ -6,6 +6,7 @@ and its values. ``("read", b"...")`` are bytes that came; what the others mean i
 
 from __future__ import annotations
 
+import gzip
 import random
 from typing import Any
 
@@ -67,6 +68,8 @@ class Grammar:
                       (b":scheme", b"http"), (b":path", rng.choice(PATHS))]  # fmt: skip
         self.known.append(number)
         fields.append((b"content-type", rng.choice([b"application/grpc"] * 20 + [b"text/plain"])))
+        if rng.random() < 0.3:
+            fields.append((b"grpc-encoding", b"gzip"))
         while rng.random() < 0.15:
             fields.insert(rng.randrange(len(fields) + 1), rng.choice(ODD_FIELDS))
         return self.headers(number, self.block(fields), end=rng.random() < 0.2)
@@ -111,6 +114,11 @@ class Grammar:
         if rng.random() < 0.05:
             body = rng.randbytes(len(body))
         flag = 1 if rng.random() < 0.02 else 0
+        if rng.random() < 0.1:
+            flag, body = (
+                1,
+                gzip.compress(body * rng.choice([1, 1, 1, 100]), 1) * rng.choice([1, 1, 20]),
+            )
         length = len(body) if rng.random() < 0.96 else rng.choice(NUMBERS)
         return bytes((flag,)) + length.to_bytes(4, "big") + body
 
