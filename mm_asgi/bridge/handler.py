@@ -25,7 +25,7 @@ from mm_asgi.wire.port import StatusCode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from mm_asgi.bridge.request import RequestInit, RequestMessage
+    from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest
     from mm_asgi.settings import Settings
     from mm_asgi.wire.port import Stream
 
@@ -87,17 +87,16 @@ class HTTPHandler:
     async def serve(self, stream: Stream) -> None:
         """One RPC, from its first message to the end of the app's task."""
         try:
-            first: RequestMessage | None = await stream.read()
-            init = first.init if first is not None else None
-            if first is None or init is None:
+            first: ServeHTTPRequest | None = await stream.read()
+            if first is None or not first.HasField("init"):
                 self._refuse_stream(stream, first, "has no init; expected init first")
                 return
             self._open += 1
             try:
                 if await self._admit():
-                    await self._run(stream, first, init)
+                    await self._run(stream, first)
                 else:
-                    await self._refuse(stream, init)
+                    await self._refuse(stream, first)
             finally:
                 self._open -= 1
         except BaseException:
@@ -105,7 +104,7 @@ class HTTPHandler:
             stream.abort(StatusCode.INTERNAL, FAILED)
             raise
 
-    def _refuse_stream(self, stream: Stream, first: RequestMessage | None, fault: str) -> None:
+    def _refuse_stream(self, stream: Stream, first: ServeHTTPRequest | None, fault: str) -> None:
         """Row D8."""
         if first is None:
             # The client's body broke before the host's first read: nobody waits for an answer.
@@ -132,16 +131,16 @@ class HTTPHandler:
             return False
         return await self._ready() and not self.draining
 
-    async def _refuse(self, stream: Stream, init: RequestInit) -> None:
-        method = init.method
+    async def _refuse(self, stream: Stream, first: ServeHTTPRequest) -> None:
+        method = first.init.method
         await stream.write(plain_answer(503, "Service Unavailable", method=method, retry=True))
         stream.finish()
 
-    async def _run(self, stream: Stream, first: RequestMessage, init: RequestInit) -> None:
+    async def _run(self, stream: Stream, first: ServeHTTPRequest) -> None:
         settings = self._settings
         try:
             scope, remark, upgrades = build_scope(
-                init, plugin_id=self._plugin_id, settings=settings, state=self.state
+                first.init, plugin_id=self._plugin_id, settings=settings, state=self.state
             )
         except DecodeError as error:
             self._refuse_stream(stream, first, f"has a header that cannot be read ({error})")

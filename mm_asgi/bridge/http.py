@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mm_asgi.bridge.hold import Holds
-    from mm_asgi.bridge.request import RequestMessage
+    from mm_asgi.bridge.request import BodyMessage
+    from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest
     from mm_asgi.wire.port import Encoded, Stream
 
 __all__ = ["HTTPCycle"]
@@ -66,7 +67,7 @@ class HTTPCycle:
     def __init__(
         self,
         stream: Stream,
-        first: RequestMessage,
+        first: ServeHTTPRequest,
         *,
         grace: float,
         holds: Holds,
@@ -75,9 +76,8 @@ class HTTPCycle:
     ) -> None:
         # the request
         self._stream = stream
-        self._first: RequestMessage | None = first
+        self._first: ServeHTTPRequest | None = first
         init = first.init
-        assert init is not None  # whoever makes a cycle has looked
         self._method = init.method or "GET"
         # 0 says nothing: Go's PluginHTTP passes another plugin's body on without its length
         # (client_rpc.go), and where a client declares 0 no bytes come.
@@ -134,7 +134,7 @@ class HTTPCycle:
     def _is_over(self) -> bool:
         return self.disconnected or self._state in ENDED
 
-    def _take_later(self, message: RequestMessage | None) -> dict[str, Any] | None:
+    def _take_later(self, message: ServeHTTPRequest | BodyMessage | None) -> dict[str, Any] | None:
         if self._is_over():
             return None
         if not self._body_open:  # a parallel receive() took the last of it, or it was cut (D6)
@@ -149,7 +149,7 @@ class HTTPCycle:
             return None
         return self._take(message)
 
-    def _take(self, message: RequestMessage) -> dict[str, Any] | None:
+    def _take(self, message: ServeHTTPRequest | BodyMessage) -> dict[str, Any] | None:
         """The event for one request message; None when it ends a truncated body (D6)."""
         chunk = message.body_chunk
         more = not message.body_complete

@@ -12,7 +12,7 @@ from mm_asgi.bridge.request import header_fields
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mm_asgi.bridge.request import RequestInit
+    from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit
     from mm_asgi.settings import Settings
 
 __all__ = ["Built", "Headers", "build_scope", "strip_access_token"]
@@ -62,7 +62,7 @@ SPEC_VERSION = "2.3"
 
 
 def build_scope(
-    init: RequestInit, *, plugin_id: str, settings: Settings, state: Mapping[str, Any]
+    init: ServeHTTPRequestInit, *, plugin_id: str, settings: Settings, state: Mapping[str, Any]
 ) -> Built:
     """The scope for one request.
 
@@ -77,15 +77,16 @@ def build_scope(
     path, root_path, raw_path, remark = _paths(uri, url, plugin_id, settings.root_path)
     scheme = _scheme(told, settings.site_url)
     _, _, query = (uri or url).partition("?")
-    ip_address = init.ip_address
+    context = init.plugin_context
+    ip_address = context.ip_address
     facts = {
         "plugin_id": plugin_id,
         "user_id": (told.get("mattermost-user-id") or _NONE)[0] or None,
-        "session_id": init.session_id,
-        "request_id": init.request_id,
+        "session_id": context.session_id,
+        "request_id": context.request_id,
         "ip_address": ip_address,
-        "user_agent": init.user_agent,
-        "accept_language": init.accept_language,
+        "user_agent": context.user_agent,
+        "accept_language": context.accept_language,
         "source_plugin_id": (told.get("mattermost-plugin-id") or _NONE)[0] or None,
     }
     scope = {
@@ -172,7 +173,7 @@ _NONE = ("",)
 
 
 def _headers(
-    init: RequestInit, host: str, *, underscores: bool
+    init: ServeHTTPRequestInit, host: str, *, underscores: bool
 ) -> tuple[Headers, dict[str, list[str]]]:
     """Host first, then the host's headers in their order (rows S5, S6); and the telling ones."""
     headers = [(b"host", host.encode())] if host else []
@@ -213,7 +214,7 @@ def _scheme(told: Mapping[str, list[str]], site_url: str | None) -> str:
     return urlsplit(site_url).scheme.lower() if site_url else "http"
 
 
-def _http_version(init: RequestInit) -> str:
+def _http_version(init: ServeHTTPRequestInit) -> str:
     if init.proto_major >= 2:
         return str(init.proto_major)
     return "1.0" if init.proto == "HTTP/1.0" else "1.1"

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 from mm_asgi.bridge.lifespan import Lifespan
-from mm_asgi.bridge.request import RequestInit
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
+from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
 from mm_asgi.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def as_user(
                 f"as_user: the client began a {scope['type']}; expected http: the host has no"
                 " way to hand a WebSocket to a plugin"
             )
-        init = RequestInit(_init(scope, user_id, prefix, facts).SerializeToString())
+        init = ReadInit.FromString(_init(scope, user_id, prefix, facts).SerializeToString())
         # The client's URL says what a proxy in front of Mattermost would.
         site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
         settings = Settings(site_url=site, root_path=prefix)

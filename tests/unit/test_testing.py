@@ -10,10 +10,10 @@ import pytest
 
 import mm_asgi
 from mm_asgi import testing
-from mm_asgi.bridge.request import RequestInit
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.errors import StartupError
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
+from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
 from mm_asgi.settings import Settings
 from mm_asgi.testing import as_user, lifespan
 
@@ -169,7 +169,7 @@ async def test_the_rest_of_the_scope_is_build_scopes() -> None:
     scope = await see(method="POST")
     init = ServeHTTPRequestInit(method="POST", url="/", request_uri="/", host="chat.test")
     built = build_scope(
-        RequestInit(init.SerializeToString()), plugin_id="x", settings=Settings(), state={}
+        ReadInit.FromString(init.SerializeToString()), plugin_id="x", settings=Settings(), state={}
     ).scope
     assert scope.keys() == built.keys()
     for key in ("type", "asgi", "http_version", "method", "scheme", "server", "state"):

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from mm_asgi.bridge import hold as bridge_hold
 from mm_asgi.bridge import http as bridge_http
 from mm_asgi.bridge.http import HTTPCycle
-from mm_asgi.bridge.request import RequestMessage
 from mm_asgi.bridge.state import ENDED, TRANSITIONS, State, Step
 from mm_asgi.bridge.texts import BROKEN_BY_HOST
 from mm_asgi.errors import AppProtocolError, ClientDisconnected
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
+from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest as ReadRequest
 from mm_asgi.wire.memory import MemoryStream
 from mm_asgi.wire.port import StatusCode
 
@@ -61,9 +61,9 @@ def message(body: bytes = b"", *, last: bool = False) -> ServeHTTPRequest:
     return ServeHTTPRequest(body_chunk=body, body_complete=last)
 
 
-def read(sent: ServeHTTPRequest) -> RequestMessage:
-    """A message as a wire gives it to the bridge."""
-    return RequestMessage.FromString(sent.SerializeToString())
+def read(sent: ServeHTTPRequest) -> ReadRequest:
+    """A first message as a wire gives it to the bridge."""
+    return ReadRequest.FromString(sent.SerializeToString())
 
 
 def opened(

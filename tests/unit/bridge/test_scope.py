@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mm_asgi.bridge.request import RequestInit
 from mm_asgi.bridge.scope import build_scope, strip_access_token
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
+from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
 from mm_asgi.settings import Settings
 
 ROOT = "/plugins/demo"
@@ -21,7 +21,7 @@ ROOT = "/plugins/demo"
 def scope_and_remark(
     init: ServeHTTPRequestInit, **settings: Any
 ) -> tuple[dict[str, Any], str | None]:
-    read = RequestInit(init.SerializeToString())
+    read = ReadInit.FromString(init.SerializeToString())
     return build_scope(read, plugin_id="demo", settings=Settings(**settings), state={})[:2]
 
 
