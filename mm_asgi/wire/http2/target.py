@@ -46,17 +46,14 @@ class Target:
         Raises:
             ValueError: it is none of these.
         """
-        if text.startswith("unix:"):
-            path = unquote(text.removeprefix("unix:").removeprefix("//"))
-            if path:
-                return Target(text, path=path)
         address = text
         for scheme in _SCHEMES:
             if text.startswith(scheme):
                 address = text.removeprefix(scheme)
                 break
-        if address.startswith("unix:"):  # Go's passthrough takes it so
-            return Target(text, path=Target.parse(address).path)
+        path = unquote(address.removeprefix("unix:").removeprefix("//"))
+        if address.startswith("unix:") and path:
+            return Target(text, path=path)
         host, colon, port = address.rpartition(":")
         host = host.removeprefix("[").removesuffix("]")
         if not host or not colon or not port.isdigit() or not 0 < int(port) < 2**16:
