@@ -48,21 +48,14 @@ class NotGRPC(Stream):
         ]
     )
 
-    _BARE: Final = hpack.encode([(b":status", b"415")])
-
     def __init__(self, connection: Connection, stream_id: int) -> None:
         super().__init__(connection, stream_id)
         self.begun = True
 
     def on_headers(self, head: Head, *, end: bool) -> None:
         """Answer at once, whatever is still to come."""
-        size = len(self._TEXT)
-        has_room = self.connection.is_ready and min(
-            self.send_window, self.connection.send_window) >= size  # fmt: skip
-        if head.method == b"HEAD" or not has_room:  # who does not read gets nothing to keep
-            self.send_headers(self._BLOCK if head.method == b"HEAD" else self._BARE, end=True)
-            if not end:
-                self.reset(ErrorCode.NO_ERROR)
+        if head.method == b"HEAD":
+            self.send_headers(self._BLOCK, end=True)
             return
         self.send_headers(self._BLOCK)
         self.send_data((self._TEXT,), len(self._TEXT))

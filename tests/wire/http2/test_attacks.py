@@ -267,7 +267,7 @@ async def test_a_ping_flood_that_nobody_reads_fills_no_memory(pours: bool) -> No
 
 @pytest.mark.parametrize("block", ["415", "415 for ever", "no method", "no method, for long"])
 async def test_small_requests_that_nobody_reads_the_answers_of_fill_no_memory(block: str) -> None:
-    """A few bytes ask for a status or a text; and a stream that waits would cost a kilobyte more."""
+    """A few bytes ask for a status, or for a text that waits for its window."""
     limits = Limits(replies=100_000)
     async with Attacked.serving(limits) as house:
         path = b"/" + b"\xff" * 4000
@@ -294,7 +294,9 @@ async def test_small_requests_that_nobody_reads_the_answers_of_fill_no_memory(bl
                 waiting = waiting[peer.socket.send(waiting) :]
             await asyncio.sleep(0)
         assert not transport._reads
-        assert len(transport.connection.streams) < 1000
+        # Each that waits for its window costs a kilobyte and a half; it is the head of its answer,
+        # which the peer does not read either, that ends the reading.
+        assert len(transport.connection.streams) < 25_000
         assert kept(transport) < limits.output + limits.replies + 5 * MEBIBYTE
 
 
