@@ -13,19 +13,22 @@ import logging
 import signal
 import sys
 
+from mm_asgi.wire.http2.server import NativeServer
+
 from .interop.service import methods
 from .servers import SERVERS, LocalListener
 
 
-async def serve(wire: str, port: int) -> None:
+async def serve(wire: str, port: int, compress: bool) -> None:
     """Serve until a signal says that it is enough."""
     enough = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, enough.set)
-    server = SERVERS[wire]()
+    # Asked for by each message of the compressed cases, and else not used.
+    server = NativeServer(compression="gzip") if wire == "native" else SERVERS[wire]()
     listener = LocalListener(f"127.0.0.1:{port}")
-    await server.start(listener, methods())
+    await server.start(listener, methods(compress=compress))
     sys.stdout.write(listener.address + "\n")
     sys.stdout.flush()
     await enough.wait()
@@ -37,9 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.wire.interop_server")
     parser.add_argument("--port", type=int, required=True, help="0: any")
     parser.add_argument("--wire", choices=SERVERS, default=next(iter(SERVERS)))
+    parser.add_argument("--compress", action="store_true", help="gzip where nothing else is asked")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
-    asyncio.run(serve(options.wire, options.port))
+    asyncio.run(serve(options.wire, options.port, options.compress))
 
 
 if __name__ == "__main__":

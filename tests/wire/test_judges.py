@@ -64,9 +64,10 @@ CASES = (
 
 
 @contextlib.contextmanager
-def interop_server(wire: str) -> Iterator[str]:
+def interop_server(wire: str, *options: str) -> Iterator[str]:
     """The address of an interop server, which has to end well and without a traceback."""
-    command = [sys.executable, "-m", "tests.wire.interop_server", "--port=0", f"--wire={wire}"]
+    command = [sys.executable, "-m", "tests.wire.interop_server", "--port=0", f"--wire={wire}",
+               *options]  # fmt: skip
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             command,

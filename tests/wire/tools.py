@@ -42,6 +42,7 @@ COMMON = Module(
         "github.com/fullstorydev/grpcurl/cmd/grpcurl",
         "google.golang.org/grpc/interop/client",
         "google.golang.org/grpc/interop/server",
+        "mm_asgi/judges/compressed",
     ),
 )
 GHZ = Module(FOLDER / "ghz", ("github.com/bojand/ghz/cmd/ghz",))
@@ -50,6 +51,7 @@ MODULES = {
     "grpcurl": COMMON,
     "client": COMMON,
     "server": COMMON,
+    "compressed": COMMON,
     "ghz": GHZ,
 }
 
@@ -116,7 +118,7 @@ def _build(module: Module) -> None:
 
 def _digest(go: Path, module: Module) -> str:
     digest = hashlib.sha256(str(go).encode())
-    for name in ("go.mod", "go.sum"):
-        digest.update((module.folder / name).read_bytes())
+    for file in sorted([*module.folder.glob("go.*"), *module.folder.glob("compressed/*.go")]):
+        digest.update(file.read_bytes())
     digest.update(" ".join(module.packages).encode())
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """grpc.testing.TestService on any wire, as the gRPC project's interop-test-descriptions.md says.
 
-What it says of compression is not here: no wire compresses.
+What it says of compression is kept by the native wire alone, when its server compresses.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.wire.http2.call import ServerCall
 from mm_asgi.wire.port import Method, StatusCode
 
 from . import messages
@@ -29,8 +30,12 @@ ECHO_INITIAL = "x-grpc-test-echo-initial"
 ECHO_TRAILING = "x-grpc-test-echo-trailing-bin"
 
 
-def methods() -> dict[str, Method]:
-    """What is served, by RPC path; UnimplementedCall is not."""
+def methods(*, compress: bool = False) -> dict[str, Method]:
+    """What is served, by RPC path; UnimplementedCall is not.
+
+    Args:
+        compress: compress what the client does not ask for one way or the other.
+    """
     rows: list[tuple[str, Handler, Any]] = [
         ("EmptyCall", empty_call, messages.Empty),
         ("UnaryCall", unary_call, messages.SimpleRequest),
@@ -40,7 +45,10 @@ def methods() -> dict[str, Method]:
         ("FullDuplexCall", full_duplex_call, messages.StreamingOutputCallRequest),
         ("HalfDuplexCall", half_duplex_call, messages.StreamingOutputCallRequest),
     ]
-    return {SERVICE + name: Method(_ending(handler), kind, LIMIT) for name, handler, kind in rows}
+    return {
+        SERVICE + name: Method(_ending(handler, compress), kind, LIMIT)
+        for name, handler, kind in rows
+    }
 
 
 class Ended(Exception):
@@ -52,10 +60,11 @@ class Ended(Exception):
         self.text = text
 
 
-def _ending(handler: Handler) -> Handler:
+def _ending(handler: Handler, compress: bool) -> Handler:
     """Around each handler: the metadata that is echoed, and the end."""
 
     async def run(stream: Stream) -> None:
+        _compress(stream, compress)
         if ECHO_INITIAL in stream.metadata:
             stream.send_metadata([(ECHO_INITIAL, stream.metadata[ECHO_INITIAL])])
         trailing: Metadata = [
@@ -80,7 +89,10 @@ async def empty_call(stream: Stream) -> None:
 async def unary_call(stream: Stream) -> None:
     """A payload of the size asked for."""
     request = await _only_request(stream)
+    _check_compressed(stream, request)
     _check_status(request)
+    if request.HasField("response_compressed"):
+        _compress(stream, request.response_compressed.value)
     await stream.write(messages.SimpleResponse(payload=_payload(request.response_size)))
 
 
@@ -95,6 +107,7 @@ async def streaming_input_call(stream: Stream) -> None:
     """How many bytes came."""
     size = 0
     while (request := await stream.read()) is not None:
+        _check_compressed(stream, request)
         size += len(request.payload.body)
     await stream.write(messages.StreamingInputCallResponse(aggregated_payload_size=size))
 
@@ -114,6 +127,21 @@ async def half_duplex_call(stream: Stream) -> None:
     for request in requests:
         _check_status(request)
         await _respond(stream, request)
+
+
+def _compress(stream: Stream, wanted: bool) -> None:
+    """Of the wires only the native one can be told."""
+    if isinstance(stream, ServerCall):
+        stream.compresses = wanted
+
+
+def _check_compressed(stream: Stream, request: Any) -> None:
+    """Refuse a message that did not come as it says."""
+    if isinstance(stream, ServerCall) and request.HasField("expect_compressed"):
+        expected = request.expect_compressed.value
+        if stream.was_compressed != expected:
+            text = f"the message says compressed: {expected}, and it came the other way"
+            raise Ended(StatusCode.INVALID_ARGUMENT, text)
 
 
 async def _only_request(stream: Stream) -> Any:
@@ -143,6 +171,8 @@ async def _respond(stream: Stream, request: Any) -> None:
         if left.is_set():
             return
         payload = _payload(parameters.size)
+        if parameters.HasField("compressed"):
+            _compress(stream, parameters.compressed.value)
         await stream.write(messages.StreamingOutputCallResponse(payload=payload))
 
 
