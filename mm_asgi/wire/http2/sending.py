@@ -13,7 +13,7 @@ from mm_asgi.wire.http2.limits import Guard
 from mm_asgi.wire.http2.stream import StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from mm_asgi.wire.http2.limits import Limits
     from mm_asgi.wire.http2.stream import Stream
@@ -70,12 +70,13 @@ class Sender:
         if self.is_paused:
             self.replies_size += len(data)
 
-    def emit(self, header: bytes, pieces: Sequence[bytes | memoryview], size: int) -> None:
-        """Send a DATA frame for which there is room in the windows."""
+    def emit(self, header: bytes, pieces: Iterable[bytes | memoryview], size: int) -> None:
+        """Send a DATA frame for which there is room in the windows; or several, in ``pieces``."""
         output = self.output
         if not output:
             self._wake()
-        output.append(header)
+        if header:
+            output.append(header)
         output.extend(pieces)
         self.send_window -= size
         self.guard.idle = 0

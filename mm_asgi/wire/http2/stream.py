@@ -24,7 +24,7 @@ from mm_asgi.wire.http2.frames import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mm_asgi.wire.http2.connection import Connection
     from mm_asgi.wire.http2.fields import Head
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["NEXT", "REFUSALS", "Step", "Stream", "StreamState"]
 
 DATA: Final = int(FrameType.DATA)
+
+_AT_ONCE: Final = 131_072
+"""Bytes of a message that leaves whole, a little over the bound of what waits for the transport:
+two of the largest chunks, a guess."""
 
 _NOBODY: Final = object()
 """The token of bytes for which nobody waits."""
@@ -247,11 +251,15 @@ class Stream:
             not self._pending
             and size <= self.send_window
             and size <= connection.send_window
-            and size <= connection.peer_frame_size
+            and size <= _AT_ONCE
             and connection.is_ready
         ):
             self.send_window -= size
-            connection.emit(HEADER.pack(size >> 8, size & 0xFF, DATA, 0, self.id), pieces, size)
+            if size <= connection.peer_frame_size:
+                head = HEADER.pack(size >> 8, size & 0xFF, DATA, 0, self.id)
+                connection.emit(head, pieces, size)
+            else:
+                connection.emit(b"", self._frames(pieces, size), size)
             return None
         if self._pending is None:
             self._pending = deque()
@@ -264,6 +272,24 @@ class Stream:
         connection.unblock(self)
         connection.pump()
         return token if self._pending else None
+
+    def _frames(
+        self, pieces: Sequence[bytes | memoryview], size: int
+    ) -> Iterator[bytes | memoryview]:
+        """DATA frames of ``size`` bytes, for which there is room."""
+        limit = self.connection.peer_frame_size
+        room = 0
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                if not room:
+                    room = min(limit, size)
+                    size -= room
+                    yield HEADER.pack(room >> 8, room & 0xFF, DATA, 0, self.id)
+                part = view[:room]
+                room -= len(part)
+                view = view[len(part) :]
+                yield part
 
     def send_end(self, block: bytes | None = None) -> None:
         """End this side, after the bytes that wait: with a trailer section, or without one."""
