@@ -24,6 +24,7 @@ __all__ = ["MutualTLS", "mutual_tls"]
 _NAME = "localhost"
 """Who go-plugin's client expects (its ServerName), on a unix socket too."""
 
+_FOLDER = "/dev/fd"
 _CLOCKS_DIFFER = datetime.timedelta(seconds=30)
 _LIFE = datetime.timedelta(days=10_957)
 """go-plugin's own: thirty years, since no certificate outlives its process."""
@@ -121,7 +122,7 @@ def _show(context: ssl.SSLContext, key: bytes, certificate: bytes) -> None:
     except OSError as exc:
         raise ConfigError(
             f"mutual TLS: the plugin's own certificate cannot be loaded: {exc.strerror or exc}; "
-            "/dev/fd has to be there (on Linux it leads to /proc)"
+            f"{_FOLDER} has to be there (on Linux it leads to /proc)"
         ) from exc
 
 
@@ -137,6 +138,6 @@ def _as_file(content: bytes) -> Iterator[str]:
             os.write(writing, content)
         finally:
             os.close(writing)
-        yield f"/dev/fd/{reading}"
+        yield f"{_FOLDER}/{reading}"
     finally:
         os.close(reading)
