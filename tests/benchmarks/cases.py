@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.api import api_calls
 from tests.benchmarks.apps import raw
 from tests.benchmarks.load import Load, hook_load, http_load
 from tests.benchmarks.startup import measure_start
@@ -195,5 +196,7 @@ CASES = (
     Case("down", "{size} MiB down, 64 KiB chunks", RAW, SERVING, TRANSFER, download, long=True),
     Case("sse", "{streams} event streams, {events} events each, one a second", RAW, SERVING, STREAMS, streams, long=True),
     Case("start", "exec to handshake (plugin, app not imported) or first answer (server), FastAPI app", ITEM, SERVING, START, measure_start=measure_start, long=True),
+    Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub)", "", (WIRE,), REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),
+    Case("api-1", "the same, one at a time", "", (WIRE,), REQUESTS, measure_start=api_calls(1), long=True),
     Case("hook", f"{HOOK}, 32 at a time, beside raw hello", HOOKED, (WIRE,), HOOKS, hooks),
 )  # fmt: skip

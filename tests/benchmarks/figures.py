@@ -72,6 +72,8 @@ GOALS = (
     Goal("sse", "peak", "uvicorn", "<=", 1.0),
     Goal("start", "start", "", "<=", 200),
     Goal("start", "rss", "", "<=", 40),
+    Goal("api", "cpu", "grpcio", "<=", 0.5),
+    Goal("api-1", "cpu", "grpcio", "<=", 0.33),
     Goal("hook", "ratio", "", "<=", 1.5),
 )
 

@@ -1,0 +1,54 @@
+"""What a call of the host's API costs: a client's process of its own, a server of grpc-go's."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.processes import (
+    START_LIMIT,
+    BenchmarkError,
+    socket_folder,
+    spawned,
+    stderr_end,
+)
+from tests.wire import tools
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from tests.benchmarks.targets import Target
+
+SECONDS = 2.0
+
+
+def api_calls(workers: int) -> Callable[[Target, str], Awaitable[dict[str, float]]]:
+    """So many calls at a time."""
+
+    async def measure(target: Target, app: str) -> dict[str, float]:
+        try:
+            server = await asyncio.to_thread(tools.tool, "compressed")
+        except tools.ToolError as error:
+            raise BenchmarkError(str(error)) from None
+        pipe = asyncio.subprocess.PIPE
+        with socket_folder() as folder:
+            async with spawned([str(server), "-any"], folder, stdout=pipe) as serving:
+                port = await _line(serving, folder)
+                client = [sys.executable, "-m", "tests.benchmarks.api_client", target.name,
+                          f"127.0.0.1:{port}", str(workers), str(SECONDS)]  # fmt: skip
+                async with spawned(client, folder, stdout=pipe) as calling:
+                    found: dict[str, float] = json.loads(await _line(calling, folder))
+                    return found
+
+    return measure
+
+
+async def _line(process: asyncio.subprocess.Process, folder: Path) -> str:
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), START_LIMIT)
+    if not line:
+        raise BenchmarkError(f"it said nothing; its stderr ends:\n{stderr_end(folder)}")
+    return line.decode().strip()
