@@ -349,9 +349,9 @@ class Dispatch:
         """What the function answers within its budget, or the default (row H2)."""
         hook, function, closed = handler
         default = hook.default(closed=closed)
-        context, facts = self._context, getattr(request, "plugin_context", None)
-        if facts is not None and facts.request_id:
-            context = Identity.of_hook(context.plugin_id, facts)
+        facts = getattr(request, "plugin_context", None)
+        context = Identity.of_hook(self._context.plugin_id, facts)
+        if context.request_id:
             LOG_CONTEXT.set(LogContext(context.request_id))
         seconds = self._seconds_for(hook, stream)
 

@@ -116,17 +116,15 @@ class Hook:
         Raises:
             TypeError: the host could make nothing of it.
         """
-        if value is None and self.returns != "bool":
+        if value is None and self.field != "healthy":
             return self.response()
         try:
-            if not self.field or isinstance(value, dict):  # protobuf would take any dict, {} too
+            if not self.field or value is None or isinstance(value, dict):  # a dict: {} too
                 raise TypeError("the host takes no such answer")
             return self.response(**_NATURAL.get(self.rpc, lambda v: {self.field: v})(value))
-        except (TypeError, ValueError) as exc:
-            expected = f"{self.returns} or None" if self.returns else "None"
-            raise TypeError(
-                f"returned {type(value).__name__}, expected {expected}: {exc}"
-            ) from None
+        except (TypeError, ValueError, IndexError) as exc:
+            what = f"returned {type(value).__name__}, expected {self.returns or None}: {exc}"
+            raise TypeError(what) from None
 
     def refuse(self, text: str, status: int = 400) -> Message:
         """The response that refuses; an empty text would mean consent."""
@@ -160,8 +158,8 @@ def _shown(value: Any) -> dict[str, Any]:
 
 
 def _files(values: Any) -> dict[str, Any]:
-    made = [{"filename": v[0], "data": v[1]} if isinstance(v, tuple) else v for v in values]
-    return {"files": made}
+    kind = types.FileData
+    return {"files": [kind(filename=v[0], data=v[1]) if type(v) is tuple else v for v in values]}
 
 
 _NATURAL: dict[str, Callable[[Any], dict[str, Any]]] = {

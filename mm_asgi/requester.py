@@ -45,8 +45,10 @@ class Identity:
     source_plugin_id: str | None = None
 
     @classmethod
-    def of_hook(cls, plugin_id: str, context: Any) -> Identity:
-        """The facts of a hook's ``plugin_context``, which names no user."""
+    def of_hook(cls, plugin_id: str, context: Any | None) -> Identity:
+        """The facts of a hook's ``plugin_context``, which names no user; some hooks have none."""
+        if context is None:
+            return cls(plugin_id=plugin_id)
         return cls(
             plugin_id=plugin_id,
             session_id=context.session_id,

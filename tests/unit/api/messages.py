@@ -71,6 +71,7 @@ def _scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
         field.CPPTYPE_BOOL: st.booleans(),
         field.CPPTYPE_INT32: st.integers(-(2**bits), 2**bits - 1),
         field.CPPTYPE_INT64: st.integers(-(2**bits), 2**bits - 1),
+        field.CPPTYPE_UINT32: st.integers(0, 2**32 - 1),
         field.CPPTYPE_DOUBLE: st.floats(-math.pi, math.pi),
         field.CPPTYPE_FLOAT: st.sampled_from([0.5, -2.0]),
     }

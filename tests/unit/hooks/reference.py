@@ -6,7 +6,7 @@ python -m tests.unit.hooks.reference      writes it
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm_asgi.hooks import HOOKS, Kind
 
@@ -35,7 +35,7 @@ def written(text: str) -> str:
 
 def _lines() -> Iterator[str]:
     for hook in HOOKS.values():
-        fields = hook.messages[0].DESCRIPTOR.fields_by_name
+        fields: Any = hook.messages[0].DESCRIPTOR.fields_by_name
         taken = [_parameter(fields[mark.rstrip("?*")], mark) for mark in hook.takes.split()]
         cells = (
             f"`{hook.name}({', '.join(('context', *taken))})`",
