@@ -20,9 +20,11 @@ from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.errors import ConfigError
 from mm_asgi.wire.grpcio import GrpcioServer
+from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.rpc import TRAILERS_OK
 from mm_asgi.wire.http2.tls import demand_http2
+from mm_asgi.wire.port import RPCError
 from tests.wire.http2.attacked import call, message
 from tests.wire.http2.bare import GREETING, data, request
 from tests.wire.servers import LocalListener
@@ -124,6 +126,30 @@ def echo_large(path: str, tls: MutualTLS, mebibytes: int) -> None:
         answers = [echo.future(BytesValue(value=body), timeout=15) for body in bodies]
         for body, answer in zip(bodies, answers, strict=True):
             assert answer.result().value == body
+
+
+@both_loops
+async def test_our_own_channel_is_served_and_large_messages_are_whole() -> None:
+    async with serving(HOST) as (path, tls):
+        context = client_context(tls.certificate, HOST)
+        channel = NativeChannel(f"unix:{path}", tls=context, server_name="localhost")
+        bodies = [random.Random(seed).randbytes(4 * MEBIBYTE + seed) for seed in range(3)]
+        answers = await asyncio.gather(
+            *(channel.unary("/echo", BytesValue(value=body), BytesValue) for body in bodies)
+        )
+        for body, answer in zip(bodies, answers, strict=True):
+            assert answer.value == body
+        await channel.close()
+
+
+@both_loops
+async def test_our_own_channel_says_why_a_server_is_not_taken() -> None:
+    async with serving(HOST) as (path, _):
+        context = client_context(host_der(), HOST)
+        channel = NativeChannel(f"unix:{path}", tls=context, server_name="localhost")
+        with pytest.raises(RPCError, match="UNAVAILABLE: unix:.*CERTIFICATE_VERIFY_FAILED"):
+            await channel.unary("/echo", BytesValue(), BytesValue)
+        await channel.close()
 
 
 @both_loops
