@@ -8,7 +8,7 @@ each request is decoded once.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_asgi.wire.http2.fields import MalformedError, check_trailers
 from mm_asgi.wire.http2.frames import ConnectionFault, ErrorCode, StreamFault
@@ -43,7 +43,7 @@ class HeaderBlocks:
     """
 
     __slots__ = ("_block", "_decoder", "_frames", "_heads", "_is_steady", "_limits", "_parse",
-                 "end", "stream_id")  # fmt: skip
+                 "_sections", "end", "stream_id")  # fmt: skip
 
     def __init__(self, limits: Limits, parse: Callable[[Sequence[Field]], Head]) -> None:
         self.stream_id = 0
@@ -53,6 +53,7 @@ class HeaderBlocks:
         self._decoder = Decoder(limits.header_list)
         self._is_steady = True
         self._heads: dict[bytes, Head] = {}
+        self._sections: dict[bytes, list[Field]] = {}
         self._block = bytearray()
         self._frames = 0
 
@@ -97,19 +98,27 @@ class HeaderBlocks:
             head = self._parse(fields)
         except MalformedError as error:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
-        if self._is_steady and len(block) <= _LARGEST_KEPT:
-            if len(self._heads) >= _HEADS_KEPT:  # by a peer whose every block is another one
-                self._heads.clear()
-            self._heads[block] = head
+        self._keep(self._heads, block, head)
         return head
 
     def trailers(self, stream_id: int, block: bytes) -> list[Field]:
-        """The trailer section that a block says; raises as ``head()`` does."""
+        """The trailer section that a block says, not to be changed; raises as ``head()`` does."""
+        found = self._sections.get(block)
+        if found is not None:
+            return found
         fields = self._decode(stream_id, block)
         try:
-            return check_trailers(fields)
+            found = check_trailers(fields)
         except MalformedError as error:
             raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from None
+        self._keep(self._sections, block, found)
+        return found
+
+    def _keep(self, kept: dict[bytes, Any], block: bytes, found: object) -> None:
+        if self._is_steady and len(block) <= _LARGEST_KEPT:
+            if len(kept) >= _HEADS_KEPT:  # by a peer whose every block is another one
+                kept.clear()
+            kept[block] = found
 
     def skip(self, stream_id: int, block: bytes) -> None:
         """Decode a block that nobody wants: the table must follow all the same (section 4.3)."""
@@ -128,3 +137,4 @@ class HeaderBlocks:
             self._is_steady = before == self._decoder.changes
             if not self._is_steady:
                 self._heads.clear()
+                self._sections.clear()
