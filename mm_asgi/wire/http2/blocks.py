@@ -137,4 +137,5 @@ class HeaderBlocks:
             self._is_steady = before == self._decoder.changes
             if not self._is_steady:
                 self._heads.clear()
+            if not self._is_steady:
                 self._sections.clear()
