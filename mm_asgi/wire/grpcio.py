@@ -352,7 +352,7 @@ class _GrpcioStream:
         finally:
             inbox.end()
 
-    def _parse(self, method: Method, data: bytes) -> Message | None:
+    def _parse(self, method: Method, data: bytes) -> Any | None:
         if len(data) > method.receive_limit:
             log.warning("message too large: %s, %d bytes", self.method, len(data))
             self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
