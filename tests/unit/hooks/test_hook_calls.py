@@ -218,3 +218,22 @@ async def test_the_limit_of_a_file_is_the_setting(limit: int, code: StatusCode |
     assert ended is (code or StatusCode.OK)
     if code is None:
         assert response.modified_content == bytes(200)
+
+
+async def test_an_overrun_on_the_loop_is_cancelled() -> None:
+    plugin, cancelled = Plugin(), asyncio.Event()
+
+    @plugin.hook
+    async def user_will_log_in(context: Identity, user: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    called = Called(plugin, hook_budget=0.05)
+    called.dispatch.load()
+    response, _ = await called.call(LOGIN)
+    assert response.rejection_reason == ""
+    async with asyncio.timeout(5):
+        await cancelled.wait()
