@@ -7,7 +7,11 @@ Read it from the bottom, each module beside its part of the standards:
 - ``stream``: a stream's states in one table, and its sending side (sections 5.1, 5.2);
   ``connection``: bytes in, bytes out (sections 3.4, 5, 6); ``limits``: what a peer may cost;
 - ``rpc``: messages, metadata, status and time-outs (the gRPC project's PROTOCOL-HTTP2.md);
-- ``transport``: a connection on asyncio; ``call``, ``server``: the port's Stream and Server.
+- ``encoding``: gzip; ``messages``: the receiving half of an RPC, for either side;
+- ``transport``: a connection on asyncio; ``call``, ``refused``, ``server``: the port's Stream and
+  Server; ``tls``;
+- ``client_rpc``, ``target``, ``deadlines``: what a client says, where to, for how long;
+  ``client_call``, ``stream_call``, ``client_transport``, ``channel``: the port's Call and Channel.
 
 The modules above ``transport`` know no asyncio: bytes and calls go in, bytes and calls come out.
 """
