@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+from tests.mutants.channel_faults import CHANNEL_FAULTS
 from tests.mutants.faults import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +77,8 @@ def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tupl
 
 def main(words: list[str]) -> int:
     """Run the chosen faults; gives the exit code."""
-    chosen = [f for f in FAULTS if not words or any(word in f.name for word in words)]
+    every = (*FAULTS, *CHANNEL_FAULTS)
+    chosen = [f for f in every if not words or any(word in f.name for word in words)]
     # A test that fails anyway catches nothing: the sound tree has to pass them all first.
     verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))
     if verdict != "passed":
