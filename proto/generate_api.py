@@ -32,7 +32,14 @@ TEXTS = ROOT / "proto" / "api.toml"
 TABLE = ROOT / "tests" / "data" / "wire" / "api.tsv"
 WIDTH = 100
 # Types that users meet live in all files but these.
-PRIVATE_FILES = ("empty_pb2", "goplugin_pb2", "health_pb2", "hooks_http_pb2", "wrappers_pb2")
+PRIVATE_FILES = (
+    "empty_pb2",
+    "goplugin_pb2",
+    "health_pb2",
+    "hooks_http_pb2",
+    "hooks_http_read_pb2",
+    "wrappers_pb2",
+)
 PREPOSITIONS = ("by", "for", "in", "from", "to", "with")
 # The client sends every message field: what the host does without one is of no interest.
 UNSET = re.compile(r"unset(?: is not checked| is passed as nil|: INVALID_ARGUMENT)")
