@@ -34,7 +34,7 @@ CHANNEL_FAULTS: tuple[Fault, ...] = (
         "            and connection.peer_last is None\n",
         "",
         TESTS,
-        "leaving_server or sends_away",
+        "leaving_server",
     ),
     Fault(
         "channel: the server's limit of streams is not kept",

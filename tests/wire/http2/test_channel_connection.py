@@ -130,6 +130,21 @@ async def test_a_server_that_sends_away_whoever_comes() -> None:
         assert "sends away whoever comes" in error.text
 
 
+async def test_the_room_that_a_leaving_server_makes_is_not_used() -> None:
+    one = frames.settings({Setting.MAX_CONCURRENT_STREAMS: 1})
+    async with scripted() as server:
+        call = server.channel.stream(PATH, BytesValue)
+        writing = asyncio.ensure_future(call.write(BytesValue(value=bytes(100_000))))
+        task = server.start()
+        old = await server.accept(settings=one)
+        await old.find(DATA)
+        await old.send(frames.go_away(0, ErrorCode.NO_ERROR))
+        await (await server.accept()).serve(b"from the new")
+        assert (await task).value == b"from the new"
+        assert (await failure(call.read())).code is StatusCode.UNAVAILABLE
+        await writing
+
+
 # -------------------------------------------------------------------- lost, and made again
 
 
