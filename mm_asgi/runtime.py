@@ -307,8 +307,14 @@ def _new_server(wire: str) -> Server:
         from mm_asgi.wire.http2.server import NativeServer
 
         return NativeServer()
-    from mm_asgi.wire.grpcio import GrpcioServer
-
+    try:
+        from mm_asgi.wire.grpcio import GrpcioServer
+    except ModuleNotFoundError as exc:
+        if exc.name != "grpc":
+            raise
+        raise ConfigError(
+            "wire: grpcio is not installed; pip install 'mm-asgi[grpcio]', or leave wire at native"
+        ) from None
     return GrpcioServer()
 
 

@@ -1,4 +1,7 @@
-"""The PluginHooks service on a grpc.aio server that somebody else runs, without go-plugin."""
+"""The PluginHooks service on a grpc.aio server that somebody else runs, without go-plugin.
+
+It needs the extra ``grpcio``, which whoever has such a server has anyway.
+"""
 
 from __future__ import annotations
 
