@@ -95,6 +95,7 @@ def _hangs(number: int, frame: FrameType | None) -> None:
 
 def _one(loop: FuzzLoop, report: Report, seed: int, *, memory: bool) -> None:
     role = random.Random(seed).choice(ROLES)
+    signal.setitimer(signal.ITIMER_REAL, HANG)
     program = grammar.program(seed, client=role == "client")
     report.finding = _try(loop, role, program)
     report.runs += 1
@@ -102,6 +103,8 @@ def _one(loop: FuzzLoop, report: Report, seed: int, *, memory: bool) -> None:
     if memory and report.finding is None and report.runs % SAMPLE == 0:
         report.finding = _look_at_memory(loop, report, role, program)
     if report.finding is not None:
+        sys.stdout.write(f"finding in seed {seed}: {report.finding!r}; it is made short\n")
+        sys.stdout.flush()
         report.seed, report.role = seed, role
         report.program = shortest(loop, role, program, report.finding)
 
@@ -153,14 +156,14 @@ def _try(loop: FuzzLoop, role: str, program: Program, *, slow: float = 1.0) -> B
 
 
 def shortest(
-    loop: FuzzLoop, role: str, program: Program, finding: BaseException, tries: int = 2_000
+    loop: FuzzLoop, role: str, program: Program, finding: BaseException, seconds: float = 60.0
 ) -> Program:
-    """The program without the steps that the same finding does not need."""
+    """The program without the steps that the same finding does not need, as far as time lets."""
     size = len(program) // 2
-    while size and tries > 0:
+    end = time.monotonic() + seconds
+    while size and time.monotonic() < end:
         for shorter in list(_without(program, size)):
-            tries -= 1
-            if tries <= 0:
+            if time.monotonic() >= end:
                 break
             again = _try(loop, role, shorter)
             if type(again) is type(finding) and str(again)[:20] == str(finding)[:20]:

@@ -17,6 +17,7 @@ Step = tuple[Any, ...]
 Program = list[Step]
 
 PATHS = [b"/echo", b"/pour", b"/hang", b"/once", b"/fail", b"/none", b"/" + b"\xff" * 300]
+LONGEST = 150_000  # bytes of a message, more than the victims take
 NUMBERS = [0, 1, 2, 4, 5, 6, 100, 4096, 16_383, 16_384, 16_385, 65_535, 2**24 - 1, 2**31 - 1, 2**31]
 ODD_FIELDS = [
     (b"grpc-timeout", b"1n"), (b"grpc-timeout", b"5S"), (b"grpc-timeout", b"99999999H"),
@@ -115,10 +116,8 @@ class Grammar:
             body = rng.randbytes(len(body))
         flag = 1 if rng.random() < 0.02 else 0
         if rng.random() < 0.1:
-            flag, body = (
-                1,
-                gzip.compress(body * rng.choice([1, 1, 1, 100]), 1) * rng.choice([1, 1, 20]),
-            )
+            packed = gzip.compress(body[:20_000] * rng.choice([1, 1, 100]), 1, mtime=0)
+            flag, body = 1, (packed * rng.choice([1, 1, 20]))[:LONGEST]
         length = len(body) if rng.random() < 0.96 else rng.choice(NUMBERS)
         return bytes((flag,)) + length.to_bytes(4, "big") + body
 
@@ -249,13 +248,11 @@ class Grammar:
         whole = b"".join(parts)
         longest = rng.choice([7, 100, 1000, 20_000, 262_144])
         program: Program = []
-        while whole:
-            size = rng.randint(1, longest)
-            program.append(("read", whole[:size]))
-            whole = whole[size:]
-            if len(program) > 3000:
-                program.append(("read", whole[:262_144]))
-                break
+        at = 0
+        while at < len(whole):
+            size = rng.randint(1, longest) if len(program) < 3000 else 262_144
+            program.append(("read", whole[at : at + size]))
+            at += size
             if rng.random() < 0.3:
                 program.append(self.between())
         return program
