@@ -289,9 +289,15 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+@pytest.fixture(scope="module")
+def package() -> Mapping[str, Module]:
+    """The package's modules, read once."""
+    return read_package(PACKAGE)
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_law(check: Check) -> None:
-    findings = list(check(read_package(PACKAGE)))
+def test_law(check: Check, package: Mapping[str, Module]) -> None:
+    findings = list(check(package))
     assert not findings, "\n" + "\n".join(findings)
 
 
@@ -371,6 +377,6 @@ def test_every_check_has_a_planted_fault() -> None:
     assert {fault[0] for fault in FAULTS} == set(CHECKS)
 
 
-def test_the_package_is_found() -> None:
-    names: Iterable[str] = read_package(PACKAGE)
+def test_the_package_is_found(package: Mapping[str, Module]) -> None:
+    names: Iterable[str] = package
     assert {"mm_asgi", "mm_asgi.errors", "mm_asgi.wire.port"} <= set(names)

@@ -13,6 +13,7 @@ import pytest
 from tests.browser.dev_terminal import APP, DevTerminal, gone
 
 pytestmark = [
+    pytest.mark.full,  # seconds each: a process, a terminal, a start
     pytest.mark.timeout(180),
     pytest.mark.skipif(sys.platform != "linux", reason="pidfd and /proc"),
 ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
+    pytest.mark.full,  # seconds each: a process, a terminal, a start
     pytest.mark.timeout(60),
     pytest.mark.skipif(sys.platform != "linux", reason="pidfd"),
 ]
