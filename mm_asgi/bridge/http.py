@@ -376,7 +376,11 @@ class HTTPCycle:
             self._abort(Step.FAULT, FAILED_LATE)
 
     def _log_failure(self, failure: BaseException) -> None:
-        if self.disconnected and is_disconnect(failure):
+        # A framework that stops by cancelling itself may let its cancel out when the plugin's stop
+        # cancels it too (anyio swallows its own one only).
+        if self.disconnected and (
+            is_disconnect(failure) or isinstance(failure, asyncio.CancelledError)
+        ):
             logger.debug("the app stopped because the client left")
         else:
             logger.error(

@@ -451,3 +451,22 @@ async def test_an_event_stream_that_begins_during_the_drain_is_told_too() -> Non
     await cycle.settle(None)
     assert await stream.peer.ended() == (StatusCode.OK, "")
     assert b"".join(one.body_chunk for one in stream.peer.messages) == b"data: bye"
+
+
+async def test_a_cancel_that_gets_out_after_the_client_left_is_no_fault(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cycle, stream = opened()
+    await cycle.send(START)
+    await cycle.send(body(b"x", more=True))
+    stream.peer.cancel()
+    await cycle.settle(asyncio.CancelledError("Cancelled via cancel scope"))
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_cancel_that_gets_out_before_is_one(caplog: pytest.LogCaptureFixture) -> None:
+    cycle, _ = opened()
+    await cycle.send(START)
+    await cycle.send(body(b"x", more=True))
+    await cycle.settle(asyncio.CancelledError("Cancelled via cancel scope"))
+    assert "the app raised CancelledError" in caplog.text
