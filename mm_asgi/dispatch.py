@@ -34,6 +34,7 @@ from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     OnDeactivateResponse,
 )
 from mm_asgi.requester import Identity
+from mm_asgi.tasks import is_cancelled
 from mm_asgi.wire.port import Method, StatusCode
 
 if TYPE_CHECKING:
@@ -317,7 +318,7 @@ class Dispatch:
             async with asyncio.timeout(self._settings.hook_budget or None):
                 return await self._hooks[name].function(self._context)
         except BaseException as exc:
-            if isinstance(exc, Exception) or _is_cancelled():
+            if isinstance(exc, Exception) or is_cancelled():
                 raise
             # sys.exit() would end the loop, and a CancelledError pass for one of ours.
             raise MMASGIError(f"the hook {name} raised {last_line(exc)}") from exc
@@ -380,12 +381,6 @@ class Dispatch:
         left = hook.deadline if stream.deadline is None else stream.deadline - now
         left -= min(HOOK_MARGIN, left / 10)
         return min(left, self._settings.hook_budget or left)
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody else has cancelled the running task."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _fault_of(exc: BaseException) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Name = str | Callable[[], str]
 
-__all__ = ["DRAINED", "TaskSet"]
+__all__ = ["DRAINED", "TaskSet", "is_cancelled"]
 
 logger = logging.getLogger("mm_asgi.tasks")
 
@@ -107,6 +107,12 @@ class TaskSet:
             if task.done():  # one that was cancelled before its first step has not told so
                 coroutine.close()
                 self._tasks.pop(coroutine, None)
+
+
+def is_cancelled() -> bool:
+    """Whether somebody else has cancelled the running task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _text(name: Name) -> str:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.errors import AppProtocolError, StartupError
+from mm_asgi.tasks import is_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -137,8 +138,7 @@ class Lifespan:
         # sys.exit() in an app must not end the plugin.
         except BaseException as exc:
             self._failure = exc
-            task = asyncio.current_task()
-            ended = task is not None and task.cancelling()  # the loop is being closed
+            ended = is_cancelled()  # the loop is being closed
             if self._started and not self._stopping and not ended:
                 logger.error("the app's lifespan ended while the app is served", exc_info=exc)
 

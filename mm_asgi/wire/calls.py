@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.tasks import is_cancelled
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from mm_asgi.wire.port import Stream
 
 __all__ = [
+    "ANSWER_LIMIT",
+    "CLOSED",
+    "DEADLINE_EXCEEDED",
     "HANDLER_FAILED",
     "TOO_LARGE",
     "TOO_LARGE_SENT",
@@ -24,6 +28,7 @@ __all__ = [
     "CancelSlot",
     "Calls",
     "notify",
+    "wake",
 ]
 
 log = logging.getLogger("mm_asgi.wire")
@@ -33,6 +38,10 @@ HANDLER_FAILED = "internal error in the plugin"
 TOO_LARGE = "message larger than this method takes"
 TOO_LARGE_SENT = "message larger than this method sends"
 UNPARSABLE = "message cannot be parsed"
+DEADLINE_EXCEEDED = "Deadline Exceeded"
+CLOSED = "the channel is closed"
+
+ANSWER_LIMIT = 128 * 2**20  # bytes of one answer that a Channel takes (row A1)
 
 # How long stop() waits for handlers that it has cancelled. A guess: long enough for a finally
 # clause, short beside the 10 s that the host waits for the whole process.
@@ -137,8 +146,7 @@ async def _run(work: Awaitable[None], stream: Stream) -> None:
     try:
         await work
     except BaseException as error:  # SystemExit too: a handler must not end the loop
-        task = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
             stream.abort(StatusCode.INTERNAL, HANDLER_FAILED)
             log.debug("handler cancelled: %s", stream.method)
             raise
@@ -157,3 +165,9 @@ def notify(callback: Callable[[], None]) -> None:
         callback()
     except Exception:
         log.exception("on_cancel callback failed")
+
+
+def wake(future: asyncio.Future[None] | None) -> None:
+    """Wake whoever waits for ``future``, if somebody does."""
+    if future is not None and not future.done():
+        future.set_result(None)

@@ -21,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, Calls, CancelSlot
+from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, UNPARSABLE, Calls, CancelSlot, wake
 from mm_asgi.wire.port import Inbox, StatusCode
 
 if TYPE_CHECKING:
@@ -222,14 +222,14 @@ class _GrpcioStream:
         self._readers += 1
         try:
             if self._inbox.wants:
-                _set(self._fetch)
+                wake(self._fetch)
             message = await self._inbox.get()
         finally:
             self._readers -= 1
         # Most RPCs bring one message: a second is fetched when somebody asks for it, and from
         # then on ahead. A read that nobody wants costs as much as any other.
         if self._inbox.wants and (self._readers or self._streaming):
-            _set(self._fetch)
+            wake(self._fetch)
         self._streaming = True
         return message
 
@@ -238,7 +238,7 @@ class _GrpcioStream:
             return
         self._opened = True
         self._initial = tuple(metadata)
-        _set(self._wake)
+        wake(self._wake)
 
     async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
         if self._status is not None:
@@ -251,7 +251,7 @@ class _GrpcioStream:
         self._opened = True
         sent = asyncio.get_running_loop().create_future()
         self._outbox.append((data, sent))
-        _set(self._wake)
+        wake(self._wake)
         if last:
             self.finish()
         # Only this wait can be cancelled: the message is drive()'s now and leaves in its turn.
@@ -276,8 +276,8 @@ class _GrpcioStream:
         self._inbox.end(drop=True)
         if code is not StatusCode.OK:
             self._drop_outbox()
-        _set(self._fetch)
-        _set(self._wake)
+        wake(self._fetch)
+        wake(self._wake)
         return True
 
     def _leave(self, code: StatusCode, text: str) -> None:
@@ -288,7 +288,7 @@ class _GrpcioStream:
 
     def _drop_outbox(self) -> None:
         while self._outbox:
-            _set(self._outbox.popleft()[1])
+            wake(self._outbox.popleft()[1])
 
     async def drive(self) -> None:
         """Write, in order, what comes into the outbox, then end the RPC."""
@@ -301,7 +301,7 @@ class _GrpcioStream:
                     try:
                         await self._context.write(data)
                     finally:
-                        _set(sent)
+                        wake(sent)
                 else:
                     self._wake = asyncio.get_running_loop().create_future()
                     await self._wake
@@ -363,9 +363,3 @@ class _GrpcioStream:
             log.warning("message cannot be parsed: %s, %d bytes", self.method, len(data))
             self._leave(StatusCode.INTERNAL, UNPARSABLE)
             return None
-
-
-def _set(future: asyncio.Future[None] | None) -> None:
-    """Wake whoever waits for ``future``, if somebody does."""
-    if future is not None and not future.done():
-        future.set_result(None)

@@ -1,4 +1,4 @@
-"""The port's Channel over grpc.aio: the reference for the native one, which it is until that exists.
+"""The port's Channel over grpc.aio: the reference that the native one is compared with.
 
 Messages cross grpcio as bytes: parsing and its failures stay here. grpcio ends a whole RPC when a
 task that waits in it is cancelled, so those waits run in tasks of their own, which nobody cancels.
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from google.protobuf.message import DecodeError, Message
 
-from mm_asgi.wire.calls import UNPARSABLE
+from mm_asgi.tasks import is_cancelled
+from mm_asgi.wire.calls import ANSWER_LIMIT, CLOSED, UNPARSABLE
 from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Encoded, Metadata
 
-__all__ = ["RECEIVE_LIMIT", "GrpcioChannel"]
+__all__ = ["GrpcioChannel"]
 
 M = TypeVar("M", bound=Message)
-
-RECEIVE_LIMIT = 128 * 2**20  # bytes of one answer (row A1); grpcio's own default is 4 MiB
-CLOSED = "the channel is closed"
 
 
 class GrpcioChannel:
@@ -42,7 +40,7 @@ class GrpcioChannel:
             RESOURCE_EXHAUSTED.
     """
 
-    def __init__(self, target: str, *, receive_limit: int = RECEIVE_LIMIT) -> None:
+    def __init__(self, target: str, *, receive_limit: int = ANSWER_LIMIT) -> None:
         if not (core := logging.getLogger("grpc")).level:
             core.setLevel(logging.INFO)  # as in GrpcioServer: at debug it logs what is being freed
         # A scheme of grpc-go's alone: the rest is an address to take as it is.
@@ -78,7 +76,7 @@ class GrpcioChannel:
         except grpc.aio.AioRpcError as error:
             raise _rpc_error(path, error) from None
         except asyncio.CancelledError:
-            if _is_cancelled_task():
+            if is_cancelled():
                 raise
             # grpcio's way to say that close() has ended the RPC.
             raise RPCError(StatusCode.CANCELLED, CLOSED, path=path) from None
@@ -241,11 +239,6 @@ async def _quiet(operation: Callable[..., Awaitable[None]], *arguments: bytes) -
         asyncio.CancelledError,
     ):
         pass
-
-
-def _is_cancelled_task() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _parse(path: str, response: type[M], data: bytes) -> M:

@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT, Calls, CancelSlot
+from mm_asgi.wire.calls import DEADLINE_EXCEEDED, TOO_LARGE, TOO_LARGE_SENT, Calls, CancelSlot, wake
 from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class MemoryStream:
         self._timer = None
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(
-                deadline, self._leave, StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"
+                deadline, self._leave, StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED
             )
 
     async def read(self) -> Any | None:
@@ -152,8 +152,7 @@ class MemoryStream:
         while self._blocked and self.peer.unread < (self._window or 0) + self.peer.receiving:
             message, sent = self._blocked.popleft()
             self.peer._deliver(message)
-            if not sent.done():
-                sent.set_result(None)
+            wake(sent)
         if not self._blocked and self._status is not None:
             self._close()
 
@@ -182,8 +181,7 @@ class MemoryStream:
     def _drop_blocked(self) -> None:
         while self._blocked:
             _, sent = self._blocked.popleft()
-            if not sent.done():
-                sent.set_result(None)
+            wake(sent)
 
     def _close(self) -> None:
         if self._over.is_set():

@@ -522,8 +522,8 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "channel: grpcio's cancel is taken for the task's",
         CHANNEL,
-        "task is not None and task.cancelling() > 0",
-        "True",
+        "            if is_cancelled():",
+        "            if True:",
         CHANNELS,
         "close",
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE, notify
+from mm_asgi.wire.calls import DEADLINE_EXCEEDED, TOO_LARGE_SENT, UNPARSABLE, notify, wake
 from mm_asgi.wire.http2.encoding import GZIP, deflate, unknown_encoding
 from mm_asgi.wire.http2.frames import END_HEADERS, END_STREAM, ErrorCode, FrameType, frame
 from mm_asgi.wire.http2.messages import Compressed, MessageStream
@@ -229,7 +229,7 @@ class ServerCall(MessageStream):
 
     def expire(self) -> None:
         """The deadline has passed."""
-        self._leave(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        self._leave(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
 
     def stop(self) -> None:
         """The server ends before the RPC."""
@@ -289,5 +289,4 @@ class ServerCall(MessageStream):
 
     def on_sent(self, token: asyncio.Future[None]) -> None:
         """Wake a writer."""
-        if not token.done():
-            token.set_result(None)
+        wake(token)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from google.protobuf.message import Message
 
-from mm_asgi.wire.calls import TOO_LARGE_SENT
+from mm_asgi.wire.calls import ANSWER_LIMIT, CLOSED, TOO_LARGE_SENT
 from mm_asgi.wire.http2.client_call import UnaryCall
 from mm_asgi.wire.http2.client_rpc import RequestBlocks
 from mm_asgi.wire.http2.client_transport import ClientTransport
@@ -36,15 +36,13 @@ if TYPE_CHECKING:
     from mm_asgi.wire.http2.connection import Connection
     from mm_asgi.wire.port import Metadata
 
-__all__ = ["NEARBY", "RECEIVE_LIMIT", "NativeChannel"]
+__all__ = ["NEARBY", "NativeChannel"]
 
 M = TypeVar("M", bound=Message)
 
 log = logging.getLogger("mm_asgi.wire")
 
-RECEIVE_LIMIT: Final = 128 * 2**20  # bytes of one answer (row A1)
 IDLE: Final = 1800.0  # s, as grpc-go and grpcio have it
-CLOSED: Final = "the channel is closed"
 
 NEARBY: Final = Backoff(initial=0.1, maximum=5.0)
 """The document's numbers, 1 s to 120 s, are for strangers: a host that restarts is back at once."""
@@ -78,7 +76,7 @@ class NativeChannel:
         self,
         target: str,
         *,
-        receive_limit: int = RECEIVE_LIMIT,
+        receive_limit: int = ANSWER_LIMIT,
         send_limit: int | None = None,
         compression: str | None = None,
         tls: ssl.SSLContext | None = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from mm_asgi.wire.calls import UNPARSABLE
+from mm_asgi.wire.calls import DEADLINE_EXCEEDED, UNPARSABLE
 from mm_asgi.wire.http2.client_rpc import ResponseFacts, status_of_reset, timeout_field
 from mm_asgi.wire.http2.encoding import unknown_encoding
 from mm_asgi.wire.http2.frames import (
@@ -141,7 +141,7 @@ class ClientCall(MessageStream):
 
     def expire(self) -> None:
         """The deadline has passed."""
-        self._leave(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+        self._leave(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
 
     # ---------------------------------------------------------------- told by the connection
 
@@ -207,7 +207,7 @@ class ClientCall(MessageStream):
             self.has_retried = True
             channel.again(self)
         elif code is ErrorCode.CANCEL and self._is_late():
-            self.end(StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded")
+            self.end(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
         else:
             text = f"{channel.target}: the RPC's stream was reset with {code.name}"
             self.end(status_of_reset(code), text)

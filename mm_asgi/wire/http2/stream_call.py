@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
-from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE
+from mm_asgi.wire.calls import TOO_LARGE_SENT, UNPARSABLE, wake
 from mm_asgi.wire.http2.client_call import ClientCall
 from mm_asgi.wire.http2.encoding import deflate
 from mm_asgi.wire.http2.messages import Compressed
@@ -184,8 +184,8 @@ class StreamCall(ClientCall):
             self._log.append((pieces, size, None))
             self._log_size += size
             self._token = token
-            if self.send_data(pieces, size) is None and token is not None:
-                _wake(token)
+            if self.send_data(pieces, size) is None:
+                wake(token)
         self._token = None
         if self._log_size > _REPLAY:
             self._log = None
@@ -198,7 +198,7 @@ class StreamCall(ClientCall):
 
     def on_sent(self, token: asyncio.Future[None]) -> None:
         """Wake a writer."""
-        _wake(token)
+        wake(token)
 
     def on_headers(self, head: Head, *, end: bool) -> None:
         """The answer begins: from now on there is no second try."""
@@ -224,15 +224,9 @@ class StreamCall(ClientCall):
         """The RPC has ended: nothing is sent any more; what came can be read."""
         log, self._log = self._log, None
         for _, _, token in log or ():
-            if token is not None:
-                _wake(token)
+            wake(token)
         self._trailing = metadata = tuple(decode_metadata(fields))
         self._set_initial(())
         if code is not StatusCode.OK:
             self._error = RPCError(code, text, metadata, path=self.path)
         self._inbox.end()
-
-
-def _wake(token: asyncio.Future[None]) -> None:
-    if not token.done():
-        token.set_result(None)
