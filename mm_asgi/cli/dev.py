@@ -1,16 +1,13 @@
 """``mm-asgi dev``: the app in a browser through a real plugin process, without a Mattermost."""
 
 import argparse
-import contextlib
-import json
 import os
-import re
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from mm_asgi.cli.options import add_settings, given_settings
+from mm_asgi.cli.target import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import TABLE, Settings, load_settings
 
@@ -19,14 +16,9 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 NAME = "dev"
 HELP = "serve an app in a simulated Mattermost, for a browser on this machine"
 
-START_FILE = "plugin.py"
-
 OUR_DEFAULTS = {"access_log": True, "drain": 2.0}
 """The access log is off under a real host, whose own log has a line for each request. The seconds
 for running answers are those before a reload: whoever saved waits."""
-
-VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
-"""What a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C; the exit code: 1 when the app does not start."""
     given = given_settings(arguments)
     settings = _load(given)
-    command, plugin_id = _command(settings, given), _plugin_id(settings)
+    command, id = plugin_command(settings, given, NAME), plugin_id(settings)
     # Until there is something to stop: Ctrl-C just ends it, without Python's traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
     # Imported here: no wrong call should wait for asyncio and the wire.
@@ -53,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def session() -> int:
         environ = _environment(settings, given)
-        return await Session(command, settings, plugin_id, _folders(settings), environ).run()
+        return await Session(command, settings, id, _folders(settings), environ).run()
 
     try:
         return asyncio.run(session())
@@ -90,47 +82,3 @@ def _folders(settings: Settings) -> list[Path]:
     """What is watched under reload: where the app is, and where it runs."""
     here, app = Path.cwd().resolve(), Path(settings.app_dir or ".").resolve()
     return [here] if app.is_relative_to(here) else [here, app]
-
-
-def _command(settings: Settings, given: Mapping[str, object]) -> list[str]:
-    """The plugin's command line: ``mm-asgi serve`` with what was given here, or the start file."""
-    if not settings.app:
-        if not Path(START_FILE).is_file():
-            raise ConfigError(
-                "app: no target came and there is no plugin.py here; expected one such as"
-                " shop.main:app as the argument of mm-asgi dev, in MM_ASGI_APP or as app in"
-                " [tool.mm-asgi]"
-            )
-        return [sys.executable, START_FILE]
-    command = [sys.executable, "-m", "mm_asgi", "serve", settings.app]
-    rows = {row.name: row for row in TABLE if not row.commands and row.flag.startswith("--")}
-    for name, value in given.items():
-        if name not in rows:
-            continue
-        flag = rows[name].flag
-        if isinstance(value, bool):
-            command.append(flag if value else f"--no-{flag.removeprefix('--')}")
-        else:
-            command += [flag, str(value)]
-    return command
-
-
-def _plugin_id(settings: Settings) -> str:
-    """What the settings or plugin.json say, else the target's first module: shop.main:app, shop."""
-    given, where = settings.id, "the settings"
-    if not given:
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            given, where = (
-                str(json.loads(Path("plugin.json").read_text("utf-8"))["id"]),
-                "plugin.json",
-            )
-    if given:
-        if not VALID_ID.fullmatch(given):
-            raise ConfigError(
-                f"id: {given!r} came from {where}, expected 3 to 190 letters, digits, dots,"
-                " hyphens or underscores"
-            )
-        return given
-    module = settings.app.partition(":")[0].split(".")[0]
-    name = re.sub(r"[^a-zA-Z0-9._-]", "-", module or Path.cwd().name)
-    return name if len(name) >= 3 else f"com.example.{name}"

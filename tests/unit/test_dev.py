@@ -11,6 +11,7 @@ import pytest
 
 from mm_asgi.cli import dev
 from mm_asgi.cli.dev_session import Saves, matters
+from mm_asgi.cli.target import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import Settings
 
@@ -78,22 +79,22 @@ async def test_a_folder_that_cannot_be_watched_is_a_sentence(tmp_path: Path) -> 
     ],
 )
 def test_the_id(folder: Path, settings: dict[str, Any], expected: str) -> None:
-    assert dev._plugin_id(Settings(**settings)) == expected
+    assert plugin_id(Settings(**settings)) == expected
 
 
 def test_the_id_in_plugin_json(folder: Path) -> None:
     (folder / "plugin.json").write_text('{"id": "com.acme.json"}')
-    assert dev._plugin_id(Settings(app="shop:app")) == "com.acme.json"
+    assert plugin_id(Settings(app="shop:app")) == "com.acme.json"
     (folder / "plugin.json").write_text('{"id": "a/b"}')
     with pytest.raises(ConfigError, match=r"id: 'a/b' came from plugin.json, expected 3 to 190"):
-        dev._plugin_id(Settings(app="shop:app"))
+        plugin_id(Settings(app="shop:app"))
     (folder / "plugin.json").write_text("{")
-    assert dev._plugin_id(Settings(app="shop:app")) == "shop"
+    assert plugin_id(Settings(app="shop:app")) == "shop"
 
 
 def test_the_command_is_serve_with_what_was_given(folder: Path) -> None:
     given = {"app": "shop:app", "port": "1", "factory": True, "access_log": False, "drain": "3"}
-    assert dev._command(Settings(app="shop:app"), given) == [
+    assert plugin_command(Settings(app="shop:app"), given, "dev") == [
         sys.executable, "-m", "mm_asgi", "serve", "shop:app",
         "--factory", "--no-access-log", "--drain", "3",
     ]  # fmt: skip
@@ -101,9 +102,9 @@ def test_the_command_is_serve_with_what_was_given(folder: Path) -> None:
 
 def test_without_a_target_it_is_the_start_file(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"no target came and there is no plugin.py here"):
-        dev._command(Settings(), {})
+        plugin_command(Settings(), {}, "dev")
     (folder / "plugin.py").write_text("")
-    assert dev._command(Settings(), {}) == [sys.executable, "plugin.py"]
+    assert plugin_command(Settings(), {}, "dev") == [sys.executable, "plugin.py"]
 
 
 def test_the_plugins_variables(folder: Path) -> None:

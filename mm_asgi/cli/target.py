@@ -1,0 +1,75 @@
+"""What runs as the plugin's process, and under which id: for the commands that start one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mm_asgi.errors import ConfigError
+from mm_asgi.settings import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mm_asgi.settings import Settings
+
+__all__ = ["START_FILE", "VALID_ID", "plugin_command", "plugin_id"]
+
+START_FILE = "plugin.py"
+
+VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
+"""What a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
+
+
+def plugin_command(settings: Settings, given: Mapping[str, object], command: str) -> list[str]:
+    """The plugin's command line: ``mm-asgi serve`` with what was given here, or the start file.
+
+    Args:
+        settings: all of them; ``app`` is used.
+        given: the flags among them, by attribute name.
+        command: the command's name, for the sentence when there is nothing to start.
+    """
+    if not settings.app:
+        if not Path(START_FILE).is_file():
+            raise ConfigError(
+                "app: no target came and there is no plugin.py here; expected one such as"
+                f" shop.main:app as the argument of mm-asgi {command}, in MM_ASGI_APP or as app in"
+                " [tool.mm-asgi]"
+            )
+        return [sys.executable, START_FILE]
+    line = [sys.executable, "-m", "mm_asgi", "serve", settings.app]
+    rows = {row.name: row for row in TABLE if not row.commands and row.flag.startswith("--")}
+    for name, value in given.items():
+        if name not in rows:
+            continue
+        flag = rows[name].flag
+        if isinstance(value, bool):
+            line.append(flag if value else f"--no-{flag.removeprefix('--')}")
+        else:
+            line += [flag, str(value)]
+    return line
+
+
+def plugin_id(settings: Settings) -> str:
+    """What the settings or plugin.json say, else the target's first module: shop.main:app, shop."""
+    given, where = settings.id, "the settings"
+    if not given:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            given, where = (
+                str(json.loads(Path("plugin.json").read_text("utf-8"))["id"]),
+                "plugin.json",
+            )
+    if given:
+        if not VALID_ID.fullmatch(given):
+            raise ConfigError(
+                f"id: {given!r} came from {where}, expected 3 to 190 letters, digits, dots,"
+                " hyphens or underscores"
+            )
+        return given
+    module = settings.app.partition(":")[0].split(".")[0]
+    name = re.sub(r"[^a-zA-Z0-9._-]", "-", module or Path.cwd().name)
+    return name if len(name) >= 3 else f"com.example.{name}"
