@@ -73,7 +73,8 @@ class HookAnswer:
 class Hooks:
     """Calls over one connection, and what the plugin says that it implements."""
 
-    def __init__(self, connection: Connection, log: HostLog) -> None:
+    def __init__(self, connection: Connection, log: HostLog, timeout: float = HOOK_TIMEOUT) -> None:
+        self.timeout = timeout
         self.names: tuple[str, ...] = ()
         self._connection = connection
         self._log = log
@@ -94,7 +95,7 @@ class Hooks:
         self._second = frozenset(await self._implemented("failed to query implemented hooks: "))
 
     async def _implemented(self, about: str) -> tuple[str, ...]:
-        answer = await self._invoke("Implemented", None, HOOK_TIMEOUT)
+        answer = await self._invoke("Implemented", None, self.timeout)
         if answer.error is not None:
             raise HostError("implemented", about + answer.error)
         if answer.code != "OK":
@@ -114,11 +115,11 @@ class Hooks:
             return True
         return name in self._first and (name in _LIFECYCLE or name in self._second)
 
-    async def lifecycle(self, name: str, timeout: float = HOOK_TIMEOUT) -> str | None:
+    async def lifecycle(self, name: str, timeout: float | None = None) -> str | None:
         """Call a lifecycle hook if it is listed; the error as the admin sees it, or None."""
         if not self.lists(name):
             return None
-        answer = await self._invoke(name, None, timeout)
+        answer = await self._invoke(name, None, timeout or self.timeout)
         if answer.code != "OK":
             error = f"gRPC {name} call failed: {answer.code}: {answer.message}"
             self._log.host("error", f"gRPC {name} call failed", error=error)
@@ -132,7 +133,7 @@ class Hooks:
         name: str,
         request: Message | Mapping[str, Any] | str | None = None,
         *,
-        timeout: float = HOOK_TIMEOUT,
+        timeout: float | None = None,
         force: bool = False,
     ) -> HookAnswer:
         """Call any unary hook by its RPC's name.
@@ -140,7 +141,7 @@ class Hooks:
         Args:
             name: such as ``MessageWillBePosted``.
             request: its request, or protojson for it as a dict or as text.
-            timeout: seconds.
+            timeout: seconds; None: those of every hook.
             force: call it although it is not listed.
         """
         if name not in _METHODS or _METHODS[name].client_streaming:
@@ -148,7 +149,7 @@ class Hooks:
         listed = self.callable(name)
         if not (listed or force):
             return HookAnswer(listed=False, called=False)
-        return await self._invoke(name, request, timeout, listed=listed)
+        return await self._invoke(name, request, timeout or self.timeout, listed=listed)
 
     async def _invoke(
         self,

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.host.api import APIServer, Mattermost
+from mm_asgi.host.api import APIServer
+from mm_asgi.host.changes import Changes
 from mm_asgi.host.errors import HostError
 from mm_asgi.host.gate import Gate
 from mm_asgi.host.gateway import Gateway
-from mm_asgi.host.hooks import HookAnswer
+from mm_asgi.host.hooks import HOOK_TIMEOUT, HookAnswer
+from mm_asgi.host.launch import command_line, failure_page, make_mattermost, make_rules
 from mm_asgi.host.log import HostLog
 from mm_asgi.host.plugin import RunningPlugin
 from mm_asgi.host.process import plugin_environment
-from mm_asgi.host.rules import Rules
 from mm_asgi.host.server import HTTPServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from google.protobuf.message import Message
@@ -66,6 +65,7 @@ class Host:
         api_target: MATTERMOST_PLUGIN_API_TARGET; without it the plugin gets the API of
             `mattermost`, the one in memory; empty: none.
         start_timeout: seconds for the handshake.
+        hook_timeout: seconds for each hook, OnActivate and both Implemented included.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
             the reason, and `restart` may heal it.
@@ -75,6 +75,7 @@ class Host:
         log: what a server's log would receive.
         mattermost: the users, channels, posts and all else behind the plugin's API; it outlives a
             restart of the plugin.
+        start_timeout, hook_timeout: may be set anew; the next start takes them.
     """
 
     def __init__(
@@ -95,35 +96,28 @@ class Host:
         strict_csrf: bool = False,
         trusted_proxy_headers: Sequence[str] = (),
         start_timeout: float = 10.0,
+        hook_timeout: float = HOOK_TIMEOUT,
         patience: float = 30.0,
         keep_failed: bool = False,
         on_log: Callable[[LogLine], None] | None = None,
     ) -> None:
         self.log = HostLog(on_log)
         self._directory = Path(directory).absolute()
-        self._argv = _command(target, argv, str(python))
+        self._argv = command_line(target, argv, str(python))
         self._environ = plugin_environment(
             os.environ, plugin_id=plugin_id, log_level=log_level, api_target=api_target, extra=env
         )
-        self._rules = Rules(
-            plugin_id=plugin_id,
-            subpath="/" + subpath.strip("/"),
-            user=user,
-            strict_csrf=strict_csrf,
-            trusted_proxy_headers=tuple(trusted_proxy_headers),
-        )
+        self._rules = make_rules(plugin_id, subpath, user, strict_csrf, trusted_proxy_headers)
         self._address = (host, port)
-        self._start_timeout = start_timeout
+        self.start_timeout, self.hook_timeout = start_timeout, hook_timeout
         self._patience = patience
         self._keep_failed = keep_failed
         self._gate = Gate()
-        self.mattermost = _mattermost(plugin_id, self._directory, self.log)
+        self.mattermost = make_mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None
         public, log_in = self._directory / "public", self.mattermost.log_in
         self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
-        self._changing = asyncio.Lock()
-        self._change: asyncio.Task[None] | None = None
-        self._closed = False
+        self._changes = Changes()
         self._ended = asyncio.Event()
         self._server: HTTPServer | None = None
         self._plugin: RunningPlugin | None = None
@@ -134,7 +128,7 @@ class Host:
         self._server = HTTPServer(self._gateway, *self._address)
         try:
             await self._start_api()
-            await self._run_change(self._start())
+            await self._changes.run(self._start())
         except HostError:
             if not self._keep_failed:
                 await self.close()
@@ -169,25 +163,7 @@ class Host:
         it may hold locks. HostError: the new one did not start; requests get a 503 with the
         reason until a restart succeeds.
         """
-        await self._run_change(self._replace())
-
-    async def _run_change(self, change: Coroutine[Any, Any, None]) -> None:
-        """One start or restart at a time, in a task that `close` can end."""
-        async with self._changing:
-            if self._closed:
-                change.close()
-                raise HostError("start", "the host is stopped")
-            task = self._change = asyncio.create_task(change, name="plugin change")
-            try:
-                await asyncio.wait((task,))
-            except BaseException:
-                await _end_task(task)
-                raise
-            finally:
-                self._change = None
-            if task.cancelled():
-                raise HostError("start", "the host was stopped while the plugin started")
-            task.result()
+        await self._changes.run(self._replace())
 
     async def _replace(self) -> None:
         self._gate.close()
@@ -212,12 +188,13 @@ class Host:
                 self._argv,
                 directory=self._directory,
                 environ=self._environ,
-                timeout=self._start_timeout,
+                timeout=self.start_timeout,
+                hook_timeout=self.hook_timeout,
                 log=self.log,
             )
         except HostError as exc:
             self.log.host("error", str(exc), stage=exc.stage)
-            self._gate.fail(_page(self._rules.plugin_id, exc))
+            self._gate.fail(failure_page(self._rules.plugin_id, exc))
             raise
         self._plugin = plugin
         self._ended.clear()
@@ -234,11 +211,9 @@ class Host:
 
     async def close(self) -> None:
         """End the plugin and the gateway, within 2 s; safe to call again."""
-        self._closed = True
         self._gate.fail("the simulated host is being stopped")
         self._gateway.cancel()
-        if self._change is not None:
-            await _end_task(self._change)
+        await self._changes.close()
         plugin, self._plugin = self._plugin, None
         server, self._server = self._server, None
         ends = [_end_quickly(plugin)] if plugin is not None else []
@@ -292,7 +267,7 @@ class Host:
         name: str,
         request: Message | Mapping[str, Any] | str | None = None,
         *,
-        timeout: float = 30.0,
+        timeout: float | None = None,
         force: bool = False,
     ) -> HookAnswer:
         """Call any unary hook by its RPC's name, if Implemented lists it.
@@ -300,7 +275,7 @@ class Host:
         Args:
             name: such as ``MessageWillBePosted``.
             request: its message, or protojson for it as a dict or as text.
-            timeout: seconds.
+            timeout: seconds; None: `hook_timeout`.
             force: call it although it is not listed.
         """
         return await self._running().hooks.call(name, request, timeout=timeout, force=force)
@@ -331,36 +306,3 @@ async def _end_quickly(plugin: RunningPlugin) -> None:
     end = loop.time() + EXIT_BUDGET
     await plugin.deactivate(EXIT_DEACTIVATE)
     await plugin.kill(end - loop.time() - EXIT_SHUTDOWN, shutdown_timeout=EXIT_SHUTDOWN)
-
-
-async def _end_task(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait((task,))
-    if not task.cancelled():
-        task.exception()  # told already, by the gate and the log
-
-
-def _command(target: str | None, argv: Sequence[str] | None, python: str) -> list[str]:
-    if argv is not None:
-        return list(argv)
-    if target is not None:
-        return [python, "-m", "mm_asgi", "serve", target]
-    return [python, "plugin.py"]
-
-
-def _mattermost(plugin_id: str, directory: Path, log: HostLog) -> Mattermost:
-    return Mattermost(plugin_id, manifest=_manifest(directory), bundle_path=directory, log=log)
-
-
-def _manifest(directory: Path) -> dict[str, Any]:
-    """The plugin's plugin.json; without one, or with one that cannot be read, there is none."""
-    with contextlib.suppress(OSError, ValueError):
-        found = json.loads((directory / "plugin.json").read_text("utf-8"))
-        if isinstance(found, dict):
-            return found
-    return {}
-
-
-def _page(plugin_id: str, exc: HostError) -> str:
-    said = "".join(f"\n  {line}" for line in exc.stderr)
-    return f"{plugin_id} did not start ({exc.stage}): {exc.error}\n{said}"

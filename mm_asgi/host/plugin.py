@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mm_asgi.host.connection import Connection, RPCFailed
 from mm_asgi.host.errors import HostError
-from mm_asgi.host.hooks import Hooks
+from mm_asgi.host.hooks import HOOK_TIMEOUT, Hooks
 from mm_asgi.host.process import PluginProcess
 
 if TYPE_CHECKING:
@@ -29,10 +29,10 @@ KILL_AFTER = 2.0
 class RunningPlugin:
     """A plugin that is active: its process, its connection, its hooks."""
 
-    def __init__(self, process: PluginProcess, log: HostLog) -> None:
+    def __init__(self, process: PluginProcess, log: HostLog, hook_timeout: float) -> None:
         self.process = process
         self.connection = Connection(process.target, log)
-        self.hooks = Hooks(self.connection, log)
+        self.hooks = Hooks(self.connection, log, hook_timeout)
         self.stopping = False
         self._log = log
 
@@ -45,12 +45,13 @@ class RunningPlugin:
         environ: Mapping[str, str],
         timeout: float,
         log: HostLog,
+        hook_timeout: float = HOOK_TIMEOUT,
     ) -> RunningPlugin:
         """Process, handshake, health, Implemented twice, OnActivate. HostError: nothing is left."""
         process = await PluginProcess.start(
             argv, directory=directory, environ=environ, timeout=timeout, log=log
         )
-        plugin = cls(process, log)
+        plugin = cls(process, log, hook_timeout)
         try:
             await plugin._activate()
         except BaseException as exc:
