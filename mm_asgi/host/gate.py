@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mm_asgi.host.plugin import RunningPlugin
 
 __all__ = ["Gate", "Unanswered"]
@@ -26,11 +28,16 @@ class Unanswered:
 
 
 class Gate:
-    """Lets requests through to the running plugin, holds them while there is none."""
+    """Lets requests through to the running plugin, holds them while there is none.
+
+    Attributes:
+        on_change: called after each change of what a request would meet.
+    """
 
     def __init__(self) -> None:
         self.plugin: RunningPlugin | None = None
         self.failure = ""
+        self.on_change: Callable[[], None] = lambda: None
         self._decided = asyncio.Event()
         self._unanswered: set[Unanswered] = set()
         self._changed = asyncio.Event()
@@ -39,16 +46,24 @@ class Gate:
         """Let everybody through, to this plugin."""
         self.plugin, self.failure = plugin, ""
         self._decided.set()
+        self.on_change()
 
     def close(self) -> None:
         """Hold everybody who comes."""
         self.plugin = None
         self._decided.clear()
+        self.on_change()
 
     def fail(self, reason: str) -> None:
         """Tell everybody why there is no plugin."""
         self.plugin, self.failure = None, reason
         self._decided.set()
+        self.on_change()
+
+    @property
+    def holds(self) -> bool:
+        """Whether requests wait for what becomes of a start."""
+        return not self._decided.is_set()
 
     async def enter(self) -> RunningPlugin | None:
         """The plugin to ask, or None: then `failure` says why there is none."""

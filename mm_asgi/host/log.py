@@ -20,13 +20,13 @@ KEPT = 10_000
 
 
 class HostLog:
-    """Keeps the latest lines, hands each to a callback, and can be waited for.
+    """Keeps the latest lines, hands each to who listens, and can be waited for.
 
     ``async for line in log`` gives what is kept and then each new line, until the host is closed.
     """
 
     def __init__(self, on_line: Callable[[LogLine], None] | None = None) -> None:
-        self._on_line = on_line
+        self._listeners = [] if on_line is None else [on_line]
         self._kept: deque[LogLine] = deque(maxlen=KEPT)
         self._count = 0
         self._closed = False
@@ -42,8 +42,13 @@ class HostLog:
         self._kept.append(line)
         self._count += 1
         self._wake()
-        if self._on_line is not None:
-            self._on_line(line)
+        for listener in tuple(self._listeners):
+            listener(line)
+
+    def listen(self, listener: Callable[[LogLine], None]) -> Callable[[], None]:
+        """Hand every new line to ``listener``; what is returned ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def host(self, level: str, message: str, **fields: object) -> None:
         """A line of the server's own."""

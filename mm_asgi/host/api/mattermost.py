@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mm_asgi.protocol.file_pb2 import FileInfo
     from mm_asgi.protocol.team_pb2 import Team, TeamMember
 
-__all__ = ["Mattermost"]
+__all__ = ["Mattermost", "request_context"]
 
 
 class Mattermost:
@@ -144,9 +144,19 @@ class Mattermost:
         seed.ensure_account(self, user_id)
 
     async def post(
-        self, channel: str, user: str, message: str, *, root_id: str = "", **fields: Any
+        self,
+        channel: str,
+        user: str,
+        message: str,
+        *,
+        root_id: str = "",
+        context: PluginContext | None = None,
+        **fields: Any,
     ) -> Post:
         """Post as a user, who has to be in the channel; ``fields`` are more of Post's.
+
+        Args:
+            context: what the hooks are told of the request; they then are known by its id.
 
         Raises:
             AppError: the plugin or the server refuses it.
@@ -157,26 +167,28 @@ class Mattermost:
         given = Post(
             channel_id=where.id, user_id=who.id, message=message, root_id=root_id, **fields
         )
-        return await posts.create(self, given, _context())
+        return await posts.create(self, given, context or request_context())
 
     async def edit_post(self, post_id: str, message: str) -> Post:
         """Change a post's text. AppError: the plugin or the server refuses it."""
         given = Post()
         given.CopyFrom(self.posts[post_id])
         given.message = message
-        return await posts.update(self, given, _context())
+        return await posts.update(self, given, request_context())
 
     async def delete_post(self, post_id: str) -> None:
         """Delete a post and what answers it."""
-        posts.delete(self, post_id, _context())
+        posts.delete(self, post_id, request_context())
 
     async def react(self, post_id: str, user: str, emoji: str) -> Reaction:
         """Add a reaction. AppError: the server refuses it."""
         given = Reaction(post_id=post_id, user_id=self.users[user].id, emoji_name=emoji)
-        return reactions.add(self, given, _context())
+        return reactions.add(self, given, request_context())
 
-    async def execute_command(self, user: str, channel: str, command: str) -> CommandResponse:
-        """Type a slash command, such as ``/weather paris``.
+    async def execute_command(
+        self, user: str, channel: str, command: str, *, context: PluginContext | None = None
+    ) -> CommandResponse:
+        """Type a slash command, such as ``/weather paris``; ``context`` as in `post`.
 
         Raises:
             AppError: no such command, or the plugin answered with an error.
@@ -186,19 +198,21 @@ class Mattermost:
         args = CommandArgs(
             user_id=self.users[user].id, channel_id=where.id, team_id=team, command=command
         )
-        return await commands.execute(self, args, _context())
+        return await commands.execute(self, args, context or request_context())
 
     async def upload(self, channel: str, user: str, filename: str, data: bytes) -> FileInfo:
         """Upload a file, for a post's ``file_ids``. AppError: the plugin refuses it."""
         where = self.channels[channel].id
-        return await files.upload(self, data, where, filename, self.users[user].id, _context())
+        return await files.upload(
+            self, data, where, filename, self.users[user].id, request_context()
+        )
 
     async def add_user(self, username: str, **fields: Any) -> User:
         """Create a user in the first team, with what the server does then; ``fields`` are User's."""
         given = User(username=username, email=f"{username}@example.com", password="password1")
         given.MergeFrom(User(**fields))
-        user = users.create(self, given, _context())
-        await members.join_team(self, next(iter(self.teams)), user.id, context=_context())
+        user = users.create(self, given, request_context())
+        await members.join_team(self, next(iter(self.teams)), user.id, context=request_context())
         return user
 
     async def save_plugin_config(self, settings: Mapping[str, Any]) -> None:
@@ -210,6 +224,6 @@ class Mattermost:
         return self.journal.listen(listener)
 
 
-def _context() -> PluginContext:
+def request_context() -> PluginContext:
     """What a hook knows of a user's own request."""
     return PluginContext(request_id=new_id(), ip_address="127.0.0.1", user_agent="mm_asgi.host")
