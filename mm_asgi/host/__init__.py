@@ -10,11 +10,17 @@ It shares no code with what it judges: its gRPC is grpcio's client, its HTTP uvi
 are written after the Go host of tests/gohost. Install it with ``pip install 'mm-asgi[dev]'``.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from mm_asgi.host.api import AppError, Call, Event, HookCall, Mattermost
 from mm_asgi.host.errors import HostError
-from mm_asgi.host.hooks import HookAnswer
-from mm_asgi.host.host import Host
+from mm_asgi.host.hook_answer import HookAnswer
 from mm_asgi.host.stderr import LogLine
+
+if TYPE_CHECKING:
+    from mm_asgi.host.host import Host
 
 __all__ = [
     "AppError",
@@ -27,3 +33,16 @@ __all__ = [
     "LogLine",
     "Mattermost",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: it needs grpcio and uvicorn, which the test kit's Mattermost does without.
+    if name == "Host":
+        from mm_asgi.host.host import Host
+
+        return Host
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

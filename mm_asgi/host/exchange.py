@@ -6,10 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.connection import RPCFailed
+from mm_asgi.host.init_message import init_message
 from mm_asgi.host.writer import ResponseWriter, WriteRefused
-from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import (
-    HTTPHeader,
     ServeHTTPRequest,
     ServeHTTPRequestInit,
     ServeHTTPResponse,
@@ -109,7 +108,7 @@ class Exchange:
     async def run(self, plugin: RunningPlugin) -> None:
         """Ask the plugin and pass its answer on; with `moved` set nothing has left."""
         try:
-            init = _init(self._request, self._context)
+            init = init_message(self._request, self._context)
         except UnicodeDecodeError:
             # proto3 text has to be UTF-8: the host's Send fails, the plugin sees a cancelled RPC.
             self._log.host("error", "gRPC ServeHTTP send error", error="invalid UTF-8 in it")
@@ -251,33 +250,3 @@ class Exchange:
         pairs = ((h.key, value) for h in message.init.headers for value in h.values)
         writer.write_header(status, pairs)
         return True
-
-
-def _init(request: Request, context: Context) -> ServeHTTPRequestInit:
-    """UnicodeDecodeError: the request holds text that no protobuf message can."""
-    return ServeHTTPRequestInit(
-        method=request.method,
-        url=_utf8(str(request.url)),
-        proto=f"HTTP/{request.protocol[0]}.{request.protocol[1]}",
-        proto_major=request.protocol[0],
-        proto_minor=request.protocol[1],
-        host=_utf8(request.host),
-        remote_addr=request.remote_addr,
-        request_uri=_utf8(request.request_uri),
-        content_length=request.content_length,
-        headers=[
-            HTTPHeader(key=name, values=[_utf8(value) for value in values])
-            for name, values in request.header.items()
-        ],
-        plugin_context=PluginContext(
-            session_id=context.session_id,
-            request_id=context.request_id,
-            ip_address=_utf8(context.ip_address),
-            accept_language=_utf8(context.accept_language),
-            user_agent=_utf8(context.user_agent),
-        ),
-    )
-
-
-def _utf8(text: str) -> str:
-    return text.encode("latin-1").decode("utf-8")

@@ -6,7 +6,6 @@ import copy
 import json
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.protobuf import json_format
 
 from mm_asgi.host.api.errors import AppError, RPCRefused
@@ -153,7 +152,7 @@ async def _save(mm: Mattermost, request: pb.SaveConfigRequest) -> None:
     try:
         new = _object(request.config_json)
     except ValueError as exc:
-        raise RPCRefused(grpc.StatusCode.INVALID_ARGUMENT, f"invalid config JSON: {exc}") from exc
+        raise RPCRefused("INVALID_ARGUMENT", f"invalid config JSON: {exc}") from exc
     await save(mm, new)
 
 

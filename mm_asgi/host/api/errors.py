@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
-
 from mm_asgi.protocol.common_pb2 import AppError as WireError
 
 __all__ = ["MISSING_ACCOUNT", "AppError", "GoError", "RPCRefused"]
@@ -11,15 +9,15 @@ __all__ = ["MISSING_ACCOUNT", "AppError", "GoError", "RPCRefused"]
 MISSING_ACCOUNT = "app.user.missing_account.const"
 
 _CODES = {
-    400: grpc.StatusCode.INVALID_ARGUMENT,
-    401: grpc.StatusCode.UNAUTHENTICATED,
-    403: grpc.StatusCode.PERMISSION_DENIED,
-    404: grpc.StatusCode.NOT_FOUND,
-    409: grpc.StatusCode.ALREADY_EXISTS,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    501: grpc.StatusCode.UNIMPLEMENTED,
-    503: grpc.StatusCode.UNAVAILABLE,
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ALREADY_EXISTS",
+    413: "RESOURCE_EXHAUSTED",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
 }
 
 _TEXTS = {
@@ -77,9 +75,9 @@ class AppError(Exception):
         )
 
     @property
-    def code(self) -> grpc.StatusCode:
-        """The gRPC status where the error comes back as one (grpc/server/errors.go)."""
-        return _CODES.get(self.status_code, grpc.StatusCode.INTERNAL)
+    def code(self) -> str:
+        """The gRPC status' name where the error comes back as one (grpc/server/errors.go)."""
+        return _CODES.get(self.status_code, "INTERNAL")
 
     @property
     def details(self) -> str:
@@ -90,7 +88,7 @@ class AppError(Exception):
 class GoError(Exception):
     """A failure that is no AppError in the server either: INTERNAL, always as a gRPC status."""
 
-    code = grpc.StatusCode.INTERNAL
+    code = "INTERNAL"
 
     @property
     def details(self) -> str:
@@ -101,7 +99,7 @@ class GoError(Exception):
 class RPCRefused(Exception):
     """The API server's own refusal, before the call reaches Mattermost."""
 
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+    def __init__(self, code: str, details: str) -> None:
         super().__init__(details)
         self.code = code
         self.details = details

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from mm_asgi.host.hooks import HookAnswer
+    from mm_asgi.host.hook_answer import HookAnswer
 
 __all__ = ["Call", "Event", "HookCall", "Journal"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.message_factory import GetMessageClass
 
 from mm_asgi.host.api.journal import HookCall
-from mm_asgi.host.hooks import HookAnswer
+from mm_asgi.host.hook_answer import HookAnswer
 from mm_asgi.protocol import hooks_pb2
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 
