@@ -13,6 +13,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.api.running import RUNNING
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
 from mm_asgi.bridge.request import RequestParser
@@ -182,6 +183,7 @@ class Dispatch:
         try:
             self._plugin = self._load()
             self._hooks = self._plugin.freeze()
+            RUNNING.set(self._plugin.connection)
             self._tasks.use_context()
         except Exception as exc:
             logger.exception("the app could not be imported")

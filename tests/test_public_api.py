@@ -18,6 +18,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PINNED = {
     "mm_asgi.api": ["API", "AsyncAPI"],
     "mm_asgi": ["Plugin", "Reject", "__version__", "errors", "identity", "run"],
+    "mm_asgi.contrib.fastapi": [
+        "API",
+        "BlockingAPI",
+        "CurrentUser",
+        "OptionalUser",
+        "require_permission",
+    ],
+    "mm_asgi.contrib.starlette": [
+        "AuthenticationBackend",
+        "User",
+        "api",
+        "blocking_api",
+        "require_permission",
+        "require_user",
+        "user_id",
+    ],
     "mm_asgi.errors": [
         "APIError",
         "AlreadyExists",
@@ -54,8 +70,6 @@ PINNED = {
 # Public modules that a later version brings; each joins PINNED with its first name.
 LATER = (
     "mm_asgi.contrib.django",
-    "mm_asgi.contrib.fastapi",
-    "mm_asgi.contrib.starlette",
     "mm_asgi.contrib.wsgi",
 )
 

@@ -258,7 +258,21 @@ async def test_openapi_names_the_prefix_as_server(site: Site) -> None:
 async def test_who_asks(site: Site, user: str | None) -> None:
     async with site.client(user) as client:
         claim = {"Mattermost-User-Id": "mallory"}
-        assert (await client.get("me", headers=claim)).json() == {"id": user}
+        assert (await client.get("me", headers=claim)).json()["id"] == user
+
+
+async def test_the_name_is_mattermosts() -> None:
+    async with Host(directory=HERE, plugin_id=PLUGIN_ID) as host:
+        site = ThroughHost(host.url)
+        async with site.client() as alice, site.client(None) as nobody:
+            name = host.mattermost.users["alice"].username
+            assert (await alice.get("me")).json() == {"id": "alice", "username": name}
+            assert (await nobody.get("me")).json() == {"id": None, "username": None}
+
+
+async def test_without_an_api_there_is_no_name() -> None:
+    async with lifespan(app) as started, InProcess(started).client() as client:
+        assert (await client.get("me")).json() == {"id": "alice", "username": None}
 
 
 async def test_lifespan_state_lasts(site: Site) -> None:
@@ -281,7 +295,7 @@ async def test_outside_mattermost_nobody_is_logged_in() -> None:
     async with lifespan(app) as started:
         transport = httpx.ASGITransport(started)  # as under uvicorn: no facts from a host
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            assert (await client.get("/me")).json() == {"id": None}
+            assert (await client.get("/me")).json()["id"] is None
 
 
 # ------------------------------------------------------------------ what needs a real connection
@@ -345,4 +359,4 @@ async def test_without_a_csrf_token_a_post_loses_its_user(go: ThroughGo) -> None
         assert (await client.post("orders", json=order)).json()["buyer"] == "alice"
         del client.headers["X-CSRF-Token"]
         assert (await client.post("orders", json=order)).json()["buyer"] is None
-        assert (await client.get("me")).json() == {"id": "alice"}
+        assert (await client.get("me")).json()["id"] == "alice"

@@ -140,7 +140,7 @@ class Connection:
                 raise Unavailable(
                     f"{call.name}: the host's API has no address: {TARGET} is not set in the "
                     "environment; run this as a plugin, under a host that serves the API, or give "
-                    "the client an address"
+                    "the client an address, in tests as_user(app, user_id, api=...)"
                 )
             self._channel = _open_channel(target)
         return self._channel

@@ -1,5 +1,6 @@
 """The app: run it as a plugin (plugin.py), or alone (`uvicorn shop.main:app`)."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -11,9 +12,13 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
+from mm_asgi.contrib.fastapi import API, OptionalUser
+from mm_asgi.errors import APIError
 from shop import events, files, orders
-from shop.dependencies import CurrentShop, CurrentUser
+from shop.dependencies import CurrentShop
 from shop.store import Shop
+
+logger = logging.getLogger("shop")
 
 STATIC = Path(__file__).parent / "static"
 
@@ -44,6 +49,7 @@ class Status(BaseModel):
 
 class User(BaseModel):
     id: str | None
+    username: str | None = None
 
 
 @app.get("/", include_in_schema=False)
@@ -64,5 +70,13 @@ async def status(request: Request, shop: CurrentShop) -> Status:
 
 
 @app.get("/me")
-async def me(user: CurrentUser) -> User:
-    return User(id=user)
+async def me(user: OptionalUser, api: API) -> User:
+    """Who asks; the name is Mattermost's, and null where its API cannot be asked."""
+    if user is None:
+        return User(id=None)
+    try:
+        found = await api.get_user(user_id=user)
+    except APIError as error:  # no Mattermost around (uvicorn, tests), or it has no such user
+        logger.warning("the user's name: %s", error)
+        return User(id=user)
+    return User(id=user, username=found.username)

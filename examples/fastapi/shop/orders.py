@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Form, HTTPException, Request, Response
 
-from shop.dependencies import CurrentShop, CurrentUser
+from mm_asgi.contrib.fastapi import OptionalUser
+from shop.dependencies import CurrentShop
 from shop.store import NewOrder, Order, Product, Shop
 
 router = APIRouter(tags=["orders"])
@@ -34,7 +35,7 @@ async def place_order(
     response: Response,
     background: BackgroundTasks,
     shop: CurrentShop,
-    user: CurrentUser,
+    user: OptionalUser,
 ) -> Order:
     order = _place(shop, new, user)
     background.add_task(shop.confirm, order)
@@ -47,7 +48,7 @@ async def place_order_by_form(
     new: Annotated[NewOrder, Form()],
     background: BackgroundTasks,
     shop: CurrentShop,
-    user: CurrentUser,
+    user: OptionalUser,
 ) -> Order:
     order = _place(shop, new, user)
     background.add_task(shop.confirm, order)
