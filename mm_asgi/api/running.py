@@ -8,16 +8,23 @@ get a copy of the context anyway.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from mm_asgi.api.connection import Connection
 
-__all__ = ["RUNNING", "running_connection"]
+if TYPE_CHECKING:
+    from mm_asgi.api.client import Client
 
-RUNNING: ContextVar[Connection] = ContextVar("mm_asgi.running")
-"""The connection of the plugin that runs here; set before its requests and hooks get their context."""
+__all__ = ["RUNNING", "running_source"]
+
+RUNNING: ContextVar[Client | Connection] = ContextVar("mm_asgi.running")
+"""What clients of the plugin that runs here are made from.
+
+Set before its requests, hooks and lifespan get their context.
+"""
 
 
-def running_connection() -> Connection:
-    """The running plugin's connection; where no plugin runs, one whose calls raise Unavailable."""
+def running_source() -> Client | Connection:
+    """The source for a client; where no plugin runs, one whose calls raise Unavailable."""
     found = RUNNING.get(None)
     return Connection("") if found is None else found

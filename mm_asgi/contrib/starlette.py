@@ -19,7 +19,7 @@ from starlette.authentication import AuthCredentials, BaseUser
 from starlette.exceptions import HTTPException
 
 from mm_asgi.api import API, AsyncAPI
-from mm_asgi.api.running import running_connection
+from mm_asgi.api.running import running_source
 from mm_asgi.errors import APIError
 from mm_asgi.requester import identity
 
@@ -123,12 +123,12 @@ def api() -> AsyncAPI:
 
     Elsewhere its calls raise ``errors.Unavailable``; ``mm_asgi.testing.as_user`` takes one to use.
     """
-    return AsyncAPI(running_connection())
+    return AsyncAPI(running_source())
 
 
 def blocking_api() -> API:
     """The same for functions that are not async, which run in threads."""
-    return API(running_connection())
+    return API(running_source())
 
 
 async def require_permission(

@@ -12,6 +12,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
+from mm_asgi.api.connection import Connection
+from mm_asgi.api.running import RUNNING
 from mm_asgi.bridge.lifespan import Lifespan
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
@@ -21,6 +23,8 @@ from mm_asgi.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+
+    from mm_asgi.api.client import Client
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -59,6 +63,7 @@ def as_user(
     *,
     plugin_id: str = "com.example.plugin",
     root_path: str | None = None,
+    api: Client | None = None,
     **facts: Unpack[Facts],
 ) -> ASGIApp:
     """Wrap an app so that it sees each request as a plugin does, from this user.
@@ -73,6 +78,8 @@ def as_user(
         plugin_id: the id that the host runs the plugin under.
         root_path: the prefix, ``/plugins/{plugin_id}`` by default; with a site's subpath for
             example ``/chat/plugins/{plugin_id}``. That of the transport is not looked at.
+        api: the client whose connection ``mm_asgi.contrib`` uses. Without one its calls raise
+            Unavailable.
         facts: the other keys of ``scope["extensions"]["mattermost"]``.
 
     Raises:
@@ -84,11 +91,18 @@ def as_user(
             f" {', '.join(Facts.__annotations__)}"
         )
     prefix = f"/plugins/{plugin_id}" if root_path is None else root_path.rstrip("/")
+    source = Connection("") if api is None else api
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        token = RUNNING.set(source)
+        try:
+            await app(seen(scope), receive, send)
+        finally:
+            RUNNING.reset(token)
+
+    def seen(scope: Scope) -> Scope:
         if scope["type"] == "lifespan":
-            await app(scope, receive, send)
-            return
+            return scope
         if scope["type"] != "http":
             raise ValueError(
                 f"as_user: the client began a {scope['type']}; expected http: the host has no"
@@ -99,8 +113,7 @@ def as_user(
         site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
         settings = Settings(site_url=site, root_path=prefix)
         state = scope.get("state", {})
-        built = build_scope(init, plugin_id=plugin_id, settings=settings, state=state)
-        await app(built.scope, receive, send)
+        return build_scope(init, plugin_id=plugin_id, settings=settings, state=state).scope
 
     return wrapped
 
