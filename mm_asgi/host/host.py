@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from mm_asgi.host.process import Fate
     from mm_asgi.host.stderr import LogLine
 
 __all__ = ["Host"]
@@ -75,6 +76,9 @@ class Host:
         log: what a server's log would receive.
         mattermost: the users, channels, posts and all else behind the plugin's API; it outlives a
             restart of the plugin.
+        seconds: how long each step of the last start and stop took, those that failed too:
+            ``handshake``, ``implemented`` (both calls, so with the app's import), ``activate``,
+            ``deactivate``, ``shutdown`` (from Shutdown to the process' end).
         start_timeout, hook_timeout: may be set anew; the next start takes them.
     """
 
@@ -113,6 +117,7 @@ class Host:
         self._patience = patience
         self._keep_failed = keep_failed
         self._gate = Gate()
+        self.seconds: dict[str, float] = {}
         self.mattermost = make_mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None
         public, log_in = self._directory / "public", self.mattermost.log_in
@@ -181,6 +186,7 @@ class Host:
 
     async def _start(self) -> None:
         self._gate.close()
+        self.seconds.clear()
         # Those of the last process are gone with it.
         self.mattermost.plugin_commands.clear()
         try:
@@ -190,6 +196,7 @@ class Host:
                 environ=self._environ,
                 timeout=self.start_timeout,
                 hook_timeout=self.hook_timeout,
+                seconds=self.seconds,
                 log=self.log,
             )
         except HostError as exc:
@@ -208,6 +215,18 @@ class Host:
             self.log.host("error", "the plugin's process ended by itself", end=str(fate))
             self._gate.fail(f"{self._rules.plugin_id}: its process ended by itself ({fate})")
             self._ended.set()
+
+    async def deactivate(self) -> Fate | None:
+        """Stop the plugin as when an admin disables it; how its process ended, None without one.
+
+        OnDeactivate (30 s), Shutdown, 2 s, SIGKILL. Requests get a 503 from now on.
+        """
+        self._gate.fail(f"{self._rules.plugin_id} is disabled")
+        plugin, self._plugin = self._plugin, None
+        if plugin is None:
+            return None
+        await plugin.deactivate(self.hook_timeout)
+        return await plugin.kill()
 
     async def close(self) -> None:
         """End the plugin and the gateway, within 2 s; safe to call again."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from mm_asgi.host.connection import Connection, RPCFailed
@@ -11,7 +13,7 @@ from mm_asgi.host.hooks import HOOK_TIMEOUT, Hooks
 from mm_asgi.host.process import PluginProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mm_asgi.host.log import HostLog
@@ -27,14 +29,21 @@ KILL_AFTER = 2.0
 
 
 class RunningPlugin:
-    """A plugin that is active: its process, its connection, its hooks."""
+    """A plugin that is active: its process, its connection, its hooks.
 
-    def __init__(self, process: PluginProcess, log: HostLog, hook_timeout: float) -> None:
+    Args:
+        seconds: takes the time of each step, as `Host.seconds` says.
+    """
+
+    def __init__(
+        self, process: PluginProcess, log: HostLog, hook_timeout: float, seconds: dict[str, float]
+    ) -> None:
         self.process = process
         self.connection = Connection(process.target, log)
         self.hooks = Hooks(self.connection, log, hook_timeout)
         self.stopping = False
         self._log = log
+        self._seconds = seconds
 
     @classmethod
     async def start(
@@ -46,12 +55,15 @@ class RunningPlugin:
         timeout: float,
         log: HostLog,
         hook_timeout: float = HOOK_TIMEOUT,
+        seconds: dict[str, float] | None = None,
     ) -> RunningPlugin:
         """Process, handshake, health, Implemented twice, OnActivate. HostError: nothing is left."""
-        process = await PluginProcess.start(
-            argv, directory=directory, environ=environ, timeout=timeout, log=log
-        )
-        plugin = cls(process, log, hook_timeout)
+        seconds = {} if seconds is None else seconds
+        with _timed(seconds, "handshake"):
+            process = await PluginProcess.start(
+                argv, directory=directory, environ=environ, timeout=timeout, log=log
+            )
+        plugin = cls(process, log, hook_timeout, seconds)
         try:
             await plugin._activate()
         except BaseException as exc:
@@ -71,8 +83,10 @@ class RunningPlugin:
             await self.connection.ping(HEALTH_TIMEOUT)
         except RPCFailed as exc:
             raise HostError("health", f"the plugin does not answer: {exc}") from None
-        await self.hooks.learn()
-        error = await self.hooks.lifecycle("OnActivate")
+        with _timed(self._seconds, "implemented"):
+            await self.hooks.learn()
+        with _timed(self._seconds, "activate"):
+            error = await self.hooks.lifecycle("OnActivate")
         if error is not None:
             raise HostError("activate", error)
 
@@ -81,7 +95,8 @@ class RunningPlugin:
         self.stopping = True
         if not self.process.running:
             return None
-        return await self.hooks.lifecycle("OnDeactivate", timeout)
+        with _timed(self._seconds, "deactivate"):
+            return await self.hooks.lifecycle("OnDeactivate", timeout)
 
     async def kill(self, after: float = KILL_AFTER, *, shutdown_timeout: float = 10.0) -> Fate:
         """go-plugin's Kill: Shutdown, wait, SIGKILL.
@@ -93,8 +108,10 @@ class RunningPlugin:
         self.stopping = True
         process = self.process
         if process.running:
-            await self._ask_to_end(shutdown_timeout)
-            if not await process.wait(after):
+            with _timed(self._seconds, "shutdown"):
+                await self._ask_to_end(shutdown_timeout)
+                ended = await process.wait(after)
+            if not ended:
                 self._log.go_plugin("warn", "plugin failed to exit gracefully", pid=process.pid)
         fate = await process.kill()
         await self.connection.close()
@@ -111,3 +128,12 @@ class RunningPlugin:
             asked.cancel()
             # Its outcome is nobody's: go-plugin ignores an error of Shutdown.
             await asyncio.gather(asked, gone, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[step] = time.monotonic() - started
