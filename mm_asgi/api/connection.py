@@ -54,9 +54,12 @@ class Connection:
         self._closed = False
 
     def use(self, target: str | None, timeout: float) -> None:
-        """Take what the runtime knows, on the loop that is running; before the first call."""
+        """Take what the runtime knows, on the loop that is running: before the first call, or anew
+        after ``close()``, as tests do that run one plugin again and again."""
         self.timeout = timeout
         self._target = target or ""
+        self._loop = self._channel = None
+        self._closed = False
         self._loop_for(asyncio.get_running_loop())
 
     async def call(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
