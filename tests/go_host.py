@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
 
@@ -121,6 +121,8 @@ class GoHost:
         flags: further flags of gohost, for example ["-automtls", "-start-timeout=3s"].
         target: instead of a plugin process, a gRPC target that offers PluginHooks (`gohost raw`).
         proxy: instead of a plugin, an HTTP server, unix:PATH or HOST:PORT (`gohost proxy`).
+        api: "beside": the host serves the PluginAPI, and the plugin gets its address;
+            "alone": it does nothing else (`gohost api`).
     """
 
     def __init__(
@@ -135,15 +137,20 @@ class GoHost:
         flags: "Sequence[str]" = (),
         target: str | None = None,
         proxy: str | None = None,
+        api: Literal["beside", "alone"] | None = None,
     ) -> None:
         common = [f"-dir={directory}", f"-id={plugin_id}", f"-subpath={subpath}"]
-        if proxy is not None:
+        if api == "alone":
+            common = ["api", *common]
+        elif proxy is not None:
             common = ["proxy", f"-target={proxy}", *common]
         elif target is None:
             common += [f"-executable={executable}", f"-python={python}"]
             common += [f"-env={name}={value}" for name, value in (env or {}).items()]
         else:
             common = ["raw", f"-target={target}", *common]
+        if api == "beside":
+            common.append("-api")
         self._arguments = [*common, *flags]
         self._prefix = f"{subpath.rstrip('/')}/plugins/{plugin_id}"
         self._news = asyncio.Condition()
@@ -156,6 +163,7 @@ class GoHost:
         self._ended = False
         self.events: list[Event] = []
         self.address: str = ""  # "127.0.0.1:PORT" of the HTTP side
+        self.api_target: str = ""  # "127.0.0.1:PORT" of the PluginAPI
         self.implemented: list[str] = []
 
     # life
@@ -204,6 +212,7 @@ class GoHost:
         self._reader = asyncio.create_task(self._read_events(self._process))
         event = await self.wait_event("listening")
         self.address = event["http"]
+        self.api_target = event.get("api", "")
         self._client = httpx.AsyncClient(
             base_url=f"http://{event['control']}", timeout=120, trust_env=False
         )

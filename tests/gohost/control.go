@@ -42,6 +42,7 @@ func (c *control) router() http.Handler {
 	mux.HandleFunc("POST /raw/open", answer(c.rawOpen))
 	mux.HandleFunc("POST /raw/{id}", answer(c.rawSteps))
 	mux.HandleFunc("POST /raw/{id}/close", answer(c.rawClose))
+	c.apiRoutes(mux)
 	return mux
 }
 

@@ -3,8 +3,8 @@
     python tests/gohost/generate.py          write the files
     python tests/gohost/generate.py --check  change nothing; name what differs and exit 1
 
-Only what the PluginHooks service reaches is generated: the API's files are full of messages that
-no hook carries, so the descriptors are pruned before protoc sees them. protoc is grpcio-tools';
+Only what the hooks and the host's own part of the PluginAPI reach is generated: the API's files are
+full of messages that neither carries, so the descriptors are pruned before protoc sees them. protoc is grpcio-tools';
 protoc-gen-go and protoc-gen-go-grpc are pinned by the `tool` lines of go.mod.
 """
 
@@ -26,7 +26,18 @@ from google.protobuf.descriptor_pb2 import (
 
 HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
-ROOT_FILE = "mm_asgi/protocol/hooks.proto"
+HOOKS_FILE = "mm_asgi/protocol/hooks.proto"
+API_FILE = "mm_asgi/protocol/api.proto"
+SERVED = set(  # the calls that api.go answers; all others are UNIMPLEMENTED there
+    """
+    GetUser GetUserByUsername GetUserByEmail GetTeam GetTeamByName GetChannel GetChannelByName
+    HasPermissionTo HasPermissionToTeam HasPermissionToChannel
+    CreatePost GetPost UpdatePost DeletePost SendEphemeralPost
+    KVSet KVSetWithOptions KVCompareAndSet KVCompareAndDelete KVGet KVDelete KVList
+    RegisterCommand UnregisterCommand PublishWebSocketEvent GetConfig GetServerVersion
+    LogDebug LogInfo LogWarn LogError GetFile GetFileInfo UploadFile
+    """.split()
+)
 MODULE = "mm_asgi/gohost"
 PLUGINS = {
     "protoc-gen-go": "google.golang.org/protobuf/cmd/protoc-gen-go",
@@ -56,8 +67,9 @@ def say(line: str) -> None:
 
 def generate(folder: Path) -> Path:
     """Generate into `folder`; the result is its sub-folder pb/."""
-    descriptors = folder / "hooks.binpb"
-    protoc(f"-I{PROTO}", "--include_imports", f"--descriptor_set_out={descriptors}", ROOT_FILE)
+    descriptors = folder / "services.binpb"
+    output = f"--descriptor_set_out={descriptors}"
+    protoc(f"-I{PROTO}", "--include_imports", output, HOOKS_FILE, API_FILE)
     pruned = prune(FileDescriptorSet.FromString(descriptors.read_bytes()))
     descriptors.write_bytes(pruned.SerializeToString())
     ours = [file.name for file in pruned.file if not file.name.startswith("google/")]
@@ -87,24 +99,34 @@ def run(command: list[str]) -> None:
 
 
 def prune(whole: FileDescriptorSet) -> FileDescriptorSet:
-    """Keep the messages that ROOT_FILE's services reach, and the files and imports they need."""
+    """Keep the messages that the services reach, and the files and imports they need."""
     file_of = {
         f".{f.package}.{t.name}": f.name
         for f in whole.file
         for t in (*f.message_type, *f.enum_type)
     }
     messages = {f".{f.package}.{m.name}": m for f in whole.file for m in f.message_type}
-    root = next(file for file in whole.file if file.name == ROOT_FILE)
-    waiting = service_types(root)
+    roots = [file for file in whole.file if file.name in (HOOKS_FILE, API_FILE)]
+    for file in roots:
+        if file.name == API_FILE:
+            keep_served(file)
+    waiting = [name for file in roots for name in service_types(file)]
     reached: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in file_of and name not in reached:
             reached.add(name)
             waiting += references(messages[name]) if name in messages else []
-    needed = {file_of[name] for name in reached} | {ROOT_FILE}
+    needed = {file_of[name] for name in reached} | {HOOKS_FILE, API_FILE}
     kept = [shrink(file, reached, file_of) for file in whole.file if file.name in needed]
     return FileDescriptorSet(file=kept)
+
+
+def keep_served(file: FileDescriptorProto) -> None:
+    for service in file.service:
+        methods = [method for method in service.method if method.name in SERVED]
+        del service.method[:]
+        service.method.extend(methods)
 
 
 def service_types(file: FileDescriptorProto) -> list[str]:

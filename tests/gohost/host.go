@@ -21,6 +21,7 @@ type host struct {
 	events   *events
 	server   *http.Server
 	counts   bridgeCounts
+	api      *apiServer // nil without -api
 
 	lock  sync.Mutex
 	child *child // nil in `gohost raw`

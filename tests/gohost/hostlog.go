@@ -20,6 +20,7 @@ const (
 	fromStdout   = "plugin_stdout" // GRPCStdio, channel STDOUT
 	fromStderr   = "plugin_stderr" // GRPCStdio, channel STDERR
 	fromHTTP     = "httpserver"    // net/http's ErrorLog
+	fromAPI      = "api"           // the PluginAPI's Log calls
 )
 
 // hostLog stands for the server's log: JSON lines, so that a test sees exactly what arrived there.

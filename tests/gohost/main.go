@@ -4,6 +4,7 @@
 //	gohost -dir PLUGINDIR -executable plugin.py -python PYTHON -id com.example.demo
 //	gohost raw -target unix:/path     no go-plugin: dial a gRPC server that offers PluginHooks
 //	gohost proxy -target unix:/path   no plugin: a ReverseProxy before an HTTP server (proxy.go)
+//	gohost api                        no plugin: the PluginAPI server alone (api.go)
 //	gohost load -url http://...       a load generator (load.go)
 //
 // It prints JSON event lines on stdout (listening, started, ready, failed, exited, stopped) and
@@ -35,6 +36,7 @@ type settings struct {
 	writeTimeout        time.Duration
 	target              string // `gohost raw` and `gohost proxy`
 	proxy               bool
+	api, apiOnly        bool
 	noActivate          bool
 	apiTarget, logLevel string
 	env                 keyValues
@@ -77,13 +79,20 @@ func main() {
 func parse(arguments []string) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("gohost", flag.ContinueOnError)
-	s.proxy = len(arguments) > 0 && arguments[0] == "proxy"
-	dial := s.proxy || len(arguments) > 0 && arguments[0] == "raw"
-	if dial {
+	mode := ""
+	if len(arguments) > 0 {
+		mode = arguments[0]
+	}
+	s.proxy, s.apiOnly = mode == "proxy", mode == "api"
+	dial := s.proxy || mode == "raw"
+	switch {
+	case s.apiOnly:
+		arguments, s.api = arguments[1:], true
+	case dial:
 		arguments = arguments[1:]
 		flags.StringVar(&s.target, "target", "", "gRPC target that offers PluginHooks; of proxy: unix:PATH or HOST:PORT")
 		flags.BoolVar(&s.noActivate, "no-activate", false, "skip Implemented and OnActivate, take every hook as listed")
-	} else {
+	default:
 		flags.StringVar(&s.child.executable, "executable", "plugin.py", "start file, relative to -dir")
 		flags.StringVar(&s.child.python, "python", "python3", "interpreter")
 		flags.DurationVar(&s.child.startTimeout, "start-timeout", 10*time.Second, "handshake time-out (3s for Go plugins)")
@@ -91,6 +100,7 @@ func parse(arguments []string) (settings, error) {
 		flags.BoolVar(&s.child.multiplex, "multiplex", false, "ask for broker multiplexing (Mattermost does not)")
 		flags.StringVar(&s.child.socketGroup, "socket-group", "", "PLUGIN_UNIX_SOCKET_GROUP")
 		flags.StringVar(&s.apiTarget, "api-target", "", "MATTERMOST_PLUGIN_API_TARGET; unset when empty")
+		flags.BoolVar(&s.api, "api", false, "serve the PluginAPI here, and make it the target")
 		flags.StringVar(&s.logLevel, "log-level", "", "MATTERMOST_LOG_LEVEL; unset when empty")
 		flags.Var(&s.env, "env", "KEY=VALUE for the plugin, repeatable; KEY= unsets")
 	}
@@ -110,6 +120,9 @@ func parse(arguments []string) (settings, error) {
 	if dial && s.target == "" {
 		return s, errors.New("raw and proxy need -target")
 	}
+	if s.api && s.apiTarget != "" {
+		return s, errors.New("-api and -api-target exclude each other")
+	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
@@ -122,7 +135,7 @@ func parse(arguments []string) (settings, error) {
 
 // absolute makes paths independent of the plugin's working directory.
 func (s *settings) absolute() (err error) {
-	if s.child.dir, err = filepath.Abs(s.child.dir); err != nil || s.target != "" {
+	if s.child.dir, err = filepath.Abs(s.child.dir); err != nil || s.target != "" || s.apiOnly {
 		return err
 	}
 	// Links stay: a venv's python has to be called by its own name. One that is not there fails
@@ -156,11 +169,6 @@ func (s *settings) exportEnvironment() error {
 }
 
 func run(s settings) error {
-	if s.target == "" {
-		if err := s.exportEnvironment(); err != nil {
-			return err
-		}
-	}
 	var logOutput io.Writer = os.Stderr
 	if s.logFile != "" {
 		file, err := os.OpenFile(s.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -171,6 +179,18 @@ func run(s settings) error {
 		logOutput = file
 	}
 	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}}
+	if s.api {
+		h.api = newAPIServer(newAPIState(s.rules.pluginID, h.log, h.active.Load))
+		if err := h.api.start(); err != nil {
+			return err
+		}
+		s.apiTarget = h.api.address
+	}
+	if s.target == "" && !s.apiOnly {
+		if err := s.exportEnvironment(); err != nil {
+			return err
+		}
+	}
 	front := gateway{
 		rules:     s.rules,
 		publicDir: filepath.Join(s.child.dir, "public"),
@@ -186,6 +206,10 @@ func run(s settings) error {
 	addresses, err := h.listen()
 	if err != nil {
 		return err
+	}
+	if h.api != nil {
+		addresses["api"] = h.api.address
+		h.api.state.setSiteURL("http://" + addresses["http"].(string) + strings.TrimSuffix(s.rules.subpath, "/"))
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
@@ -208,7 +232,7 @@ func run(s settings) error {
 }
 
 func (h *host) announceStart(addresses object) error {
-	if h.settings.proxy {
+	if h.settings.proxy || h.settings.apiOnly {
 		h.events.emit("ready", object{"http": addresses["http"], "control": addresses["control"], "implemented": []string{}})
 		return nil
 	}

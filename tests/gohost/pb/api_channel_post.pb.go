@@ -21,6 +21,694 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type GetChannelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ChannelId     string                 `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChannelRequest) Reset() {
+	*x = GetChannelRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelRequest) ProtoMessage() {}
+
+func (x *GetChannelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelRequest.ProtoReflect.Descriptor instead.
+func (*GetChannelRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *GetChannelRequest) GetChannelId() string {
+	if x != nil {
+		return x.ChannelId
+	}
+	return ""
+}
+
+type GetChannelResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Channel       *Channel               `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChannelResponse) Reset() {
+	*x = GetChannelResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelResponse) ProtoMessage() {}
+
+func (x *GetChannelResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelResponse.ProtoReflect.Descriptor instead.
+func (*GetChannelResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetChannelResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *GetChannelResponse) GetChannel() *Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+type GetChannelByNameRequest struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TeamId         string                 `protobuf:"bytes,1,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	Name           string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	IncludeDeleted bool                   `protobuf:"varint,3,opt,name=include_deleted,json=includeDeleted,proto3" json:"include_deleted,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetChannelByNameRequest) Reset() {
+	*x = GetChannelByNameRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelByNameRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelByNameRequest) ProtoMessage() {}
+
+func (x *GetChannelByNameRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelByNameRequest.ProtoReflect.Descriptor instead.
+func (*GetChannelByNameRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *GetChannelByNameRequest) GetTeamId() string {
+	if x != nil {
+		return x.TeamId
+	}
+	return ""
+}
+
+func (x *GetChannelByNameRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *GetChannelByNameRequest) GetIncludeDeleted() bool {
+	if x != nil {
+		return x.IncludeDeleted
+	}
+	return false
+}
+
+type GetChannelByNameResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Channel       *Channel               `protobuf:"bytes,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetChannelByNameResponse) Reset() {
+	*x = GetChannelByNameResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetChannelByNameResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetChannelByNameResponse) ProtoMessage() {}
+
+func (x *GetChannelByNameResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetChannelByNameResponse.ProtoReflect.Descriptor instead.
+func (*GetChannelByNameResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *GetChannelByNameResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *GetChannelByNameResponse) GetChannel() *Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return nil
+}
+
+type CreatePostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Post          *Post                  `protobuf:"bytes,1,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePostRequest) Reset() {
+	*x = CreatePostRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePostRequest) ProtoMessage() {}
+
+func (x *CreatePostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePostRequest.ProtoReflect.Descriptor instead.
+func (*CreatePostRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CreatePostRequest) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type CreatePostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Post          *Post                  `protobuf:"bytes,2,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreatePostResponse) Reset() {
+	*x = CreatePostResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreatePostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreatePostResponse) ProtoMessage() {}
+
+func (x *CreatePostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreatePostResponse.ProtoReflect.Descriptor instead.
+func (*CreatePostResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CreatePostResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *CreatePostResponse) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type SendEphemeralPostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	UserId        string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Post          *Post                  `protobuf:"bytes,2,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendEphemeralPostRequest) Reset() {
+	*x = SendEphemeralPostRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendEphemeralPostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendEphemeralPostRequest) ProtoMessage() {}
+
+func (x *SendEphemeralPostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendEphemeralPostRequest.ProtoReflect.Descriptor instead.
+func (*SendEphemeralPostRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SendEphemeralPostRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SendEphemeralPostRequest) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type SendEphemeralPostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Post          *Post                  `protobuf:"bytes,2,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SendEphemeralPostResponse) Reset() {
+	*x = SendEphemeralPostResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SendEphemeralPostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SendEphemeralPostResponse) ProtoMessage() {}
+
+func (x *SendEphemeralPostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SendEphemeralPostResponse.ProtoReflect.Descriptor instead.
+func (*SendEphemeralPostResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SendEphemeralPostResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *SendEphemeralPostResponse) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type DeletePostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PostId        string                 `protobuf:"bytes,1,opt,name=post_id,json=postId,proto3" json:"post_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePostRequest) Reset() {
+	*x = DeletePostRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePostRequest) ProtoMessage() {}
+
+func (x *DeletePostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePostRequest.ProtoReflect.Descriptor instead.
+func (*DeletePostRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *DeletePostRequest) GetPostId() string {
+	if x != nil {
+		return x.PostId
+	}
+	return ""
+}
+
+type DeletePostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeletePostResponse) Reset() {
+	*x = DeletePostResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeletePostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeletePostResponse) ProtoMessage() {}
+
+func (x *DeletePostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeletePostResponse.ProtoReflect.Descriptor instead.
+func (*DeletePostResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DeletePostResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type GetPostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PostId        string                 `protobuf:"bytes,1,opt,name=post_id,json=postId,proto3" json:"post_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPostRequest) Reset() {
+	*x = GetPostRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPostRequest) ProtoMessage() {}
+
+func (x *GetPostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPostRequest.ProtoReflect.Descriptor instead.
+func (*GetPostRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetPostRequest) GetPostId() string {
+	if x != nil {
+		return x.PostId
+	}
+	return ""
+}
+
+type GetPostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Post          *Post                  `protobuf:"bytes,2,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetPostResponse) Reset() {
+	*x = GetPostResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetPostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetPostResponse) ProtoMessage() {}
+
+func (x *GetPostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetPostResponse.ProtoReflect.Descriptor instead.
+func (*GetPostResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetPostResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *GetPostResponse) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type UpdatePostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Post          *Post                  `protobuf:"bytes,1,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdatePostRequest) Reset() {
+	*x = UpdatePostRequest{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdatePostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdatePostRequest) ProtoMessage() {}
+
+func (x *UpdatePostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdatePostRequest.ProtoReflect.Descriptor instead.
+func (*UpdatePostRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UpdatePostRequest) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
+type UpdatePostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Post          *Post                  `protobuf:"bytes,2,opt,name=post,proto3" json:"post,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdatePostResponse) Reset() {
+	*x = UpdatePostResponse{}
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdatePostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdatePostResponse) ProtoMessage() {}
+
+func (x *UpdatePostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdatePostResponse.ProtoReflect.Descriptor instead.
+func (*UpdatePostResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UpdatePostResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *UpdatePostResponse) GetPost() *Post {
+	if x != nil {
+		return x.Post
+	}
+	return nil
+}
+
 type ChannelMember struct {
 	state              protoimpl.MessageState `protogen:"open.v1"`
 	ChannelId          string                 `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
@@ -43,7 +731,7 @@ type ChannelMember struct {
 
 func (x *ChannelMember) Reset() {
 	*x = ChannelMember{}
-	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -55,7 +743,7 @@ func (x *ChannelMember) String() string {
 func (*ChannelMember) ProtoMessage() {}
 
 func (x *ChannelMember) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_api_channel_post_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -68,7 +756,7 @@ func (x *ChannelMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ChannelMember.ProtoReflect.Descriptor instead.
 func (*ChannelMember) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{0}
+	return file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ChannelMember) GetChannelId() string {
@@ -173,7 +861,45 @@ var File_mm_asgi_protocol_api_channel_post_proto protoreflect.FileDescriptor
 
 const file_mm_asgi_protocol_api_channel_post_proto_rawDesc = "" +
 	"\n" +
-	"'mm_asgi/protocol/api_channel_post.proto\x12\x17mattermost.pluginapi.v1\"\xf4\x04\n" +
+	"'mm_asgi/protocol/api_channel_post.proto\x12\x17mattermost.pluginapi.v1\x1a\x1emm_asgi/protocol/channel.proto\x1a\x1dmm_asgi/protocol/common.proto\x1a\x1bmm_asgi/protocol/post.proto\"2\n" +
+	"\x11GetChannelRequest\x12\x1d\n" +
+	"\n" +
+	"channel_id\x18\x01 \x01(\tR\tchannelId\"\x89\x01\n" +
+	"\x12GetChannelResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x12:\n" +
+	"\achannel\x18\x02 \x01(\v2 .mattermost.pluginapi.v1.ChannelR\achannel\"o\n" +
+	"\x17GetChannelByNameRequest\x12\x17\n" +
+	"\ateam_id\x18\x01 \x01(\tR\x06teamId\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12'\n" +
+	"\x0finclude_deleted\x18\x03 \x01(\bR\x0eincludeDeleted\"\x8f\x01\n" +
+	"\x18GetChannelByNameResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x12:\n" +
+	"\achannel\x18\x02 \x01(\v2 .mattermost.pluginapi.v1.ChannelR\achannel\"F\n" +
+	"\x11CreatePostRequest\x121\n" +
+	"\x04post\x18\x01 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"\x80\x01\n" +
+	"\x12CreatePostResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x121\n" +
+	"\x04post\x18\x02 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"f\n" +
+	"\x18SendEphemeralPostRequest\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x121\n" +
+	"\x04post\x18\x02 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"\x87\x01\n" +
+	"\x19SendEphemeralPostResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x121\n" +
+	"\x04post\x18\x02 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\",\n" +
+	"\x11DeletePostRequest\x12\x17\n" +
+	"\apost_id\x18\x01 \x01(\tR\x06postId\"M\n" +
+	"\x12DeletePostResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\")\n" +
+	"\x0eGetPostRequest\x12\x17\n" +
+	"\apost_id\x18\x01 \x01(\tR\x06postId\"}\n" +
+	"\x0fGetPostResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x121\n" +
+	"\x04post\x18\x02 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"F\n" +
+	"\x11UpdatePostRequest\x121\n" +
+	"\x04post\x18\x01 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"\x80\x01\n" +
+	"\x12UpdatePostResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x121\n" +
+	"\x04post\x18\x02 \x01(\v2\x1d.mattermost.pluginapi.v1.PostR\x04post\"\xf4\x04\n" +
 	"\rChannelMember\x12\x1d\n" +
 	"\n" +
 	"channel_id\x18\x01 \x01(\tR\tchannelId\x12\x17\n" +
@@ -208,18 +934,51 @@ func file_mm_asgi_protocol_api_channel_post_proto_rawDescGZIP() []byte {
 	return file_mm_asgi_protocol_api_channel_post_proto_rawDescData
 }
 
-var file_mm_asgi_protocol_api_channel_post_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_mm_asgi_protocol_api_channel_post_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_mm_asgi_protocol_api_channel_post_proto_goTypes = []any{
-	(*ChannelMember)(nil), // 0: mattermost.pluginapi.v1.ChannelMember
-	nil,                   // 1: mattermost.pluginapi.v1.ChannelMember.NotifyPropsEntry
+	(*GetChannelRequest)(nil),         // 0: mattermost.pluginapi.v1.GetChannelRequest
+	(*GetChannelResponse)(nil),        // 1: mattermost.pluginapi.v1.GetChannelResponse
+	(*GetChannelByNameRequest)(nil),   // 2: mattermost.pluginapi.v1.GetChannelByNameRequest
+	(*GetChannelByNameResponse)(nil),  // 3: mattermost.pluginapi.v1.GetChannelByNameResponse
+	(*CreatePostRequest)(nil),         // 4: mattermost.pluginapi.v1.CreatePostRequest
+	(*CreatePostResponse)(nil),        // 5: mattermost.pluginapi.v1.CreatePostResponse
+	(*SendEphemeralPostRequest)(nil),  // 6: mattermost.pluginapi.v1.SendEphemeralPostRequest
+	(*SendEphemeralPostResponse)(nil), // 7: mattermost.pluginapi.v1.SendEphemeralPostResponse
+	(*DeletePostRequest)(nil),         // 8: mattermost.pluginapi.v1.DeletePostRequest
+	(*DeletePostResponse)(nil),        // 9: mattermost.pluginapi.v1.DeletePostResponse
+	(*GetPostRequest)(nil),            // 10: mattermost.pluginapi.v1.GetPostRequest
+	(*GetPostResponse)(nil),           // 11: mattermost.pluginapi.v1.GetPostResponse
+	(*UpdatePostRequest)(nil),         // 12: mattermost.pluginapi.v1.UpdatePostRequest
+	(*UpdatePostResponse)(nil),        // 13: mattermost.pluginapi.v1.UpdatePostResponse
+	(*ChannelMember)(nil),             // 14: mattermost.pluginapi.v1.ChannelMember
+	nil,                               // 15: mattermost.pluginapi.v1.ChannelMember.NotifyPropsEntry
+	(*AppError)(nil),                  // 16: mattermost.pluginapi.v1.AppError
+	(*Channel)(nil),                   // 17: mattermost.pluginapi.v1.Channel
+	(*Post)(nil),                      // 18: mattermost.pluginapi.v1.Post
 }
 var file_mm_asgi_protocol_api_channel_post_proto_depIdxs = []int32{
-	1, // 0: mattermost.pluginapi.v1.ChannelMember.notify_props:type_name -> mattermost.pluginapi.v1.ChannelMember.NotifyPropsEntry
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	16, // 0: mattermost.pluginapi.v1.GetChannelResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	17, // 1: mattermost.pluginapi.v1.GetChannelResponse.channel:type_name -> mattermost.pluginapi.v1.Channel
+	16, // 2: mattermost.pluginapi.v1.GetChannelByNameResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	17, // 3: mattermost.pluginapi.v1.GetChannelByNameResponse.channel:type_name -> mattermost.pluginapi.v1.Channel
+	18, // 4: mattermost.pluginapi.v1.CreatePostRequest.post:type_name -> mattermost.pluginapi.v1.Post
+	16, // 5: mattermost.pluginapi.v1.CreatePostResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	18, // 6: mattermost.pluginapi.v1.CreatePostResponse.post:type_name -> mattermost.pluginapi.v1.Post
+	18, // 7: mattermost.pluginapi.v1.SendEphemeralPostRequest.post:type_name -> mattermost.pluginapi.v1.Post
+	16, // 8: mattermost.pluginapi.v1.SendEphemeralPostResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	18, // 9: mattermost.pluginapi.v1.SendEphemeralPostResponse.post:type_name -> mattermost.pluginapi.v1.Post
+	16, // 10: mattermost.pluginapi.v1.DeletePostResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	16, // 11: mattermost.pluginapi.v1.GetPostResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	18, // 12: mattermost.pluginapi.v1.GetPostResponse.post:type_name -> mattermost.pluginapi.v1.Post
+	18, // 13: mattermost.pluginapi.v1.UpdatePostRequest.post:type_name -> mattermost.pluginapi.v1.Post
+	16, // 14: mattermost.pluginapi.v1.UpdatePostResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	18, // 15: mattermost.pluginapi.v1.UpdatePostResponse.post:type_name -> mattermost.pluginapi.v1.Post
+	15, // 16: mattermost.pluginapi.v1.ChannelMember.notify_props:type_name -> mattermost.pluginapi.v1.ChannelMember.NotifyPropsEntry
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_mm_asgi_protocol_api_channel_post_proto_init() }
@@ -227,13 +986,16 @@ func file_mm_asgi_protocol_api_channel_post_proto_init() {
 	if File_mm_asgi_protocol_api_channel_post_proto != nil {
 		return
 	}
+	file_mm_asgi_protocol_channel_proto_init()
+	file_mm_asgi_protocol_common_proto_init()
+	file_mm_asgi_protocol_post_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mm_asgi_protocol_api_channel_post_proto_rawDesc), len(file_mm_asgi_protocol_api_channel_post_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -22,6 +22,458 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type GetServerVersionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServerVersionRequest) Reset() {
+	*x = GetServerVersionRequest{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServerVersionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServerVersionRequest) ProtoMessage() {}
+
+func (x *GetServerVersionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServerVersionRequest.ProtoReflect.Descriptor instead.
+func (*GetServerVersionRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{0}
+}
+
+type GetServerVersionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	Version       string                 `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetServerVersionResponse) Reset() {
+	*x = GetServerVersionResponse{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetServerVersionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetServerVersionResponse) ProtoMessage() {}
+
+func (x *GetServerVersionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetServerVersionResponse.ProtoReflect.Descriptor instead.
+func (*GetServerVersionResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetServerVersionResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *GetServerVersionResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+type RegisterCommandRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Command       *Command               `protobuf:"bytes,1,opt,name=command,proto3" json:"command,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterCommandRequest) Reset() {
+	*x = RegisterCommandRequest{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterCommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterCommandRequest) ProtoMessage() {}
+
+func (x *RegisterCommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterCommandRequest.ProtoReflect.Descriptor instead.
+func (*RegisterCommandRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *RegisterCommandRequest) GetCommand() *Command {
+	if x != nil {
+		return x.Command
+	}
+	return nil
+}
+
+type RegisterCommandResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegisterCommandResponse) Reset() {
+	*x = RegisterCommandResponse{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegisterCommandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegisterCommandResponse) ProtoMessage() {}
+
+func (x *RegisterCommandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegisterCommandResponse.ProtoReflect.Descriptor instead.
+func (*RegisterCommandResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RegisterCommandResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type UnregisterCommandRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TeamId        string                 `protobuf:"bytes,1,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	Trigger       string                 `protobuf:"bytes,2,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnregisterCommandRequest) Reset() {
+	*x = UnregisterCommandRequest{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnregisterCommandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnregisterCommandRequest) ProtoMessage() {}
+
+func (x *UnregisterCommandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnregisterCommandRequest.ProtoReflect.Descriptor instead.
+func (*UnregisterCommandRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *UnregisterCommandRequest) GetTeamId() string {
+	if x != nil {
+		return x.TeamId
+	}
+	return ""
+}
+
+func (x *UnregisterCommandRequest) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
+type UnregisterCommandResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnregisterCommandResponse) Reset() {
+	*x = UnregisterCommandResponse{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnregisterCommandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnregisterCommandResponse) ProtoMessage() {}
+
+func (x *UnregisterCommandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnregisterCommandResponse.ProtoReflect.Descriptor instead.
+func (*UnregisterCommandResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UnregisterCommandResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+type Command struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Id               string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Token            string                 `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	CreateAt         int64                  `protobuf:"varint,3,opt,name=create_at,json=createAt,proto3" json:"create_at,omitempty"`
+	UpdateAt         int64                  `protobuf:"varint,4,opt,name=update_at,json=updateAt,proto3" json:"update_at,omitempty"`
+	DeleteAt         int64                  `protobuf:"varint,5,opt,name=delete_at,json=deleteAt,proto3" json:"delete_at,omitempty"`
+	CreatorId        string                 `protobuf:"bytes,6,opt,name=creator_id,json=creatorId,proto3" json:"creator_id,omitempty"`
+	TeamId           string                 `protobuf:"bytes,7,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
+	Trigger          string                 `protobuf:"bytes,8,opt,name=trigger,proto3" json:"trigger,omitempty"`
+	Method           string                 `protobuf:"bytes,9,opt,name=method,proto3" json:"method,omitempty"`
+	Username         string                 `protobuf:"bytes,10,opt,name=username,proto3" json:"username,omitempty"`
+	IconUrl          string                 `protobuf:"bytes,11,opt,name=icon_url,json=iconUrl,proto3" json:"icon_url,omitempty"`
+	AutoComplete     bool                   `protobuf:"varint,12,opt,name=auto_complete,json=autoComplete,proto3" json:"auto_complete,omitempty"`
+	AutoCompleteDesc string                 `protobuf:"bytes,13,opt,name=auto_complete_desc,json=autoCompleteDesc,proto3" json:"auto_complete_desc,omitempty"`
+	AutoCompleteHint string                 `protobuf:"bytes,14,opt,name=auto_complete_hint,json=autoCompleteHint,proto3" json:"auto_complete_hint,omitempty"`
+	DisplayName      string                 `protobuf:"bytes,15,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Description      string                 `protobuf:"bytes,16,opt,name=description,proto3" json:"description,omitempty"`
+	Url              string                 `protobuf:"bytes,17,opt,name=url,proto3" json:"url,omitempty"`
+	PluginId         string                 `protobuf:"bytes,18,opt,name=plugin_id,json=pluginId,proto3" json:"plugin_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Command) Reset() {
+	*x = Command{}
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Command) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Command) ProtoMessage() {}
+
+func (x *Command) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Command.ProtoReflect.Descriptor instead.
+func (*Command) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Command) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Command) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *Command) GetCreateAt() int64 {
+	if x != nil {
+		return x.CreateAt
+	}
+	return 0
+}
+
+func (x *Command) GetUpdateAt() int64 {
+	if x != nil {
+		return x.UpdateAt
+	}
+	return 0
+}
+
+func (x *Command) GetDeleteAt() int64 {
+	if x != nil {
+		return x.DeleteAt
+	}
+	return 0
+}
+
+func (x *Command) GetCreatorId() string {
+	if x != nil {
+		return x.CreatorId
+	}
+	return ""
+}
+
+func (x *Command) GetTeamId() string {
+	if x != nil {
+		return x.TeamId
+	}
+	return ""
+}
+
+func (x *Command) GetTrigger() string {
+	if x != nil {
+		return x.Trigger
+	}
+	return ""
+}
+
+func (x *Command) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *Command) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Command) GetIconUrl() string {
+	if x != nil {
+		return x.IconUrl
+	}
+	return ""
+}
+
+func (x *Command) GetAutoComplete() bool {
+	if x != nil {
+		return x.AutoComplete
+	}
+	return false
+}
+
+func (x *Command) GetAutoCompleteDesc() string {
+	if x != nil {
+		return x.AutoCompleteDesc
+	}
+	return ""
+}
+
+func (x *Command) GetAutoCompleteHint() string {
+	if x != nil {
+		return x.AutoCompleteHint
+	}
+	return ""
+}
+
+func (x *Command) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Command) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Command) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Command) GetPluginId() string {
+	if x != nil {
+		return x.PluginId
+	}
+	return ""
+}
+
 type CommandArgs struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	UserId         string                 `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -41,7 +493,7 @@ type CommandArgs struct {
 
 func (x *CommandArgs) Reset() {
 	*x = CommandArgs{}
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -53,7 +505,7 @@ func (x *CommandArgs) String() string {
 func (*CommandArgs) ProtoMessage() {}
 
 func (x *CommandArgs) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -66,7 +518,7 @@ func (x *CommandArgs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandArgs.ProtoReflect.Descriptor instead.
 func (*CommandArgs) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{0}
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CommandArgs) GetUserId() string {
@@ -165,7 +617,7 @@ type CommandResponse struct {
 
 func (x *CommandResponse) Reset() {
 	*x = CommandResponse{}
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[1]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -177,7 +629,7 @@ func (x *CommandResponse) String() string {
 func (*CommandResponse) ProtoMessage() {}
 
 func (x *CommandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[1]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -190,7 +642,7 @@ func (x *CommandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResponse.ProtoReflect.Descriptor instead.
 func (*CommandResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{1}
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CommandResponse) GetResponseType() string {
@@ -282,7 +734,7 @@ type Preference struct {
 
 func (x *Preference) Reset() {
 	*x = Preference{}
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[2]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +746,7 @@ func (x *Preference) String() string {
 func (*Preference) ProtoMessage() {}
 
 func (x *Preference) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[2]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +759,7 @@ func (x *Preference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Preference.ProtoReflect.Descriptor instead.
 func (*Preference) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{2}
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Preference) GetUserId() string {
@@ -348,7 +800,7 @@ type PluginClusterEvent struct {
 
 func (x *PluginClusterEvent) Reset() {
 	*x = PluginClusterEvent{}
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[3]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -360,7 +812,7 @@ func (x *PluginClusterEvent) String() string {
 func (*PluginClusterEvent) ProtoMessage() {}
 
 func (x *PluginClusterEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[3]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -373,7 +825,7 @@ func (x *PluginClusterEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginClusterEvent.ProtoReflect.Descriptor instead.
 func (*PluginClusterEvent) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{3}
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PluginClusterEvent) GetId() string {
@@ -421,7 +873,7 @@ type PushNotification struct {
 
 func (x *PushNotification) Reset() {
 	*x = PushNotification{}
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[4]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +885,7 @@ func (x *PushNotification) String() string {
 func (*PushNotification) ProtoMessage() {}
 
 func (x *PushNotification) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[4]
+	mi := &file_mm_asgi_protocol_api_remaining_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +898,7 @@ func (x *PushNotification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PushNotification.ProtoReflect.Descriptor instead.
 func (*PushNotification) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{4}
+	return file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PushNotification) GetAckId() string {
@@ -614,7 +1066,41 @@ var File_mm_asgi_protocol_api_remaining_proto protoreflect.FileDescriptor
 
 const file_mm_asgi_protocol_api_remaining_proto_rawDesc = "" +
 	"\n" +
-	"$mm_asgi/protocol/api_remaining.proto\x12\x17mattermost.pluginapi.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xc2\x02\n" +
+	"$mm_asgi/protocol/api_remaining.proto\x12\x17mattermost.pluginapi.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1dmm_asgi/protocol/common.proto\"\x19\n" +
+	"\x17GetServerVersionRequest\"m\n" +
+	"\x18GetServerVersionResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"T\n" +
+	"\x16RegisterCommandRequest\x12:\n" +
+	"\acommand\x18\x01 \x01(\v2 .mattermost.pluginapi.v1.CommandR\acommand\"R\n" +
+	"\x17RegisterCommandResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\"M\n" +
+	"\x18UnregisterCommandRequest\x12\x17\n" +
+	"\ateam_id\x18\x01 \x01(\tR\x06teamId\x12\x18\n" +
+	"\atrigger\x18\x02 \x01(\tR\atrigger\"T\n" +
+	"\x19UnregisterCommandResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\"\x9c\x04\n" +
+	"\aCommand\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1b\n" +
+	"\tcreate_at\x18\x03 \x01(\x03R\bcreateAt\x12\x1b\n" +
+	"\tupdate_at\x18\x04 \x01(\x03R\bupdateAt\x12\x1b\n" +
+	"\tdelete_at\x18\x05 \x01(\x03R\bdeleteAt\x12\x1d\n" +
+	"\n" +
+	"creator_id\x18\x06 \x01(\tR\tcreatorId\x12\x17\n" +
+	"\ateam_id\x18\a \x01(\tR\x06teamId\x12\x18\n" +
+	"\atrigger\x18\b \x01(\tR\atrigger\x12\x16\n" +
+	"\x06method\x18\t \x01(\tR\x06method\x12\x1a\n" +
+	"\busername\x18\n" +
+	" \x01(\tR\busername\x12\x19\n" +
+	"\bicon_url\x18\v \x01(\tR\aiconUrl\x12#\n" +
+	"\rauto_complete\x18\f \x01(\bR\fautoComplete\x12,\n" +
+	"\x12auto_complete_desc\x18\r \x01(\tR\x10autoCompleteDesc\x12,\n" +
+	"\x12auto_complete_hint\x18\x0e \x01(\tR\x10autoCompleteHint\x12!\n" +
+	"\fdisplay_name\x18\x0f \x01(\tR\vdisplayName\x12 \n" +
+	"\vdescription\x18\x10 \x01(\tR\vdescription\x12\x10\n" +
+	"\x03url\x18\x11 \x01(\tR\x03url\x12\x1b\n" +
+	"\tplugin_id\x18\x12 \x01(\tR\bpluginId\"\xc2\x02\n" +
 	"\vCommandArgs\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1d\n" +
 	"\n" +
@@ -694,23 +1180,35 @@ func file_mm_asgi_protocol_api_remaining_proto_rawDescGZIP() []byte {
 	return file_mm_asgi_protocol_api_remaining_proto_rawDescData
 }
 
-var file_mm_asgi_protocol_api_remaining_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_mm_asgi_protocol_api_remaining_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_mm_asgi_protocol_api_remaining_proto_goTypes = []any{
-	(*CommandArgs)(nil),        // 0: mattermost.pluginapi.v1.CommandArgs
-	(*CommandResponse)(nil),    // 1: mattermost.pluginapi.v1.CommandResponse
-	(*Preference)(nil),         // 2: mattermost.pluginapi.v1.Preference
-	(*PluginClusterEvent)(nil), // 3: mattermost.pluginapi.v1.PluginClusterEvent
-	(*PushNotification)(nil),   // 4: mattermost.pluginapi.v1.PushNotification
-	(*structpb.Struct)(nil),    // 5: google.protobuf.Struct
+	(*GetServerVersionRequest)(nil),   // 0: mattermost.pluginapi.v1.GetServerVersionRequest
+	(*GetServerVersionResponse)(nil),  // 1: mattermost.pluginapi.v1.GetServerVersionResponse
+	(*RegisterCommandRequest)(nil),    // 2: mattermost.pluginapi.v1.RegisterCommandRequest
+	(*RegisterCommandResponse)(nil),   // 3: mattermost.pluginapi.v1.RegisterCommandResponse
+	(*UnregisterCommandRequest)(nil),  // 4: mattermost.pluginapi.v1.UnregisterCommandRequest
+	(*UnregisterCommandResponse)(nil), // 5: mattermost.pluginapi.v1.UnregisterCommandResponse
+	(*Command)(nil),                   // 6: mattermost.pluginapi.v1.Command
+	(*CommandArgs)(nil),               // 7: mattermost.pluginapi.v1.CommandArgs
+	(*CommandResponse)(nil),           // 8: mattermost.pluginapi.v1.CommandResponse
+	(*Preference)(nil),                // 9: mattermost.pluginapi.v1.Preference
+	(*PluginClusterEvent)(nil),        // 10: mattermost.pluginapi.v1.PluginClusterEvent
+	(*PushNotification)(nil),          // 11: mattermost.pluginapi.v1.PushNotification
+	(*AppError)(nil),                  // 12: mattermost.pluginapi.v1.AppError
+	(*structpb.Struct)(nil),           // 13: google.protobuf.Struct
 }
 var file_mm_asgi_protocol_api_remaining_proto_depIdxs = []int32{
-	5, // 0: mattermost.pluginapi.v1.CommandResponse.props:type_name -> google.protobuf.Struct
-	1, // 1: mattermost.pluginapi.v1.CommandResponse.attachments:type_name -> mattermost.pluginapi.v1.CommandResponse
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	12, // 0: mattermost.pluginapi.v1.GetServerVersionResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	6,  // 1: mattermost.pluginapi.v1.RegisterCommandRequest.command:type_name -> mattermost.pluginapi.v1.Command
+	12, // 2: mattermost.pluginapi.v1.RegisterCommandResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	12, // 3: mattermost.pluginapi.v1.UnregisterCommandResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	13, // 4: mattermost.pluginapi.v1.CommandResponse.props:type_name -> google.protobuf.Struct
+	8,  // 5: mattermost.pluginapi.v1.CommandResponse.attachments:type_name -> mattermost.pluginapi.v1.CommandResponse
+	6,  // [6:6] is the sub-list for method output_type
+	6,  // [6:6] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_mm_asgi_protocol_api_remaining_proto_init() }
@@ -718,13 +1216,14 @@ func file_mm_asgi_protocol_api_remaining_proto_init() {
 	if File_mm_asgi_protocol_api_remaining_proto != nil {
 		return
 	}
+	file_mm_asgi_protocol_common_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mm_asgi_protocol_api_remaining_proto_rawDesc), len(file_mm_asgi_protocol_api_remaining_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

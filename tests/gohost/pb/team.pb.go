@@ -21,6 +21,235 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type TeamType int32
+
+const (
+	TeamType_TEAM_TYPE_UNSPECIFIED TeamType = 0
+	TeamType_TEAM_TYPE_OPEN        TeamType = 1
+	TeamType_TEAM_TYPE_INVITE      TeamType = 2
+)
+
+// Enum value maps for TeamType.
+var (
+	TeamType_name = map[int32]string{
+		0: "TEAM_TYPE_UNSPECIFIED",
+		1: "TEAM_TYPE_OPEN",
+		2: "TEAM_TYPE_INVITE",
+	}
+	TeamType_value = map[string]int32{
+		"TEAM_TYPE_UNSPECIFIED": 0,
+		"TEAM_TYPE_OPEN":        1,
+		"TEAM_TYPE_INVITE":      2,
+	}
+)
+
+func (x TeamType) Enum() *TeamType {
+	p := new(TeamType)
+	*p = x
+	return p
+}
+
+func (x TeamType) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TeamType) Descriptor() protoreflect.EnumDescriptor {
+	return file_mm_asgi_protocol_team_proto_enumTypes[0].Descriptor()
+}
+
+func (TeamType) Type() protoreflect.EnumType {
+	return &file_mm_asgi_protocol_team_proto_enumTypes[0]
+}
+
+func (x TeamType) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TeamType.Descriptor instead.
+func (TeamType) EnumDescriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_team_proto_rawDescGZIP(), []int{0}
+}
+
+type Team struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	Id                  string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	CreateAt            int64                  `protobuf:"varint,2,opt,name=create_at,json=createAt,proto3" json:"create_at,omitempty"`
+	UpdateAt            int64                  `protobuf:"varint,3,opt,name=update_at,json=updateAt,proto3" json:"update_at,omitempty"`
+	DeleteAt            int64                  `protobuf:"varint,4,opt,name=delete_at,json=deleteAt,proto3" json:"delete_at,omitempty"`
+	DisplayName         string                 `protobuf:"bytes,5,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
+	Name                string                 `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
+	Description         string                 `protobuf:"bytes,7,opt,name=description,proto3" json:"description,omitempty"`
+	Email               string                 `protobuf:"bytes,8,opt,name=email,proto3" json:"email,omitempty"`
+	Type                TeamType               `protobuf:"varint,9,opt,name=type,proto3,enum=mattermost.pluginapi.v1.TeamType" json:"type,omitempty"`
+	CompanyName         string                 `protobuf:"bytes,10,opt,name=company_name,json=companyName,proto3" json:"company_name,omitempty"`
+	AllowedDomains      string                 `protobuf:"bytes,11,opt,name=allowed_domains,json=allowedDomains,proto3" json:"allowed_domains,omitempty"`
+	InviteId            string                 `protobuf:"bytes,12,opt,name=invite_id,json=inviteId,proto3" json:"invite_id,omitempty"`
+	AllowOpenInvite     bool                   `protobuf:"varint,13,opt,name=allow_open_invite,json=allowOpenInvite,proto3" json:"allow_open_invite,omitempty"`
+	LastTeamIconUpdate  int64                  `protobuf:"varint,14,opt,name=last_team_icon_update,json=lastTeamIconUpdate,proto3" json:"last_team_icon_update,omitempty"`
+	SchemeId            *string                `protobuf:"bytes,15,opt,name=scheme_id,json=schemeId,proto3,oneof" json:"scheme_id,omitempty"`
+	GroupConstrained    *bool                  `protobuf:"varint,16,opt,name=group_constrained,json=groupConstrained,proto3,oneof" json:"group_constrained,omitempty"`
+	PolicyId            *string                `protobuf:"bytes,17,opt,name=policy_id,json=policyId,proto3,oneof" json:"policy_id,omitempty"`
+	CloudLimitsArchived bool                   `protobuf:"varint,18,opt,name=cloud_limits_archived,json=cloudLimitsArchived,proto3" json:"cloud_limits_archived,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *Team) Reset() {
+	*x = Team{}
+	mi := &file_mm_asgi_protocol_team_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Team) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Team) ProtoMessage() {}
+
+func (x *Team) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_team_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Team.ProtoReflect.Descriptor instead.
+func (*Team) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_team_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Team) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Team) GetCreateAt() int64 {
+	if x != nil {
+		return x.CreateAt
+	}
+	return 0
+}
+
+func (x *Team) GetUpdateAt() int64 {
+	if x != nil {
+		return x.UpdateAt
+	}
+	return 0
+}
+
+func (x *Team) GetDeleteAt() int64 {
+	if x != nil {
+		return x.DeleteAt
+	}
+	return 0
+}
+
+func (x *Team) GetDisplayName() string {
+	if x != nil {
+		return x.DisplayName
+	}
+	return ""
+}
+
+func (x *Team) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Team) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *Team) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Team) GetType() TeamType {
+	if x != nil {
+		return x.Type
+	}
+	return TeamType_TEAM_TYPE_UNSPECIFIED
+}
+
+func (x *Team) GetCompanyName() string {
+	if x != nil {
+		return x.CompanyName
+	}
+	return ""
+}
+
+func (x *Team) GetAllowedDomains() string {
+	if x != nil {
+		return x.AllowedDomains
+	}
+	return ""
+}
+
+func (x *Team) GetInviteId() string {
+	if x != nil {
+		return x.InviteId
+	}
+	return ""
+}
+
+func (x *Team) GetAllowOpenInvite() bool {
+	if x != nil {
+		return x.AllowOpenInvite
+	}
+	return false
+}
+
+func (x *Team) GetLastTeamIconUpdate() int64 {
+	if x != nil {
+		return x.LastTeamIconUpdate
+	}
+	return 0
+}
+
+func (x *Team) GetSchemeId() string {
+	if x != nil && x.SchemeId != nil {
+		return *x.SchemeId
+	}
+	return ""
+}
+
+func (x *Team) GetGroupConstrained() bool {
+	if x != nil && x.GroupConstrained != nil {
+		return *x.GroupConstrained
+	}
+	return false
+}
+
+func (x *Team) GetPolicyId() string {
+	if x != nil && x.PolicyId != nil {
+		return *x.PolicyId
+	}
+	return ""
+}
+
+func (x *Team) GetCloudLimitsArchived() bool {
+	if x != nil {
+		return x.CloudLimitsArchived
+	}
+	return false
+}
+
 type TeamMember struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	TeamId        string                 `protobuf:"bytes,1,opt,name=team_id,json=teamId,proto3" json:"team_id,omitempty"`
@@ -37,7 +266,7 @@ type TeamMember struct {
 
 func (x *TeamMember) Reset() {
 	*x = TeamMember{}
-	mi := &file_mm_asgi_protocol_team_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_team_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -49,7 +278,7 @@ func (x *TeamMember) String() string {
 func (*TeamMember) ProtoMessage() {}
 
 func (x *TeamMember) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_team_proto_msgTypes[0]
+	mi := &file_mm_asgi_protocol_team_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -62,7 +291,7 @@ func (x *TeamMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TeamMember.ProtoReflect.Descriptor instead.
 func (*TeamMember) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_team_proto_rawDescGZIP(), []int{0}
+	return file_mm_asgi_protocol_team_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *TeamMember) GetTeamId() string {
@@ -125,7 +354,32 @@ var File_mm_asgi_protocol_team_proto protoreflect.FileDescriptor
 
 const file_mm_asgi_protocol_team_proto_rawDesc = "" +
 	"\n" +
-	"\x1bmm_asgi/protocol/team.proto\x12\x17mattermost.pluginapi.v1\"\xf5\x01\n" +
+	"\x1bmm_asgi/protocol/team.proto\x12\x17mattermost.pluginapi.v1\"\xb7\x05\n" +
+	"\x04Team\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n" +
+	"\tcreate_at\x18\x02 \x01(\x03R\bcreateAt\x12\x1b\n" +
+	"\tupdate_at\x18\x03 \x01(\x03R\bupdateAt\x12\x1b\n" +
+	"\tdelete_at\x18\x04 \x01(\x03R\bdeleteAt\x12!\n" +
+	"\fdisplay_name\x18\x05 \x01(\tR\vdisplayName\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\x12 \n" +
+	"\vdescription\x18\a \x01(\tR\vdescription\x12\x14\n" +
+	"\x05email\x18\b \x01(\tR\x05email\x125\n" +
+	"\x04type\x18\t \x01(\x0e2!.mattermost.pluginapi.v1.TeamTypeR\x04type\x12!\n" +
+	"\fcompany_name\x18\n" +
+	" \x01(\tR\vcompanyName\x12'\n" +
+	"\x0fallowed_domains\x18\v \x01(\tR\x0eallowedDomains\x12\x1b\n" +
+	"\tinvite_id\x18\f \x01(\tR\binviteId\x12*\n" +
+	"\x11allow_open_invite\x18\r \x01(\bR\x0fallowOpenInvite\x121\n" +
+	"\x15last_team_icon_update\x18\x0e \x01(\x03R\x12lastTeamIconUpdate\x12 \n" +
+	"\tscheme_id\x18\x0f \x01(\tH\x00R\bschemeId\x88\x01\x01\x120\n" +
+	"\x11group_constrained\x18\x10 \x01(\bH\x01R\x10groupConstrained\x88\x01\x01\x12 \n" +
+	"\tpolicy_id\x18\x11 \x01(\tH\x02R\bpolicyId\x88\x01\x01\x122\n" +
+	"\x15cloud_limits_archived\x18\x12 \x01(\bR\x13cloudLimitsArchivedB\f\n" +
+	"\n" +
+	"_scheme_idB\x14\n" +
+	"\x12_group_constrainedB\f\n" +
+	"\n" +
+	"_policy_id\"\xf5\x01\n" +
 	"\n" +
 	"TeamMember\x12\x17\n" +
 	"\ateam_id\x18\x01 \x01(\tR\x06teamId\x12\x17\n" +
@@ -136,7 +390,11 @@ const file_mm_asgi_protocol_team_proto_rawDesc = "" +
 	"\vscheme_user\x18\x06 \x01(\bR\n" +
 	"schemeUser\x12!\n" +
 	"\fscheme_admin\x18\a \x01(\bR\vschemeAdmin\x12\x1b\n" +
-	"\tcreate_at\x18\b \x01(\x03R\bcreateAtB\x16Z\x14mm_asgi/gohost/pb;pbb\x06proto3"
+	"\tcreate_at\x18\b \x01(\x03R\bcreateAt*O\n" +
+	"\bTeamType\x12\x19\n" +
+	"\x15TEAM_TYPE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eTEAM_TYPE_OPEN\x10\x01\x12\x14\n" +
+	"\x10TEAM_TYPE_INVITE\x10\x02B\x16Z\x14mm_asgi/gohost/pb;pbb\x06proto3"
 
 var (
 	file_mm_asgi_protocol_team_proto_rawDescOnce sync.Once
@@ -150,16 +408,20 @@ func file_mm_asgi_protocol_team_proto_rawDescGZIP() []byte {
 	return file_mm_asgi_protocol_team_proto_rawDescData
 }
 
-var file_mm_asgi_protocol_team_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_mm_asgi_protocol_team_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_mm_asgi_protocol_team_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_mm_asgi_protocol_team_proto_goTypes = []any{
-	(*TeamMember)(nil), // 0: mattermost.pluginapi.v1.TeamMember
+	(TeamType)(0),      // 0: mattermost.pluginapi.v1.TeamType
+	(*Team)(nil),       // 1: mattermost.pluginapi.v1.Team
+	(*TeamMember)(nil), // 2: mattermost.pluginapi.v1.TeamMember
 }
 var file_mm_asgi_protocol_team_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: mattermost.pluginapi.v1.Team.type:type_name -> mattermost.pluginapi.v1.TeamType
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_mm_asgi_protocol_team_proto_init() }
@@ -167,18 +429,20 @@ func file_mm_asgi_protocol_team_proto_init() {
 	if File_mm_asgi_protocol_team_proto != nil {
 		return
 	}
+	file_mm_asgi_protocol_team_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mm_asgi_protocol_team_proto_rawDesc), len(file_mm_asgi_protocol_team_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   1,
+			NumEnums:      1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_mm_asgi_protocol_team_proto_goTypes,
 		DependencyIndexes: file_mm_asgi_protocol_team_proto_depIdxs,
+		EnumInfos:         file_mm_asgi_protocol_team_proto_enumTypes,
 		MessageInfos:      file_mm_asgi_protocol_team_proto_msgTypes,
 	}.Build()
 	File_mm_asgi_protocol_team_proto = out.File
