@@ -222,11 +222,13 @@ class Host:
         OnDeactivate (30 s), Shutdown, 2 s, SIGKILL. Requests get a 503 from now on.
         """
         self._gate.fail(f"{self._rules.plugin_id} is disabled")
-        plugin, self._plugin = self._plugin, None
+        plugin = self._plugin
         if plugin is None:
             return None
         await plugin.deactivate(self.hook_timeout)
-        return await plugin.kill()
+        fate = await plugin.kill()
+        self._plugin = None  # only now: until then a `close` has something to end
+        return fate
 
     async def close(self) -> None:
         """End the plugin and the gateway, within 2 s; safe to call again."""
