@@ -23,6 +23,7 @@ PINNED = {
         "BlockingAPI",
         "CurrentUser",
         "OptionalUser",
+        "docs",
         "require_permission",
     ],
     "mm_asgi.contrib.starlette": [

@@ -17,8 +17,9 @@ from fastapi import Depends, Request
 
 from mm_asgi import api as clients
 from mm_asgi.contrib import starlette
+from mm_asgi.contrib.swagger import docs
 
-__all__ = ["API", "BlockingAPI", "CurrentUser", "OptionalUser", "require_permission"]
+__all__ = ["API", "BlockingAPI", "CurrentUser", "OptionalUser", "docs", "require_permission"]
 
 
 # async, all of them: FastAPI would run a plain function in a thread.
