@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import Change, awatch
 
-from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, is_raw, last_sentence
+from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, is_raw, start_reason
 from mm_asgi.errors import ConfigError
 from mm_asgi.host import Host, HostError
 
@@ -226,7 +226,7 @@ class Session:
         if stage := line.fields.get("stage"):
             error = line.message.removeprefix(f"plugin: it failed at {stage}: ")
             hint = "; the next save may heal it" if self._saves is not None else ""
-            reason = _reason(str(stage), error, self._fate, self._raw)
+            reason = start_reason(str(stage), error, self._fate, self._raw)
             self._terminal.say(f"{self._plugin_id} did not start: {reason}{hint}", bad=True)
         elif line.message.startswith("the plugin's process ended by itself"):
             hint = "; the next save starts it again" if self._saves is not None else ""
@@ -236,17 +236,6 @@ class Session:
             )
         elif not self._starting and LEVELS.index(line.level) >= self._level:
             self._terminal.show(line)
-
-
-def _reason(stage: str, error: str, fate: str, raw: set[str]) -> str:
-    """Why a start failed, in one line; ``raw`` is what the plugin wrote past its log."""
-    if stage in ("health", "implemented") and fate:
-        return f"its process ended while the app was imported ({fate})"
-    _, is_line, line = error.partition("Unrecognized remote plugin message: ")
-    if is_line and line not in raw:
-        return f"it printed {line!r} where the handshake was awaited, before mm_asgi.run"
-    error = (line or error).removeprefix("OnActivate: mm_asgi.OnActivate, ")
-    return last_sentence(error.removeprefix("app: "))
 
 
 def _only_a_sentence(line: LogLine) -> bool:

@@ -4,12 +4,21 @@ import contextlib
 import os
 import re
 import time
+from collections.abc import Collection
 from typing import TextIO
 
 import mm_asgi
 from mm_asgi.host import LogLine
 
-__all__ = ["Terminal", "has_app_frames", "is_raw", "last_sentence", "readable", "traceback_of_app"]
+__all__ = [
+    "Terminal",
+    "has_app_frames",
+    "is_raw",
+    "last_sentence",
+    "readable",
+    "start_reason",
+    "traceback_of_app",
+]
 
 LEVELS = ("trace", "debug", "info", "warn", "error")
 _COLOURS = {"trace": "2", "debug": "2", "info": "32", "warn": "33", "error": "31"}
@@ -185,6 +194,17 @@ def last_sentence(text: str) -> str:
     if any(TRACEBACK in row for row in rows):
         return rows[-1]
     return " ".join(rows)
+
+
+def start_reason(stage: str, error: str, fate: str, raw: Collection[str]) -> str:
+    """Why a start failed, in one line; ``raw`` is what the plugin wrote past its log."""
+    if stage in ("health", "implemented") and fate:
+        return f"its process ended while the app was imported ({fate})"
+    _, is_line, line = error.partition("Unrecognized remote plugin message: ")
+    if is_line and line not in raw:
+        return f"it printed {line!r} where the handshake was awaited, before mm_asgi.run"
+    error = (line or error).removeprefix("OnActivate: mm_asgi.OnActivate, ")
+    return last_sentence(error.removeprefix("app: "))
 
 
 def _painted(text: str, colour: str, colours: bool) -> str:
