@@ -17,6 +17,7 @@ from mm_asgi.host.gateway import Gateway
 from mm_asgi.host.hooks import HOOK_TIMEOUT, HookAnswer
 from mm_asgi.host.launch import command_line, failure_page, make_mattermost, make_rules
 from mm_asgi.host.log import HostLog
+from mm_asgi.host.page.app import PATH, Page
 from mm_asgi.host.plugin import RunningPlugin
 from mm_asgi.host.process import plugin_environment
 from mm_asgi.host.server import HTTPServer
@@ -68,6 +69,7 @@ class Host:
         start_timeout: seconds for the handshake.
         hook_timeout: seconds for each hook, OnActivate and both Implemented included.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
+        page: serve the host's page at ``/_mm/``, where anybody who reaches it is any user.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
             the reason, and `restart` may heal it.
         on_log: called with each line of the log.
@@ -102,6 +104,7 @@ class Host:
         start_timeout: float = 10.0,
         hook_timeout: float = HOOK_TIMEOUT,
         patience: float = 30.0,
+        page: bool = False,
         keep_failed: bool = False,
         on_log: Callable[[LogLine], None] | None = None,
     ) -> None:
@@ -122,6 +125,8 @@ class Host:
         self._api = APIServer(self.mattermost) if api_target is None else None
         public, log_in = self._directory / "public", self.mattermost.log_in
         self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
+        shown = (self.mattermost, self.log, self._gate, self._rules, host)
+        self._page = Page(*shown) if page else None
         self._changes = Changes()
         self._ended = asyncio.Event()
         self._server: HTTPServer | None = None
@@ -130,7 +135,7 @@ class Host:
     # ---------------------------------------------------------------- life
 
     async def __aenter__(self) -> Self:
-        self._server = HTTPServer(self._gateway, *self._address)
+        self._server = HTTPServer(self._app(), *self._address)
         try:
             await self._start_api()
             await self._changes.run(self._start())
@@ -142,6 +147,9 @@ class Host:
             await self.close()
             raise
         return self
+
+    def _app(self) -> Any:
+        return self._gateway if self._page is None else self._page.before(self._gateway)
 
     async def _start_api(self) -> None:
         """Let the plugin's calls in, and what happens in `mattermost` out to its hooks."""
@@ -234,6 +242,8 @@ class Host:
         """End the plugin and the gateway, within 2 s; safe to call again."""
         self._gate.fail("the simulated host is being stopped")
         self._gateway.cancel()
+        if self._page is not None:
+            self._page.close()
         await self._changes.close()
         plugin, self._plugin = self._plugin, None
         server, self._server = self._server, None
@@ -262,6 +272,11 @@ class Host:
     def url(self) -> str:
         """The plugin's root: ``http://127.0.0.1:PORT/plugins/ID``."""
         return self.address + self._rules.prefix
+
+    @property
+    def page_url(self) -> str:
+        """The host's page, if there is one: ``http://127.0.0.1:PORT/_mm/``."""
+        return self.address + PATH if self._page is not None else ""
 
     @property
     def pid(self) -> int:

@@ -1,0 +1,123 @@
+"""What a person does on the page: be another user, write a message or a slash command."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.host.api.errors import AppError
+from mm_asgi.host.api.mattermost import request_context
+from mm_asgi.host.api.posts import DISMISS
+from mm_asgi.host.headers import cookies
+from mm_asgi.host.page.happened import action_of, hook_facts
+from mm_asgi.host.rules import SESSION_COOKIE, Session, find_session
+
+if TYPE_CHECKING:
+    from mm_asgi.host.api.mattermost import Mattermost
+    from mm_asgi.host.headers import Header
+
+__all__ = ["Refused", "login_cookies", "say", "who_asks"]
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids and usernames, and nothing that a cookie cannot carry."""
+
+_NOBODY = "nobody"
+"""A token that is no session's: its bearer is anonymous."""
+
+_REJECTED = "Post rejected by plugin. "
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the text says why.
+
+    Attributes:
+        status: the HTTP status of the answer.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def who_asks(header: Header, default: str) -> tuple[str, str]:
+    """How a request's user is known (``cookie``, ``default``, ``nobody``) and the id; as the gateway."""
+    token = next((value for _, value, _ in cookies(header, SESSION_COOKIE)), "")
+    if not token:
+        return ("default", default) if default else ("nobody", "")
+    session = find_session(token)
+    return ("nobody", "") if session is None or session.mfa else ("cookie", session.user)
+
+
+def login_cookies(mm: Mattermost, kind: str, user: str) -> list[str]:
+    """Set-Cookie lines that make a browser a user's (``user``), nobody's, or the default's.
+
+    As app/login.go, AttachSessionCookies sets them. Refused: it is no name for a user.
+    """
+    if kind == "user":
+        if not _NAME.fullmatch(user):
+            raise Refused(
+                400, "a user's name has 1 to 64 letters, digits, dots, hyphens, underscores"
+            )
+        found = mm.users.get(user) or mm.users.find(user.lower())
+        user_id = found.id if found is not None else user.lower()
+        mm.log_in(user_id)
+        return [
+            f"{SESSION_COOKIE}=token-{user_id}; Path=/; HttpOnly; SameSite=Lax",
+            f"MMUSERID={user_id}; Path=/; SameSite=Lax",
+            f"MMCSRF={Session(user_id).csrf}; Path=/; SameSite=Lax",
+        ]
+    if kind not in ("nobody", "default"):
+        raise Refused(400, "expected as: user, nobody or default")
+    token = (
+        f"{SESSION_COOKIE}={_NOBODY if kind == 'nobody' else ''}; Path=/; HttpOnly; SameSite=Lax"
+    )
+    return [
+        token if kind == "nobody" else f"{token}; Max-Age=0",
+        "MMUSERID=; Path=/; SameSite=Lax; Max-Age=0",
+        "MMCSRF=; Path=/; SameSite=Lax; Max-Age=0",
+    ]
+
+
+async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str, Any]:
+    """Post a text, or run it when it begins with a slash; what became of it.
+
+    ``outcome`` is ``posted``, ``answered``, ``rejected`` or ``dismissed`` (by the plugin) or
+    ``refused`` (by the server, or for an error of the plugin's). Refused: nothing was tried.
+    """
+    if not user_id:
+        raise Refused(401, "nobody is logged in: choose a user first")
+    if channel not in mm.channels:
+        raise Refused(404, "there is no such channel")
+    if not text.strip():
+        raise Refused(400, "there is no text")
+    mm.log_in(user_id)
+    context = request_context()
+    facts: dict[str, Any]
+    try:
+        if text.startswith("/"):
+            response = await mm.execute_command(user_id, channel, text, context=context)
+            facts = {
+                "outcome": "answered",
+                "text": response.text,
+                "to": "all" if response.response_type == "in_channel" else "you",
+                "goto": response.goto_location,
+            }
+        else:
+            post = await mm.post(channel, user_id, text, context=context)
+            facts = {"outcome": "posted", "text": post.message, "before": text, "post": post.id}
+    except AppError as exc:
+        facts = _refused(exc)
+    facts["action"] = context.request_id
+    facts["hooks"] = [
+        hook_facts(hook) for hook in mm.hook_calls if action_of(hook) == context.request_id
+    ]
+    return facts
+
+
+def _refused(exc: AppError) -> dict[str, Any]:
+    if exc.id == DISMISS:
+        return {"outcome": "dismissed", "text": ""}
+    if exc.id.startswith(_REJECTED):
+        return {"outcome": "rejected", "text": exc.id.removeprefix(_REJECTED)}
+    details = f" ({exc.detailed_error})" if exc.detailed_error else ""
+    return {"outcome": "refused", "text": f"{exc.message}{details}", "id": exc.id}

@@ -1,0 +1,73 @@
+"""A protobuf message as one short line of text. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["brief", "shortened"]
+
+HIDDEN = frozenset(("context", "plugin_context", "metadata"))
+"""Fields that say who asks, which stands elsewhere, or what nobody set."""
+
+SECRET = frozenset(("password", "token", "auth_data", "mfa_secret", "secret"))
+
+ITEMS = 5
+"""Of a list or a map; the rest is counted."""
+
+
+def brief(message: Message, limit: int = 300) -> str:
+    """The fields that are set: ``channel_id="town", post={message="hello"}``.
+
+    Args:
+        message: any; what is long in it is never copied whole.
+        limit: characters.
+    """
+    return shortened(_joined(_fields(message, limit), limit), limit)
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, or its beginning and an ellipsis."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _joined(parts: Iterator[str], limit: int) -> str:
+    """So many of the parts as the limit shows: the rest is not even made."""
+    kept, size = [], 0
+    for part in parts:
+        kept.append(part)
+        size += len(part) + 2
+        if size > limit:
+            break
+    return ", ".join(kept)
+
+
+def _fields(message: Message, limit: int) -> Iterator[str]:
+    for field, value in message.ListFields():
+        if field.name not in HIDDEN:
+            shown = "…" if field.name in SECRET else _value(value, limit)
+            yield f"{field.name}={shown}"
+
+
+def _value(value: Any, limit: int) -> str:
+    if isinstance(value, Message):
+        return f"{{{_joined(_fields(value, limit), limit)}}}"
+    if isinstance(value, str):
+        return json.dumps(shortened(value, limit), ensure_ascii=False)
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    if hasattr(value, "items"):
+        shown = [f"{key}: {_value(value[key], limit)}" for key in list(value)[:ITEMS]]
+        return f"{{{', '.join(shown)}{_rest(value)}}}"
+    if hasattr(value, "__len__"):
+        return f"[{', '.join(_value(item, limit) for item in value[:ITEMS])}{_rest(value)}]"
+    return str(value)
+
+
+def _rest(items: Any) -> str:
+    return f", {len(items) - ITEMS} more" if len(items) > ITEMS else ""
