@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
 
+    from mm_asgi.host.line import Line
+
 __all__ = ["Body"]
 
 CHUNK = 64 * 1024
@@ -30,12 +32,18 @@ class Body:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         *,
         closing: bool = False,
+        line: Line | None = None,
     ) -> None:
         """Keep the server's ``receive``; ``closing``: the connection ends with this request."""
         self._closing = closing
+        self._line = line
         self.at_end = False
-        self.broken = False  # the client left in the middle
+        # The connection failed in the middle, and with it the request's context; `late`: only
+        # its reading, and the client still waits.
+        self.broken = False
+        self.late = False
         self._closed = False
+        self._cut = False  # its end is only where it broke off
         self._receive = receive
         self._rest = b""
         self._lock = asyncio.Lock()
@@ -43,7 +51,8 @@ class Body:
     async def read(self) -> tuple[bytes, bool]:
         """Up to 64 KiB and whether the body is complete with them.
 
-        ConnectionError: the client is gone, or net/http has closed the body (see `settle`).
+        ConnectionError: the client is gone or too slow, sent what is no HTTP, or net/http has
+        closed the body (see `settle`).
         """
         async with self._lock:
             if self._closed:
@@ -65,8 +74,7 @@ class Body:
                 chunk, complete = await self.read()
                 parts.append(chunk)
         except ConnectionError:
-            self.broken = False
-            self.at_end = True
+            self.at_end = self._cut = True
         self._rest = b"".join(parts)
         return self._rest
 
@@ -74,12 +82,23 @@ class Body:
         while not self._rest and not self.at_end:
             if self.broken:
                 raise ConnectionError("unexpected EOF")
-            event = await self._receive()
-            if event["type"] == "http.disconnect":
-                self.broken = True
-                raise ConnectionError("unexpected EOF")
+            event = await self._next()
             self._rest = event.get("body", b"")
             self.at_end = not event.get("more_body", False)
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        if self._line is not None and self._line.malformed:
+            raise ConnectionError("malformed chunked encoding")
+        try:
+            async with asyncio.timeout_at(self._line.read_until if self._line else None):
+                event = await self._receive()
+        except TimeoutError:
+            self.broken = self.late = True
+            raise ConnectionError("i/o timeout") from None
+        if event["type"] == "http.disconnect":
+            self.broken = True
+            raise ConnectionError("unexpected EOF")
+        return event
 
     async def settle(self) -> bool:
         """What net/http does with an unread rest before the first byte of an answer leaves.
@@ -88,9 +107,9 @@ class Body:
         body counts as closed. False: there is more, and the connection ends with this answer.
         """
         async with self._lock:
-            if self.at_end and not self._rest:
+            if self.at_end and not (self._rest or self._cut):
                 return True
-            if self._closing:
+            if self._closing or self._cut:
                 return False
             discarded = len(self._rest)
             self._rest = b""

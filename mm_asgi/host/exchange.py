@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.connection import RPCFailed
 from mm_asgi.host.init_message import init_message
+from mm_asgi.host.line import WriteLate
 from mm_asgi.host.writer import ResponseWriter, WriteRefused
 from mm_asgi.protocol.hooks_http_pb2 import (
     ServeHTTPRequest,
@@ -15,11 +16,12 @@ from mm_asgi.protocol.hooks_http_pb2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
     from mm_asgi.host.body import Body
     from mm_asgi.host.connection import HTTPStream
     from mm_asgi.host.gate import Gate, Unanswered
+    from mm_asgi.host.line import Line
     from mm_asgi.host.log import HostLog
     from mm_asgi.host.plugin import RunningPlugin
     from mm_asgi.host.rules import Context, Request
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Exchange"]
 
 PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+
+CANCELLED = "rpc error: code = CANCELLED desc = cancelled by the host"
 
 UNSENDABLE = range(600, 1000)
 """net/http sends these statuses, uvicorn's h11 side has no line for them."""
@@ -36,16 +40,24 @@ class Answer:
     """What goes back to the client, through net/http's buffers."""
 
     def __init__(
-        self, method: str, body: Body, send: Callable[[dict[str, Any]], Awaitable[None]]
+        self,
+        method: str,
+        body: Body,
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        line: Line | None = None,
     ) -> None:
         self.writer = ResponseWriter(method)
+        self._line = line
         self._body = body
         self._send = send
         self._settled = False
         self._lingers = False
 
     async def pass_on(self) -> None:
-        """Send what is due; the head not before the request's rest is read or refused."""
+        """Send what is due; the head not before the request's rest is read or refused.
+
+        WriteLate: the server's WriteTimeout is over, and the connection cut.
+        """
         if self.writer.head_decided and not self._settled:
             self._settled = True
             if not await self._body.settle():
@@ -54,7 +66,10 @@ class Answer:
         for event in self.writer.take():
             if self._lingers and event.get("more_body") is False:
                 await self._body.linger()
-            await self._send(event)
+            if self._line is None:
+                await self._send(event)
+            else:
+                await self._line.write(self._send, event)
 
     async def plain(self, status: int, text: str) -> None:
         """Go's http.Error: a text and the end."""
@@ -68,8 +83,11 @@ class Answer:
 
     async def finish(self) -> None:
         """The handler has returned. A short answer leaves the connection to be cut."""
-        self.writer.finish()
-        await self.pass_on()
+        try:
+            self.writer.finish()
+            await self.pass_on()
+        except WriteLate:
+            await self._body.left()
 
 
 class Exchange:
@@ -114,6 +132,9 @@ class Exchange:
             self._log.host("error", "gRPC ServeHTTP send error", error="invalid UTF-8 in it")
             await self._answer.plain(502, "Bad Gateway")
             return
+        if self._body.broken:  # while the CSRF check read it: the request's context has ended
+            await self._unopened(CANCELLED)
+            return
         self.moved = False
         self._sent.clear()
         self._handed_over = False
@@ -124,8 +145,7 @@ class Exchange:
             self.moved = not self._gate.leads_to(plugin)
             if self.moved:
                 return
-            self._log.host("error", "gRPC ServeHTTP stream failed to open", error=str(exc))
-            await self._answer.plain(503, "Service Unavailable")
+            await self._unopened(str(exc))
             return
         sender = asyncio.create_task(self._send(stream, init, plugin), name="ServeHTTP sender")
         try:
@@ -141,6 +161,10 @@ class Exchange:
             self._settle()
         if not self.moved:
             await self._answer.finish()
+
+    async def _unopened(self, reason: str) -> None:
+        self._log.host("error", "gRPC ServeHTTP stream failed to open", error=reason)
+        await self._answer.plain(503, "Service Unavailable")
 
     def _settle(self) -> None:
         if self._unanswered is not None:
@@ -164,7 +188,7 @@ class Exchange:
         if complete:
             await self._body.left()
         if complete or self._body.broken:
-            self._given_up = True
+            self._given_up = not self._body.late
             stream.cancel()
 
     async def _send_request(
@@ -209,6 +233,9 @@ class Exchange:
             return self._ended(str(exc), plugin)
         except WriteRefused:
             return False
+        except WriteLate:
+            # The write's failure ends the request's context, and so the RPC.
+            return self._ended(CANCELLED, plugin)
         return self._ended("EOF", plugin)
 
     def _ended(self, reason: str, plugin: RunningPlugin) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mm_asgi.host.gate import Gate
+    from mm_asgi.host.line import Line
     from mm_asgi.host.log import HostLog
     from mm_asgi.host.rules import Request, Route, Rules
 
@@ -49,11 +50,12 @@ class Gateway:
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+        line: Line | None = None,
     ) -> None:
-        """An ASGI app for uvicorn with ``lifespan="off"``."""
+        """An ASGI app for uvicorn with ``lifespan="off"``; ``line`` sets its time limits."""
         headers = dict(scope["headers"])
-        body = Body(receive, closing=_closes(scope["http_version"], headers))
-        answer = Answer(scope["method"], body, send)
+        body = Body(receive, closing=_closes(scope["http_version"], headers), line=line)
+        answer = Answer(scope["method"], body, send, line)
         try:
             await self._answer(scope, body, answer)
         except Exception as exc:

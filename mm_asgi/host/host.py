@@ -68,6 +68,7 @@ class Host:
             `mattermost`, the one in memory; empty: none.
         start_timeout: seconds for the handshake.
         hook_timeout: seconds for each hook, OnActivate and both Implemented included.
+        read_timeout, write_timeout: seconds; the server's ReadTimeout and WriteTimeout, 0 is none.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
         page: serve the host's page at ``/_mm/``, where anybody who reaches it is any user.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
@@ -103,6 +104,8 @@ class Host:
         trusted_proxy_headers: Sequence[str] = (),
         start_timeout: float = 10.0,
         hook_timeout: float = HOOK_TIMEOUT,
+        read_timeout: float = 300.0,
+        write_timeout: float = 300.0,
         patience: float = 30.0,
         page: bool = False,
         keep_failed: bool = False,
@@ -115,6 +118,7 @@ class Host:
             os.environ, plugin_id=plugin_id, log_level=log_level, api_target=api_target, extra=env
         )
         self._rules = make_rules(plugin_id, subpath, user, strict_csrf, trusted_proxy_headers)
+        self.read_timeout, self.write_timeout = read_timeout, write_timeout
         self._address = (host, port)
         self.start_timeout, self.hook_timeout = start_timeout, hook_timeout
         self._patience = patience
@@ -135,7 +139,10 @@ class Host:
     # ---------------------------------------------------------------- life
 
     async def __aenter__(self) -> Self:
-        self._server = HTTPServer(self._app(), *self._address)
+        self._server = HTTPServer(
+            self._app(), *self._address,
+            read_timeout=self.read_timeout, write_timeout=self.write_timeout,
+        )  # fmt: skip
         try:
             await self._start_api()
             await self._changes.run(self._start())

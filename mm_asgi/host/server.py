@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 
 from mm_asgi.errors import ConfigError
+from mm_asgi.host.line import Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,15 +30,18 @@ class _Server(uvicorn.Server):
 class HTTPServer:
     """Listens at once, serves in a task."""
 
-    def __init__(self, app: Any, host: str, port: int) -> None:
+    def __init__(
+        self, app: Any, host: str, port: int, *, read_timeout: float, write_timeout: float
+    ) -> None:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
+        protocol = partial(Protocol, read_timeout=read_timeout, write_timeout=write_timeout)
         self._server = _Server(
             uvicorn.Config(
                 app,
                 # h11 hands on the request's target as it was sent, absolute form and all, and
                 # takes any method; httptools takes both apart.
-                http="h11",
+                http=cast("Any", protocol),
                 ws="none",
                 lifespan="off",
                 interface="asgi3",

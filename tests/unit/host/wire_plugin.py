@@ -2,18 +2,24 @@
 
 Without an X-Answer header a request is answered by what arrived, as JSON. With it the header's
 JSON list is replayed: base64 of ServeHTTPResponse messages, "read" (the request to its end),
-"abort", "exit". WIRE_ANSWERS in the environment changes the unary answers: RPC name to protojson,
-or to "abort" or "hang".
+"abort", "exit", "hold" (until the RPC is cancelled or released). WIRE_ANSWERS in the environment
+changes the unary answers: RPC name to protojson, or to "abort" or "hang".
+
+What became of a request with the header X-Key is told to a later one with X-Tell, once it is over;
+X-Release lets it go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import sys
 import tempfile
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +41,31 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-async def replay(context: Any, answer: str) -> None:
+@dataclass
+class Record:
+    """What a request with an X-Key met: "complete" or "truncated", "cancelled" or "done"."""
+
+    events: list[str] = field(default_factory=list)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+RECORDS: defaultdict[str, Record] = defaultdict(Record)
+
+
+async def replay(context: Any, answer: str, record: Record, complete: bool) -> None:
     for step in json.loads(answer):
         if step == "read":
-            while await read(context) is not None:
-                pass
+            while not complete and (message := await read(context)) is not None:
+                complete = message.body_complete
+            record.events.append("complete" if complete else "truncated")
+        elif step == "hold":
+            record.held.set()
+            await record.released.wait()
+        elif isinstance(step, list):  # ["after", seconds]: a slow plugin
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(record.released.wait(), step[1])
         elif step == "abort":
             await context.abort(grpc.StatusCode.ABORTED, "as the test asked")
         elif step == "exit":
@@ -58,15 +84,35 @@ async def serve_http(_: Any, context: Any) -> None:
     if message is None:
         return
     headers = {header.key: list(header.values) for header in message.init.headers}
+    if asked := headers.get("X-Tell"):
+        await RECORDS[asked[0]].over.wait()
+        await answer_json(context, RECORDS[asked[0]].events)
+        return
+    if asked := headers.get("X-Release"):
+        await RECORDS[asked[0]].held.wait()
+        RECORDS[asked[0]].released.set()
+        await answer_json(context, None)
+        return
     if "X-Answer" in headers:
-        await replay(context, headers["X-Answer"][0])
+        record = RECORDS[headers["X-Key"][0]] if "X-Key" in headers else Record()
+        try:
+            await replay(context, headers["X-Answer"][0], record, message.body_complete)
+            record.events.append("done")
+        except asyncio.CancelledError:
+            record.events.append("cancelled")
+            raise
+        finally:
+            record.over.set()
         return
     init = json_format.MessageToDict(message.init, preserving_proto_field_name=True)
     init["headers"] = headers
     body, complete = message.body_chunk, message.body_complete
     while not complete and (message := await read(context)) is not None:
         body, complete = body + message.body_chunk, message.body_complete
-    told = {"init": init, "body": body.decode("latin-1"), "complete": complete}
+    await answer_json(context, {"init": init, "body": body.decode("latin-1"), "complete": complete})
+
+
+async def answer_json(context: Any, told: Any) -> None:
     response = hooks_http_pb2.ServeHTTPResponse(
         init=hooks_http_pb2.ServeHTTPResponseInit(
             headers=[hooks_http_pb2.HTTPHeader(key="Content-Type", values=["application/json"])]

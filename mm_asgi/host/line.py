@@ -1,0 +1,144 @@
+"""A client's connection: uvicorn's HTTP/1.1 with net/http's time limits.
+
+They are not what their names say. ReadTimeout counts from the first byte of a request (from the
+accept for a connection's first) and ends the reading of head and body, nothing else: once the body
+is there a request may take any time. WriteTimeout counts from the end of the head, and the first
+byte that is to be written after it cuts the connection: who is silent is left alone (tests/gohost
+with -read-timeout and -write-timeout).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+
+    Scope = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+    Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+__all__ = ["Line", "Protocol", "WriteLate"]
+
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Connection: close\r\n\r\n400 Bad Request"
+)
+
+
+class WriteLate(Exception):
+    """WriteTimeout is over: the connection is cut, and this write was for nobody."""
+
+
+class Line:
+    """What one request may do with its client's connection.
+
+    Attributes:
+        read_until: the loop's time at which reading ends; None: never.
+        malformed: set when what the client sent on is no HTTP.
+    """
+
+    def __init__(self, protocol: Protocol, read_until: float | None, write_until: float | None):
+        self.read_until = read_until
+        self.malformed = False
+        self._write_until = write_until
+        self._protocol = protocol
+
+    async def write(self, send: Send, event: MutableMapping[str, Any]) -> None:
+        """Send an event and wait until the system has taken all of it. WriteLate: not in time."""
+        now = asyncio.get_running_loop().time()
+        try:
+            if self._write_until is not None and now >= self._write_until:
+                raise TimeoutError
+            async with asyncio.timeout_at(self._write_until):
+                await send(event)
+                await self._protocol.flow.drain()
+        except TimeoutError:
+            self._protocol.transport.abort()
+            raise WriteLate from None
+
+
+class Protocol(H11Protocol):
+    """One connection; its requests get a `Line` beside scope, receive and send."""
+
+    def __init__(
+        self, *arguments: Any, read_timeout: float, write_timeout: float, **named: Any
+    ) -> None:
+        super().__init__(*arguments, **named)
+        self._gateway: Any = self.app
+        self.app = self._serve
+        self._read_timeout = read_timeout
+        self._write_timeout = write_timeout
+        self._line: Line | None = None
+        self._begun = self.loop.time()
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
+        self._end_head()
+        line = self._line = Line(
+            self,
+            _after(self._begun, self._read_timeout),
+            _after(self.loop.time(), self._write_timeout),
+        )
+        await self._gateway(scope, receive, send, line)
+
+    # ---------------------------------------------------------------- the head
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # As in Go a write is done when the system has it all.
+        transport.set_write_buffer_limits(0)
+        self._begin_head()
+
+    def data_received(self, data: bytes) -> None:
+        if self._idle and self._head_timer is None:
+            self._begin_head()
+        super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._idle and self.conn.trailing_data[0]:
+            self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_head()
+        super().connection_lost(exc)
+
+    @property
+    def _idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _begin_head(self) -> None:
+        self._begun = self.loop.time()
+        if self._read_timeout > 0:
+            self._head_timer = self.loop.call_later(self._read_timeout, self._head_is_late)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        self._head_timer = None
+        if self._idle and not self.transport.is_closing():
+            if self.conn.trailing_data[0]:
+                self.transport.write(BAD_REQUEST)
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP; in a body that is not the answer's end, as in net/http."""
+        if self._idle:
+            self.transport.write(BAD_REQUEST)
+            self.transport.close()
+            return
+        if self._line is not None:
+            self._line.malformed = True
+        self.cycle.message_event.set()
+
+
+def _after(time: float, seconds: float) -> float | None:
+    """As in net/http 0 is no limit."""
+    return time + seconds if seconds > 0 else None
