@@ -68,8 +68,9 @@ def last_line(exc: BaseException, app_dir: str | None = None) -> str:
 def interface_of(app: object) -> Literal["asgi", "wsgi"]:
     """Which of the two an app speaks, told by how it can be called.
 
-    Three positional arguments (scope, receive, send) mean ASGI, just two (environ,
-    start_response) mean WSGI. A class counts as what calling the class takes.
+    Three positional arguments (scope, receive, send) mean ASGI. Two that must be given (environ,
+    start_response), and no coroutine function, mean WSGI: what can be called with fewer is a
+    function that makes the app. A class counts as what calling the class takes.
     """
     name = getattr(app, "__qualname__", type(app).__qualname__)
     if not callable(app):
@@ -83,7 +84,7 @@ def interface_of(app: object) -> Literal["asgi", "wsgi"]:
         ) from None
     if _takes(signature, 3):
         return "asgi"
-    if _takes(signature, 2) and not _is_async(app):
+    if _takes(signature, 2) and not _takes(signature, 1) and not _is_async(app):
         return "wsgi"
     hint = "; if it makes the app, set factory" if _takes(signature, 0) else ""
     takes = _cut(", ".join(signature.parameters))

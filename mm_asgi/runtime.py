@@ -264,12 +264,9 @@ def _time_limit(seconds: float) -> Iterator[None]:
 
 
 def _from_wsgi(app: Any) -> Any:
-    try:
-        from a2wsgi import WSGIMiddleware
-    except ImportError:
-        raise StartupError(
-            "interface: the app is WSGI, which needs a2wsgi: pip install 'mm-asgi[wsgi]'"
-        ) from None
+    # Few need it.
+    from mm_asgi.contrib.wsgi import WSGIMiddleware
+
     return WSGIMiddleware(app)
 
 

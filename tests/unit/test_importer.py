@@ -358,3 +358,10 @@ def test_an_async_function_of_two_is_neither() -> None:
 
     with pytest.raises(StartupError, match=r"takes \(receive, send\), expected an ASGI callable"):
         interface_of(old)
+
+
+def test_a_function_that_may_be_called_with_less_is_no_wsgi_app() -> None:
+    def make_app(config: object = None, debug: bool = False) -> object: ...
+
+    with pytest.raises(StartupError, match="if it makes the app, set factory"):
+        interface_of(make_app)
