@@ -124,8 +124,9 @@ class Settings:
         check=_port, expected="a port from 0 to 65535",
     )  # fmt: skip
     id: str | None = _setting(
-        None, "the plugin's id", unset="from plugin.json or the module's name", commands=("dev",)
-    )
+        None, "the plugin's id", unset="from plugin.json or the module's name",
+        commands=("dev", "check"),
+    )  # fmt: skip
     user: str = _setting(
         "alice", "who is logged in without a token; empty: nobody", commands=("dev",)
     )

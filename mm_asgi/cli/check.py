@@ -1,0 +1,90 @@
+"""``mm-asgi check``: start the plugin as a server would, and say what would go wrong there."""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mm_asgi.cli.options import add_settings, given_settings
+from mm_asgi.cli.target import START_FILE, plugin_command, plugin_id
+from mm_asgi.errors import ConfigError
+from mm_asgi.settings import TABLE, Settings, load_settings
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+NAME = "check"
+HELP = "start an app as a server would, and say what would go wrong there"
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended, as shells have it."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_settings(parser, NAME)
+    parser.add_argument(
+        "--get",
+        metavar="PATH",
+        action="append",
+        help="path to ask for, below the plugin's root; may come again [default /]",
+    )
+    parser.add_argument("--json", action="store_true", help="show the report as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check once; the exit code: 1 when something would break on a server."""
+    given = given_settings(arguments)
+    settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
+    paths = _paths(getattr(arguments, "get", None) or ["/"])
+    try:
+        ok, shown = _check(settings, given, paths, as_json=getattr(arguments, "json", False))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    sys.stdout.write(f"{shown}\n")
+    return 0 if ok else 1
+
+
+def _check(
+    settings: Settings, given: Mapping[str, object], paths: Sequence[str], *, as_json: bool
+) -> tuple[bool, str]:
+    command, id = plugin_command(settings, given, NAME), plugin_id(settings)
+    # Imported here: no wrong call should wait for asyncio and the wire.
+    import asyncio
+
+    try:
+        # An extra: the simulated host is on grpcio and uvicorn.
+        from mm_asgi.cli.check_life import live
+    except ImportError as exc:
+        raise ConfigError(
+            f"check: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
+        ) from exc
+    from mm_asgi.cli.check_findings import find
+    from mm_asgi.cli.check_imports import probe_import
+    from mm_asgi.cli.check_report import Report
+
+    environ = {} if settings.app else _variables(given)
+    life = asyncio.run(live(command, plugin_id=id, environ=environ, paths=paths))
+    imported = probe_import(settings, id)
+    report = Report(
+        target=settings.app or START_FILE,
+        plugin_id=id,
+        imported=imported,
+        life=life,
+        findings=find(imported, life),
+    )
+    width = min(shutil.get_terminal_size().columns, 100)
+    return report.ok, report.as_json() if as_json else report.as_text(width)
+
+
+def _variables(given: Mapping[str, object]) -> dict[str, str]:
+    """What was given, for a start file: it takes no flags."""
+    rows = {row.name: row for row in TABLE if not row.commands}
+    return {rows[name].env: str(value) for name, value in given.items() if name in rows}
+
+
+def _paths(given: Sequence[str]) -> list[str]:
+    for path in given:
+        if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
+            raise ConfigError(f"get: {path!r} came, expected a path such as /docs, percent-encoded")
+    return list(dict.fromkeys(given))

@@ -1,0 +1,228 @@
+"""What a plugin's life and import mean: findings, each one sentence with what to do. Pure.
+
+An error breaks something on a server, or would for somebody else's request; a warning does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from mm_asgi.cli.check_life import HEAD_WAIT, wall_time
+from mm_asgi.cli.terminal import is_raw, last_sentence, start_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mm_asgi.cli.check_imports import Imported
+    from mm_asgi.cli.check_life import Answer, Life
+    from mm_asgi.host import LogLine
+
+__all__ = ["LIMITS", "Finding", "find"]
+
+LIMITS = {
+    "handshake": 3.0,
+    "import": 25.0,
+    "activate": 30.0,
+    "deactivate": 30.0,
+    "shutdown": 2.0,
+}
+"""Seconds that a server waits; for the import the default of import-budget. Of the handshake those
+of a Go plugin; a Python plugin's are 10, after which a start has failed already."""
+
+SLOW_IMPORT = 10.0
+"""Seconds: a server's machine may take more than twice as long, and it gives up at 30."""
+
+LATE_END = 1.0
+"""Seconds that an app has to notice that a client left; http.disconnect comes within 0.1."""
+
+FLOOD = 1000
+"""Printed lines in one short life: a guess at where nobody means it any more."""
+
+_BLOCKED = "the event loop has been blocked for"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding.
+
+    Attributes:
+        code: a stable name, listed in docs/reference/check.md.
+        level: ``error`` or ``warning``.
+        text: one sentence, with what to do.
+    """
+
+    code: str
+    level: Literal["error", "warning"]
+    text: str
+
+
+def find(imported: Imported, life: Life) -> list[Finding]:
+    """All findings, errors first."""
+    found = [
+        *_start(life),
+        *_import(imported, life),
+        *_log(life),
+        *_answers(life),
+        *_stop(life),
+        *_printed(imported, life),
+        *_routes(imported),
+    ]
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
+
+
+def _start(life: Life) -> Iterator[Finding]:
+    if life.failure is not None:
+        raw = {line.message for line in life.lines if is_raw(line)}
+        fate = "" if life.failure.stage == "activate" else life.fate
+        reason = start_reason(life.failure.stage, life.failure.error, fate, raw)
+        yield Finding("start", "error", f"the plugin does not start: {reason}")
+    elif (seconds := life.seconds.get("handshake", 0.0)) > LIMITS["handshake"]:
+        yield Finding(
+            "slow-handshake",
+            "warning",
+            f"the handshake took {seconds:.1f} s, and a server may wait 3 s for it (10 s for a plugin"
+            " with the runtime python): let plugin.py import nothing but mm_asgi",
+        )
+
+
+def _import(imported: Imported, life: Life) -> Iterator[Finding]:
+    seconds = life.seconds.get("implemented", imported.seconds or 0.0)
+    if life.failure is None and seconds > SLOW_IMPORT:
+        slowest = max(imported.slowest, key=lambda module: module.own, default=None)
+        most = f"; most of it is {slowest.name}, {slowest.own:.1f} s" if slowest else ""
+        yield Finding(
+            "slow-import",
+            "warning",
+            f"the app's import took {seconds:.1f} s of the 25 that import-budget gives it{most}:"
+            " import late what is not needed at once",
+        )
+
+
+def _log(life: Life) -> Iterator[Finding]:
+    """What the runtime said of the app, and what go-plugin's side said of the process."""
+    imported_at = life.active_at - life.seconds.get("activate", 0.0)
+    for line in life.lines:
+        if line.source == "host" and "would have ended the Mattermost server" in line.message:
+            yield Finding("stderr", "error", line.message)
+        elif line.source == "plugin" and line.message.startswith(_BLOCKED):
+            # An import blocks the loop, too: its time is judged as a whole.
+            if life.failure is None and wall_time(line) >= imported_at:
+                yield _blocked(line, life)
+        elif line.module == "mm_asgi.streams":
+            yield Finding("print-flood", "warning", f"{line.message}: print less, or log")
+        elif line.module.startswith("mm_asgi.") and line.level in ("warn", "error"):
+            yield from _said(line, life)
+
+
+def _said(line: LogLine, life: Life) -> Iterator[Finding]:
+    if life.failure is not None and line.module in ("mm_asgi.dispatch", "mm_asgi.lifespan"):
+        return  # the start's own finding says it
+    code = {"mm_asgi.lifespan": "lifespan", "mm_asgi.bridge": "app-fault"}.get(line.module, "log")
+    if line.module == "mm_asgi.watchdog" and line.message.startswith("thread "):
+        return  # stacks for a person
+    if line.module == "mm_asgi.tasks":
+        code = "drain"
+    text = line.message.rstrip()
+    if exception := str(line.fields.get("exception") or ""):
+        # The class without its module: mm_asgi.errors.AppProtocolError.
+        kind, colon, rest = last_sentence(exception).partition(": ")
+        text += f": {kind.rpartition('.')[2]}{colon}{rest}"
+    if path := _path(line, life):
+        text = f"GET {path}: {text}"
+    yield Finding(code, "error" if line.level == "error" else "warning", text)
+
+
+def _blocked(line: LogLine, life: Life) -> Finding:
+    serving = life.active_at <= wall_time(line) < life.stop_at
+    when = "while it served" if serving else "while it started or stopped"
+    return Finding(
+        "blocked-loop",
+        "error" if serving else "warning",
+        f"{line.message} {when}: nothing else runs meanwhile, no request and no hook; await it, or"
+        " use asyncio.to_thread",
+    )
+
+
+def _path(line: LogLine, life: Life) -> str:
+    """Which request a line is about: they came one after the other."""
+    if not line.fields.get("request_id"):
+        return ""
+    at = wall_time(line)
+    for answer in life.answers:
+        if answer.at - answer.seconds - 0.05 <= at <= answer.at + 0.05:
+            return answer.path
+    return ""
+
+
+def _answers(life: Life) -> Iterator[Finding]:
+    for answer in life.answers:
+        path = answer.path
+        if answer.status is None and not answer.broken:
+            text = f"GET {path}: no answer began within {HEAD_WAIT:g} s"
+            yield Finding("no-answer", "warning", f"{text}: ask for another path with --get")
+        elif answer.broken:
+            text = f"GET {path}: the connection ended before the answer did"
+            yield Finding("broken-answer", "error", f"{text}; the log says why")
+        elif answer.status is not None and answer.status >= 500:
+            text = f"GET {path}: it was answered {answer.status}"
+            yield Finding("server-error", "error", f"{text}; the app's log says why")
+        if answer.left and not life.crashed:
+            yield from _left(answer, life)
+    if life.crashed:
+        text = f"the plugin's process ended by itself ({life.fate})"
+        yield Finding(
+            "crash", "error", f"{text}: a server starts it anew, and gives it up at the third time"
+        )
+
+
+def _left(answer: Answer, life: Life) -> Iterator[Finding]:
+    """A client that left has to be noticed, or each one who closes a page leaves work behind."""
+    ended = life.ended_at.get(answer.path)
+    if ended is not None and ended - answer.at > LATE_END:
+        how = f"for {ended - answer.at:.1f} s"
+    elif ended is None and life.ended_at:
+        how = "until the plugin stopped"
+    else:
+        return
+    yield Finding(
+        "ignores-disconnect",
+        "warning",
+        f"GET {answer.path}: the app went on {how} after its client had left: stop at"
+        " http.disconnect, which receive() gives",
+    )
+
+
+def _stop(life: Life) -> Iterator[Finding]:
+    if life.killed:
+        yield Finding(
+            "killed",
+            "error",
+            f"shutdown: the process had not ended {LIMITS['shutdown']:g} s after Shutdown and was"
+            " killed (SIGKILL): end what on_deactivate, lifespan.shutdown or a thread still does",
+        )
+
+
+def _printed(imported: Imported, life: Life) -> Iterator[Finding]:
+    at = {entry["text"]: entry["place"] for entry in imported.printed}
+    for name, stream in life.printed.items():
+        lines = "1 line was" if stream.lines == 1 else f"{stream.lines} lines were"
+        where = f" at {at[stream.first]}" if stream.first in at else ""
+        first = stream.first if len(stream.first) <= 60 else stream.first[:60] + "..."
+        flood = stream.lines >= FLOOD
+        advice = "that fills a server's log: use logging" if flood else "use logging, with a level"
+        yield Finding(
+            "print-flood" if flood else "printed",
+            "warning",
+            f"{name}: {lines} printed, the first{where} is {first!r}; {advice}",
+        )
+
+
+def _routes(imported: Imported) -> Iterator[Finding]:
+    for route in imported.public or ():
+        yield Finding(
+            "public-route",
+            "error",
+            f"the route {route} is never asked: a server serves /public itself, from the plugin's"
+            " folder public; choose another path",
+        )

@@ -1,0 +1,110 @@
+"""How long a target's import takes, and which modules take it: ``-X importtime`` in a child."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.cli.target import START_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mm_asgi.settings import Settings
+
+__all__ = ["MARKER", "Imported", "Module", "parse_importtime", "probe_import"]
+
+MARKER = "mm_asgi: from here on the app is imported"
+"""The child writes it when all is loaded that a plugin's process has before its app."""
+
+_LINE = re.compile(r"import time: +(\d+) \| +(\d+) \| *(\S+)", re.ASCII)
+PATIENCE = 10.0
+"""Seconds above the import's budget: Python's start, and importtime's own cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module's import: seconds of its own, and with all that it imported first."""
+
+    name: str
+    own: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What the child found out.
+
+    Attributes:
+        seconds: of the whole import; None when the child did not come to its end.
+        error: why the target could not be imported.
+        slowest: at most ten modules, by seconds of their own.
+        modules: how many were imported.
+        printed: place, text and count of what was written to sys.stdout meanwhile.
+        app: the type of what the target names.
+        public: its routes below /public; None: not known.
+    """
+
+    seconds: float | None = None
+    error: str | None = None
+    slowest: Sequence[Module] = ()
+    modules: int = 0
+    printed: Sequence[dict[str, Any]] = field(default=())
+    app: str | None = None
+    public: Sequence[str] | None = None
+
+
+def probe_import(settings: Settings, plugin_id: str) -> Imported:
+    """Import the target, or that of the start file, in a process of its own."""
+    asked = {
+        "app": settings.app,
+        "factory": settings.factory,
+        "app_dir": settings.app_dir,
+        "start_file": START_FILE,
+    }
+    environ = {**os.environ, "MATTERMOST_PLUGIN_ID": plugin_id}
+    limit = settings.import_budget + PATIENCE if settings.import_budget else None
+    with tempfile.TemporaryDirectory(prefix="mm-asgi-check-") as folder:
+        answer = Path(folder, "answer.json")
+        command = [sys.executable, "-X", "importtime", "-m", "mm_asgi.cli.check_probe", str(answer)]
+        try:
+            done = subprocess.run(
+                command,
+                input=json.dumps(asked).encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environ,
+                timeout=limit,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as exc:
+            return Imported(**_measured((exc.stderr or b"").decode("utf-8", "replace")))
+        measured = _measured(done.stderr.decode("utf-8", "replace"))
+        try:
+            found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
+        except (OSError, ValueError):
+            # os._exit in a module, or a crash: what the plugin's process does then says it better.
+            return Imported(**measured)
+    return Imported(**found, **measured)
+
+
+def _measured(stderr: str) -> dict[str, Any]:
+    modules = parse_importtime(stderr.partition(MARKER)[2])
+    return {
+        "slowest": sorted(modules, key=lambda module: -module.own)[:10],
+        "modules": len(modules),
+    }
+
+
+def parse_importtime(text: str) -> list[Module]:
+    """The modules in what ``-X importtime`` wrote, among whatever else was written there."""
+    return [
+        Module(name, int(own) / 1e6, int(total) / 1e6) for own, total, name in _LINE.findall(text)
+    ]

@@ -1,0 +1,231 @@
+"""One life of the plugin for ``mm-asgi check``: start, some requests, stop, as a server does it.
+
+Facts alone: what they mean is said in check_findings.py. The plugin's log is kept with what the
+app printed told apart, of which a flood is counted and not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import subprocess
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mm_asgi.host import Host, HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mm_asgi.host import LogLine
+
+__all__ = ["HEAD_WAIT", "STREAM_WAIT", "Answer", "Life", "live", "wall_time"]
+
+HEAD_WAIT = 5.0
+"""Seconds for an answer to begin; what takes longer is left, as a browser's user would leave it."""
+
+STREAM_WAIT = 1.0
+"""Seconds that a body is read: an event stream has no end."""
+
+_KEPT = 2000
+"""Log lines; who logs more has been heard by then."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What became of one GET.
+
+    Attributes:
+        path: below the plugin's root.
+        status: None: no answer began in HEAD_WAIT.
+        size: bytes of the body that were read.
+        seconds: until the end of the answer, or until it was left.
+        left: it was left before its end.
+        broken: the connection ended before the body did.
+        at: when it was over, in seconds since the epoch.
+    """
+
+    path: str
+    status: int | None = None
+    size: int = 0
+    seconds: float = 0.0
+    left: bool = False
+    broken: bool = False
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class Stream:
+    """What the app wrote to stdout or stderr: how many lines, and the first."""
+
+    lines: int = 0
+    first: str = ""
+
+
+@dataclass(slots=True)
+class Life:
+    """What was seen.
+
+    Attributes:
+        seconds: by step, as `Host.seconds`.
+        failure: why the plugin did not start.
+        fate: how the process ended.
+        crashed: it ended by itself after its start.
+        hooks: what Implemented listed.
+        memory: bytes in RAM after the requests; None: not known here.
+        answers: one for each path that was asked for.
+        killed: SIGKILL ended the process.
+        lines: the log, without access lines and what was printed.
+        printed: by stream.
+        ended_at: when the app was done with a path, by path, in seconds since the epoch.
+        active_at, stop_at: when the start was over, when the stop began.
+    """
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    failure: HostError | None = None
+    fate: str = ""
+    crashed: bool = False
+    hooks: Sequence[str] = ()
+    memory: int | None = None
+    answers: list[Answer] = field(default_factory=list)
+    killed: bool = False
+    lines: list[LogLine] = field(default_factory=list)
+    printed: dict[str, Stream] = field(default_factory=dict)
+    ended_at: dict[str, float] = field(default_factory=dict)
+    active_at: float = float("inf")
+    stop_at: float = float("inf")
+
+    def hear(self, line: LogLine) -> None:
+        """Take a line of the host's log."""
+        if line.source == "plugin" and line.module in ("stdout", "stderr"):
+            stream = self.printed.setdefault(line.module, Stream())
+            stream.lines += 1
+            stream.first = stream.first or line.message
+        elif line.module == "mm_asgi.access":
+            self.ended_at[str(line.fields.get("path"))] = wall_time(line)
+        elif len(self.lines) < _KEPT:
+            self.lines.append(line)
+
+
+def wall_time(line: LogLine) -> float:
+    """When the plugin wrote a line, in seconds since the epoch: the pipe takes its time."""
+    try:
+        return datetime.fromisoformat(line.timestamp).timestamp()
+    except ValueError:
+        return line.time
+
+
+async def live(
+    command: Sequence[str], *, plugin_id: str, environ: Mapping[str, str], paths: Sequence[str]
+) -> Life:
+    """Start the plugin, ask for the paths one after the other, stop it.
+
+    Args:
+        command: the plugin's command line.
+        plugin_id: its id.
+        environ: variables for it.
+        paths: what is asked for, below the plugin's root, by a user who is logged in.
+    """
+    life = Life()
+    host = Host(
+        argv=command,
+        plugin_id=plugin_id,
+        user="alice",
+        # Of each request's end there is to be a line.
+        env={"PYTHONUNBUFFERED": "1", **environ, "MM_ASGI_ACCESS_LOG": "true"},
+        log_level="info",
+        on_log=life.hear,
+    )
+    life.seconds = host.seconds
+    try:
+        await host.__aenter__()
+        life.active_at = time.time()
+        await _use(host, life, paths)
+    except HostError as exc:
+        life.failure = exc
+    finally:
+        await host.close()
+    life.fate = _fate(life.lines)
+    return life
+
+
+async def _use(host: Host, life: Life, paths: Sequence[str]) -> None:
+    life.hooks = host.implemented
+    prefix = urlsplit(host.url).path
+    for path in paths:
+        if "ServeHTTP" in life.hooks and host.running:
+            life.answers.append(await asyncio.to_thread(_get, host.address, prefix, path))
+    life.memory = _memory(host.pid)
+    life.stop_at = time.time()
+    life.crashed = bool(host.failure)
+    if not life.crashed:
+        fate = await host.deactivate()
+        life.killed = fate is not None and fate.killed
+    life.ended_at = {path.removeprefix(prefix): at for path, at in life.ended_at.items()}
+
+
+def _fate(lines: Sequence[LogLine]) -> str:
+    """How the process ended: its exit code or signal."""
+    for line in lines:
+        if line.source == "go-plugin" and line.message == "plugin process exited":
+            return str(line.fields["end"])
+    return ""
+
+
+def _get(address: str, prefix: str, path: str) -> Answer:
+    """A GET as a browser's, given up when it takes too long."""
+    answer = Answer(path)
+    began = time.monotonic()
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=HEAD_WAIT)
+    try:
+        connection.request("GET", prefix + path)
+        response = connection.getresponse()
+        answer.status = response.status
+        _read(response, connection, answer)
+    except TimeoutError:
+        answer.left = True
+    except (http.client.HTTPException, OSError):
+        answer.broken = True
+    finally:
+        connection.close()
+    answer.seconds = time.monotonic() - began
+    answer.at = time.time()
+    return answer
+
+
+def _read(
+    response: http.client.HTTPResponse, connection: http.client.HTTPConnection, answer: Answer
+) -> None:
+    until = time.monotonic() + STREAM_WAIT
+    while (left := until - time.monotonic()) > 0:
+        if connection.sock is not None:
+            connection.sock.settimeout(max(left, 0.01))
+        piece = response.read1(64 * 1024)
+        answer.size += len(piece)
+        if not piece:
+            answer.broken = bool(response.length)
+            return
+    answer.left = True
+
+
+def _memory(pid: int) -> int | None:
+    """Bytes in RAM of a process."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
+            for line in status:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        # macOS has no /proc.
+        shown = subprocess.run(
+            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    text = shown.stdout.strip()
+    return int(text) * 1024 if text.isdigit() else None
