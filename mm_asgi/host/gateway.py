@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.body import Body
 from mm_asgi.host.exchange import Answer, Exchange
+from mm_asgi.host.line import LINE
 from mm_asgi.host.public import serve_file
 from mm_asgi.host.rules import USER_ID, identify_by_form, read_request, rewrite, route
 
@@ -50,9 +51,9 @@ class Gateway:
         scope: MutableMapping[str, Any],
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-        line: Line | None = None,
     ) -> None:
-        """An ASGI app for uvicorn with ``lifespan="off"``; ``line`` sets its time limits."""
+        """An ASGI app for uvicorn with ``lifespan="off"``."""
+        line: Line | None = scope.get(LINE)
         headers = dict(scope["headers"])
         body = Body(receive, closing=_closes(scope["http_version"], headers), line=line)
         answer = Answer(scope["method"], body, send, line)

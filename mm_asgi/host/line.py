@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
     Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-__all__ = ["Line", "Protocol", "WriteLate"]
+__all__ = ["LINE", "Line", "Protocol", "WriteLate"]
+
+LINE = "mm_asgi.line"
+"""Where a request's scope has its `Line`."""
 
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -62,7 +65,7 @@ class Line:
 
 
 class Protocol(H11Protocol):
-    """One connection; its requests get a `Line` beside scope, receive and send."""
+    """One connection; its requests get a `Line` in their scope."""
 
     def __init__(
         self, *arguments: Any, read_timeout: float, write_timeout: float, **named: Any
@@ -83,7 +86,7 @@ class Protocol(H11Protocol):
             _after(self._begun, self._read_timeout),
             _after(self.loop.time(), self._write_timeout),
         )
-        await self._gateway(scope, receive, send, line)
+        await self._gateway({**scope, LINE: line}, receive, send)
 
     # ---------------------------------------------------------------- the head
 
