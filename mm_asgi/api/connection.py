@@ -18,7 +18,7 @@ from mm_asgi.errors import Unavailable
 from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from google.protobuf.message import Message
 
@@ -34,17 +34,32 @@ TIMEOUT = 10.0  # s, as the setting api-timeout
 PAUSES = (0.05, 0.25)
 
 
+def _open_native(target: str) -> Channel:
+    # Lazy: a plugin that makes no calls does without.
+    from mm_asgi.wire.http2.channel import NativeChannel
+
+    return NativeChannel(target)
+
+
 class Connection:
     """What clients share.
 
     Args:
         target: as Go writes an address; None: the environment's, read at the first call.
         timeout: seconds for a call with its repetitions; 0: no limit.
+        open_channel: makes the Channel to a target, on the loop that it is for.
     """
 
-    def __init__(self, target: str | None = None, *, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        open_channel: Callable[[str], Channel] = _open_native,
+    ) -> None:
         self.timeout = timeout
         self._target = target
+        self._open_channel = open_channel
         self._calls: dict[str, Call] = {}
         # Set together, at the first call.
         self._lock = threading.Lock()
@@ -145,7 +160,7 @@ class Connection:
                     "environment; run this as a plugin, under a host that serves the API, or give "
                     "the client an address, in tests as_user(app, user_id, api=...)"
                 )
-            self._channel = _open_channel(target)
+            self._channel = self._open_channel(target)
         return self._channel
 
     async def _close(self) -> None:
@@ -193,10 +208,3 @@ def _refuse_on_a_loop(name: str) -> None:
         f"{name}: the blocking client was called on an event loop's own thread, which would stand "
         "still until the answer; await AsyncAPI there, or call from a thread (asyncio.to_thread)"
     )
-
-
-def _open_channel(target: str) -> Channel:
-    # Lazy: a plugin that makes no calls does without.
-    from mm_asgi.wire.http2.channel import NativeChannel
-
-    return NativeChannel(target)
