@@ -1,0 +1,1 @@
+"""Where to eat today: a small, ordinary Flask app."""
