@@ -13,7 +13,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.api.running import RUNNING
+from mm_asgi.running import RUNNING
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
 from mm_asgi.bridge.request import RequestParser
@@ -163,8 +163,9 @@ class Dispatch:
     async def _on_configuration_change(
         self, request: Message, stream: Stream
     ) -> OnConfigurationChangeResponse:
-        if self.phase is not Phase.ACTIVE:  # activation runs the hook itself
+        if self.phase is not Phase.ACTIVE or self._plugin is None:  # activation does all of it
             return OnConfigurationChangeResponse()
+        self.http.use_site_url(await self._plugin.read_site())
         try:
             await self._call_hook("on_configuration_change")
         except Exception as exc:
@@ -212,10 +213,9 @@ class Dispatch:
         except Exception as exc:
             self._fault = _fault_of(exc)
             if limit.expired():
-                self._fault = (
-                    f"start-up did not end in {self._settings.hook_budget:g} s"
-                    " (setting hook-budget)"
-                )
+                overdue = self._lifespan.overdue if self._lifespan is not None else ""
+                budget = f"in {self._settings.hook_budget:g} s (setting hook-budget)"
+                self._fault = f"{overdue or 'start-up did not end'} {budget}"
             logger.exception("the app's start-up failed: %s", self._fault)
         finally:
             if self.phase is Phase.STARTING:
@@ -224,6 +224,7 @@ class Dispatch:
 
     async def _start_app(self) -> None:
         assert self._plugin is not None
+        self.http.use_site_url(await self._plugin.read_site())
         app = self._plugin.app
         if app is not None:
             lifespan = Lifespan(app, self._settings.lifespan)

@@ -107,6 +107,14 @@ class TaskSet:
             if task.done():  # one that was cancelled before its first step has not told so
                 coroutine.close()
                 self._tasks.pop(coroutine, None)
+        names = sorted(_text(name) for task, name in rest.values() if not task.done())
+        if names:
+            logger.warning(
+                "drain: %d tasks were cancelled and run on: %s; the app catches CancelledError,"
+                " expected it to let that pass, or to raise it again after its cleanup",
+                len(names),
+                ", ".join(names[:20]),
+            )
 
 
 def is_cancelled() -> bool:

@@ -6,11 +6,13 @@ One HTTPHandler serves one app from activation to the end; it holds what request
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
+from mm_asgi.bridge.coach import LOST_USER, lost_its_user
 from mm_asgi.bridge.hold import Holds
 from mm_asgi.bridge.http import HTTPCycle
 from mm_asgi.bridge.response import plain_answer
@@ -35,6 +37,16 @@ logger = logging.getLogger("mm_asgi.bridge")
 
 FAILED = "the plugin failed, see its log"
 """All that the host may see of a fault beside the app: a fixed text, as for unary RPCs."""
+
+UNREAD = (
+    "the app answered %s %s and left %d of the body's %d bytes unread: the server closes such a"
+    " connection, and a browser that still sends may show an error and not the answer; read the"
+    " body to its end"
+)
+
+SERVER_READS = 256 * 1024
+"""Bytes that Go reads of a body that was left, for the connection's sake (net/http server.go,
+maxPostHandlerReadBytes)."""
 
 
 class HTTPHandler:
@@ -64,12 +76,18 @@ class HTTPHandler:
         self.state: dict[str, Any] = {}
         self.draining = False
         self._settings = settings
+        self._site_url = settings.site_url
         self._plugin_id = plugin_id
         self._holds = Holds(spawn)
         self._ready = ready
         self._requests: dict[Stream, tuple[HTTPCycle, dict[str, Any]]] = {}
         self._open = 0
         self._said: set[str] = set()
+        self._has_coached = False
+
+    def use_site_url(self, url: str | None) -> None:
+        """Know the site's URL as the host says it; the setting site-url wins (row S7)."""
+        self._settings = dataclasses.replace(self._settings, site_url=self._site_url or url)
 
     def drain(self) -> None:
         """Take no more requests; tell event streams, which do not end by themselves, to end."""
@@ -147,10 +165,10 @@ class HTTPHandler:
             return
         facts = scope["extensions"]["mattermost"]
         LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
-        if remark is not None:
-            logger.warning("%s", remark)
-        if upgrades:
-            self._remark_upgrade()
+        if remark is not None or upgrades:
+            self._remark(remark, upgrades=upgrades)
+        if scope["method"] != "GET" and facts["user_id"] is None and not self._has_coached:
+            self._coach(scope)
         cycle = HTTPCycle(
             stream,
             first,
@@ -174,8 +192,8 @@ class HTTPHandler:
             del self._requests[stream]
         if failure is not None or cycle.state is not State.COMPLETE:
             await cycle.settle(failure)
-        if cycle.wide_cookies:
-            self._remark_cookies(cycle)
+        if cycle.wide_cookies or first.init.content_length > SERVER_READS:
+            self._remark(cycle, scope, first.init.content_length)
         if settings.access_log:
             log_access(
                 method=scope["method"],
@@ -187,14 +205,26 @@ class HTTPHandler:
                 user_id=facts["user_id"],
             )
 
-    def _remark_upgrade(self) -> None:
-        self._say_once(
-            "upgrade",
-            "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
-            " a connection, so the request is served as plain HTTP; said once",
-        )
+    def _coach(self, scope: dict[str, Any]) -> None:
+        """Tell the developer why a request has no user, which the host does not."""
+        lost = lost_its_user(scope)
+        if lost is not None:
+            self._has_coached = True
+            logger.warning(LOST_USER, *lost)
 
-    def _remark_cookies(self, cycle: HTTPCycle) -> None:
+    def _remark(self, remark: str | None, *, upgrades: bool) -> None:
+        if remark is not None:
+            logger.warning("%s", remark)
+        if upgrades:
+            self._say_once(
+                "upgrade",
+                "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
+                " a connection, so the request is served as plain HTTP; said once",
+            )
+
+    def _remark(self, cycle: HTTPCycle, scope: dict[str, Any], length: int) -> None:
+        if cycle.unread > SERVER_READS:
+            logger.info(UNREAD, scope["method"], scope["path"], cycle.unread, length)
         if self._settings.cookie_path == "root":
             return
         for name in cycle.wide_cookies:

@@ -118,6 +118,13 @@ class HTTPCycle:
         """Whether the app was, or is to be, told http.disconnect before its response ended."""
         return self.truncated or self._told or self._state is State.LEFT
 
+    @property
+    def unread(self) -> int:
+        """Bytes of a declared body that the app has not asked for; 0 after a disconnect."""
+        if not self._body_open or self.disconnected:
+            return 0
+        return max(self._expected - self._received, 0)
+
     # ---------------------------------------------------------------- request: receive()
 
     async def receive(self) -> dict[str, Any]:

@@ -45,6 +45,13 @@ class Lifespan:
         self._failure: BaseException | None = None  # what the app raised
         self._answers: dict[str, asyncio.Future[str | None]] = {}
 
+    @property
+    def overdue(self) -> str:
+        """What the app owes since it received lifespan.startup; empty when it owes nothing."""
+        if not self._asked or any(answer.done() for answer in self._answers.values()):
+            return ""
+        return f"lifespan: the app received lifespan.startup and sent neither {' nor '.join(self._answers)}"
+
     async def startup(self) -> None:
         """Run the app's start-up.
 

@@ -94,7 +94,10 @@ async def test_the_startup_goes_on_when_its_caller_leaves() -> None:
 async def test_a_startup_over_the_hook_budget_fails() -> None:
     app = App(forever)
     wired = Wired(Plugin(app), hook_budget=0.05)
-    assert await wired.activate() == "start-up did not end in 0.05 s (setting hook-budget)"
+    assert await wired.activate() == (
+        "lifespan: the app received lifespan.startup and sent neither"
+        " lifespan.startup.complete nor lifespan.startup.failed in 0.05 s (setting hook-budget)"
+    )
     assert wired.phase() is Phase.FAILED
 
 
