@@ -166,7 +166,7 @@ class HTTPHandler:
         facts = scope["extensions"]["mattermost"]
         LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
         if remark is not None or upgrades:
-            self._remark(remark, upgrades=upgrades)
+            self._remark_scope(remark, upgrades=upgrades)
         if scope["method"] != "GET" and facts["user_id"] is None and not self._has_coached:
             self._coach(scope)
         cycle = HTTPCycle(
@@ -193,7 +193,7 @@ class HTTPHandler:
         if failure is not None or cycle.state is not State.COMPLETE:
             await cycle.settle(failure)
         if cycle.wide_cookies or first.init.content_length > SERVER_READS:
-            self._remark(cycle, scope, first.init.content_length)
+            self._remark_answer(cycle, scope, first.init.content_length)
         if settings.access_log:
             log_access(
                 method=scope["method"],
@@ -212,7 +212,7 @@ class HTTPHandler:
             self._has_coached = True
             logger.warning(LOST_USER, *lost)
 
-    def _remark(self, remark: str | None, *, upgrades: bool) -> None:
+    def _remark_scope(self, remark: str | None, *, upgrades: bool) -> None:
         if remark is not None:
             logger.warning("%s", remark)
         if upgrades:
@@ -222,7 +222,7 @@ class HTTPHandler:
                 " a connection, so the request is served as plain HTTP; said once",
             )
 
-    def _remark(self, cycle: HTTPCycle, scope: dict[str, Any], length: int) -> None:
+    def _remark_answer(self, cycle: HTTPCycle, scope: dict[str, Any], length: int) -> None:
         if cycle.unread > SERVER_READS:
             logger.info(UNREAD, scope["method"], scope["path"], cycle.unread, length)
         if self._settings.cookie_path == "root":
