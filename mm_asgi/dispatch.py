@@ -13,7 +13,6 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.running import RUNNING
 from mm_asgi.bridge.handler import HTTPHandler
 from mm_asgi.bridge.lifespan import LAST_WAIT, Lifespan
 from mm_asgi.bridge.request import RequestParser
@@ -35,6 +34,7 @@ from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     OnDeactivateResponse,
 )
 from mm_asgi.requester import Identity
+from mm_asgi.running import RUNNING
 from mm_asgi.tasks import is_cancelled
 from mm_asgi.wire.port import Method, StatusCode
 

@@ -13,6 +13,7 @@ from mm_asgi.commands import Command, Commands
 from mm_asgi.errors import APIError, ConfigError, Unavailable, Unimplemented
 from mm_asgi.functions import Function, signature_of
 from mm_asgi.hooks import HOOKS, Hook, snake_case
+from mm_asgi.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -46,12 +47,17 @@ class Plugin:
 
     Attributes:
         app: the same.
+        config: the plugin's settings as the admin saved them, over the manifest's defaults; a new
+            dict before lifespan.startup and before each on_configuration_change. The server
+            writes the keys in lower case. Empty where its API does not say.
         connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
     """
 
     def __init__(self, app: ASGIApp | None = None) -> None:
         self.app = app
+        self.config: dict[str, Any] = {}
         self.connection = Connection()
+        self._site = Site(self.connection)
         self._hooks: dict[str, Handler] = {}
         self._commands: dict[str, Command] = {}
         self._threads = ThreadPoolExecutor(THREADS, "mm_asgi-hook")
@@ -153,6 +159,12 @@ class Plugin:
             commands = Commands(self._commands.values(), other.function if other else None)
             hooks[hook.name] = Handler(hook, commands, closed=False)
         return hooks
+
+    async def read_site(self) -> str | None:
+        """Read ``config`` anew; gives the site's URL, if the host says it. Fails nothing (row S7)."""
+        await self._site.read()
+        self.config = self._site.config
+        return self._site.url
 
     async def register_commands(self) -> None:
         """Tell the host of the slash commands; that it cannot be told fails nothing."""

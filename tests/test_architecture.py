@@ -21,7 +21,7 @@ LEVELS = (
     ("cli",),
     ("runtime", "host", "bundle", "testing"),
     ("servicer", "dispatch"),
-    ("plugin", "contrib"),
+    ("plugin", "contrib", "running", "site"),
     ("bridge", "commands", "hooks", "api"),
     ("wire", "goplugin", "observe"),
     ("requester", "types", "settings", "importer", "tasks", "functions"),

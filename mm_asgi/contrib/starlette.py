@@ -19,9 +19,9 @@ from starlette.authentication import AuthCredentials, BaseUser
 from starlette.exceptions import HTTPException
 
 from mm_asgi.api import API, AsyncAPI
-from mm_asgi.api.running import running_source
 from mm_asgi.errors import APIError
 from mm_asgi.requester import identity
+from mm_asgi.running import running_source
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection

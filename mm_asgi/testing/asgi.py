@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 from mm_asgi.api.connection import Connection
-from mm_asgi.api.running import RUNNING
 from mm_asgi.bridge.lifespan import Lifespan
 from mm_asgi.bridge.scope import build_scope
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
 from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
+from mm_asgi.running import RUNNING
 from mm_asgi.settings import Settings
 
 if TYPE_CHECKING:

@@ -1,0 +1,85 @@
+"""What a plugin is told of the server's configuration without having to ask (row S7).
+
+Read at activation and after each change. A host without an API, or without these calls, is as good:
+then the settings alone say where the site is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from mm_asgi.errors import APIError, Unavailable, Unimplemented
+
+if TYPE_CHECKING:
+    from mm_asgi.api.connection import Connection
+
+__all__ = ["Site"]
+
+logger = logging.getLogger("mm_asgi.site")
+
+TIMEOUT = 3.0  # s a call, of the 28 that a start-up has: the app can do without
+
+
+class Site:
+    """The site's URL and the plugin's settings, as the host's API last said them.
+
+    Args:
+        connection: the way to the API.
+
+    Attributes:
+        url: where users reach the server, or None.
+        config: the plugin's settings.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.url: str | None = None
+        self.config: dict[str, Any] = {}
+        self._connection = connection
+        self._turn = asyncio.Lock()  # of two changes the later one's answer has to stay
+        self._said = False
+
+    async def read(self) -> None:
+        """Ask the host; what it does not say stays as it was, and that is logged once."""
+        async with self._turn:
+            try:
+                self.config = await self._ask("LoadPluginConfiguration")
+            except Unavailable as exc:
+                self._say(exc)
+                return  # the next call would wait as long
+            except (APIError, ValueError) as exc:
+                self._say(exc)
+            try:
+                self.url = _url(await self._ask("GetConfig"))
+            except (APIError, ValueError) as exc:
+                self._say(exc)
+
+    async def _ask(self, name: str) -> dict[str, Any]:
+        data: bytes = await self._connection.call("api_kv_config", name, {}, TIMEOUT)
+        found = json.loads(data or b"null")  # null: nothing is set
+        if found is None:
+            return {}
+        if not isinstance(found, dict):
+            raise ValueError(f"{name}: the host sent {type(found).__name__}; expected an object")
+        return found
+
+    def _say(self, exc: Exception) -> None:
+        if not self._said:
+            self._said = True
+            logger.log(
+                logging.INFO if isinstance(exc, Unavailable | Unimplemented) else logging.WARNING,
+                "the plugin's settings or the site's URL could not be read: %s; said once",
+                exc,
+            )
+
+
+def _url(config: dict[str, Any]) -> str | None:
+    """SiteURL; what is not the URL of a site is as good as none, as in a server's first minutes."""
+    services = config.get("ServiceSettings")
+    url = services.get("SiteURL") if isinstance(services, dict) else None
+    if not isinstance(url, str):
+        return None
+    return url if urlsplit(url).scheme.lower() in ("http", "https") else None
