@@ -22,7 +22,7 @@ from mm_asgi.wire.http2.rpc import (
     encode_trailers,
 )
 from mm_asgi.wire.http2.stream import Step, StreamState
-from mm_asgi.wire.port import Encoded, StatusCode
+from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
     import asyncio
@@ -81,6 +81,7 @@ class ServerCall(MessageStream):
     ) -> None:
         super().__init__(connection, stream_id, entry.receive_limit)
         self.entry = entry
+        self._inbox = Inbox()
         self.deadline: float | None = None
         self._server = server
         self._facts = facts

@@ -19,6 +19,7 @@ from mm_asgi.wire.calls import ANSWER_LIMIT, CLOSED, TOO_LARGE_SENT
 from mm_asgi.wire.http2.client_call import UnaryCall
 from mm_asgi.wire.http2.client_rpc import RequestBlocks
 from mm_asgi.wire.http2.client_transport import ClientTransport
+from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.deadlines import Deadlines
 from mm_asgi.wire.http2.encoding import check_name, deflate
 from mm_asgi.wire.http2.limits import Limits
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from mm_asgi.wire.http2.client_call import ClientCall
-    from mm_asgi.wire.http2.connection import Connection
     from mm_asgi.wire.port import Metadata
 
 __all__ = ["NEARBY", "NativeChannel"]
@@ -68,6 +68,9 @@ class NativeChannel:
         backoff: when to try again after a connection that could not be made.
         limits: what one connection may cost.
 
+    Attributes:
+        nowhere: where RPCs are that have no connection yet.
+
     Raises:
         ValueError: the target or the compression is none of these.
     """
@@ -95,6 +98,7 @@ class NativeChannel:
         self.compresses = compression is not None
         self.idle = idle
         self.limits = limits or Limits()
+        self.nowhere = Connection(client=True, limits=self.limits, clock=self.loop.time)
         self._address = Target.parse(target)
         self._tls = tls
         self._server_name = server_name

@@ -25,7 +25,7 @@ from mm_asgi.wire.http2.rpc import (
     decode_metadata,
     read_status,
 )
-from mm_asgi.wire.http2.stream import Stream, StreamState
+from mm_asgi.wire.http2.stream import StreamState
 from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
@@ -80,17 +80,15 @@ class ClientCall(MessageStream):
         deadline: float | None,
         wait_for_ready: bool,
     ) -> None:
+        super().__init__(channel.nowhere, 0, channel.receive_limit)
         self.channel = channel
         self.path = path
         self.response = response
         self.deadline = deadline
         self.wait_for_ready = wait_for_ready
         self.has_retried = False
-        self.receive_limit = channel.receive_limit
-        self.was_compressed = False
         self.state = StreamState.CLOSED  # until it starts there is nothing to reset
         self._block = block
-        self._status = None
         self._facts: ResponseFacts | None = None
         self._trailers: list[Field] | None = None
 
@@ -105,7 +103,7 @@ class ClientCall(MessageStream):
 
     def _begin(self, connection: Connection) -> bytes:
         """Be a new stream; gives the header block."""
-        Stream.__init__(self, connection)
+        self.restart(connection)
         self._reader = None
         if self.deadline is None:
             return self._block

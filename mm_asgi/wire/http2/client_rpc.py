@@ -107,8 +107,8 @@ def timeout_field(seconds: float) -> bytes:
     peer may keep what it has decoded once.
     """
     if seconds > 1:
-        seconds = math.ceil(seconds * 1000)
-        value = b"%dm" % seconds if seconds < 10**8 else encode_timeout(seconds / 1000)
+        milli = math.ceil(seconds * 1000)
+        value = b"%dm" % milli if milli < 10**8 else encode_timeout(milli / 1000)
     else:
         value = encode_timeout(seconds)
     return b"%b%c%b" % (_TIMEOUT_NAME, len(value), value)

@@ -119,7 +119,7 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
-def settings(values: Mapping[Setting, int]) -> bytes:
+def settings(values: Mapping[Setting, int] | Mapping[int, int]) -> bytes:
     """A SETTINGS frame (section 6.5)."""
     payload = b"".join(struct.pack(">HL", key, value) for key, value in values.items())
     return frame(FrameType.SETTINGS, 0, 0, payload)

@@ -13,10 +13,11 @@ from mm_asgi.wire.calls import TOO_LARGE
 from mm_asgi.wire.http2.encoding import GZIP, EncodingError, inflate
 from mm_asgi.wire.http2.rpc import PREFIX, MessageReader, MessageTooLarge
 from mm_asgi.wire.http2.stream import Stream
-from mm_asgi.wire.port import Inbox, StatusCode
+from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
     from mm_asgi.wire.http2.connection import Connection
+    from mm_asgi.wire.port import Inbox
 
 __all__ = ["Compressed", "MessageStream"]
 
@@ -37,6 +38,9 @@ class Compressed:
 class MessageStream(Stream):
     """A stream whose body is messages.
 
+    A subclass that gives them out one by one makes ``_inbox``: messages, each with its bytes that
+    are not credited.
+
     Attributes:
         receive_limit: bytes of one message, also of what a compressed one may grow to.
         was_compressed: whether the message that was read last came compressed.
@@ -44,13 +48,14 @@ class MessageStream(Stream):
 
     __slots__ = ("_held", "_inbox", "_reader", "_status", "receive_limit", "was_compressed")
 
+    _inbox: Inbox
+
     def __init__(self, connection: Connection, stream_id: int, receive_limit: int) -> None:
         super().__init__(connection, stream_id)
         self.receive_limit = receive_limit
         self.was_compressed = False
-        # Messages with their bytes that are not credited; the same of one under way, whose reader
-        # is made for the first message that is not one frame.
-        self._inbox = Inbox()
+        # Bytes that are not credited of the message under way, whose reader is made for the first
+        # one that is not one frame.
         self._reader: MessageReader | None = None
         self._held = 0
         # The end: set once, by whichever side is first.

@@ -149,6 +149,20 @@ class Stream:
         self._pending: deque[tuple[memoryview, Any]] | None = None
         self._end: bytes | None = None
 
+    def restart(self, connection: Connection) -> None:
+        """Be a new stream, of this connection."""
+        self.connection = connection
+        self.id = 0
+        self.state = _IDLE
+        self.send_window = connection.peer_stream_window
+        self.receive_window = connection.limits.stream_window
+        self.expected = -1
+        self.begun = False
+        self.in_message = False
+        self._uncredited = 0
+        self._pending = None
+        self._end = None
+
     # ---------------------------------------------------------------- told by the connection
 
     def on_headers(self, head: Head, *, end: bool) -> None:

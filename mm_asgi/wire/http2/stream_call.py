@@ -56,7 +56,6 @@ class StreamCall(ClientCall):
         super().__init__(channel, path, response, block, deadline, wait_for_ready)
         self.compresses = channel.compresses
         self._inbox = Inbox()
-        self._held = 0
         # Sending: what a stream that is opened, or opened again, has to begin with, each message
         # with its writer; None once the answer has begun, or it is too much.
         self._is_open = False

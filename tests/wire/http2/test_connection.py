@@ -692,7 +692,7 @@ def test_a_fault_of_a_stream(name: str, step: int | None) -> None:
 
 POLITE: dict[str, bytes] = {
     "an unknown frame type": frames.frame(0xBE, 0xFF, 1, b"whatever"),
-    "an unknown setting": frames.settings({77: 1}),  # type: ignore[dict-item]
+    "an unknown setting": frames.settings({77: 1}),
     "undefined flags": frames.frame(FrameType.PING, 0xFE, 0, b"12345678"),
     "a priority field": frames.frame(HEADERS, 0x25, 3, b"\0\0\0\1\7" + hpack.encode(REQUEST_LINE)),
     "PRIORITY on an idle stream": frames.frame(FrameType.PRIORITY, 0, 99, b"\0\0\0\1\7"),
