@@ -37,6 +37,7 @@ class Gate:
     def __init__(self) -> None:
         self.plugin: RunningPlugin | None = None
         self.failure = ""
+        self.status = 503
         self.on_change: Callable[[], None] = lambda: None
         self._decided = asyncio.Event()
         self._unanswered: set[Unanswered] = set()
@@ -54,9 +55,9 @@ class Gate:
         self._decided.clear()
         self.on_change()
 
-    def fail(self, reason: str) -> None:
-        """Tell everybody why there is no plugin."""
-        self.plugin, self.failure = None, reason
+    def fail(self, reason: str, *, status: int = 503) -> None:
+        """Tell everybody why there is no plugin; with 404 only the log does, as on a server."""
+        self.plugin, self.failure, self.status = None, reason, status
         self._decided.set()
         self.on_change()
 

@@ -109,7 +109,10 @@ class Gateway:
                 await exchange.run(plugin)
                 if not exchange.moved:
                     return
-            await answer.plain(503, self._gate.failure)
+            if self._gate.status == 404:
+                await answer.plain(404, "404 page not found")
+            else:
+                await answer.plain(503, self._gate.failure)
         finally:
             self._running.discard(exchange)
 

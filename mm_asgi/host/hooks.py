@@ -112,7 +112,13 @@ class Hooks:
         listed = self.callable(name)
         if not (listed or force):
             return HookAnswer(listed=False, called=False)
-        return await self._invoke(name, request, timeout or self.timeout, listed=listed)
+        answer = await self._invoke(name, request, timeout or self.timeout, listed=listed)
+        if answer.code != "OK":
+            # All that the server does of it: it goes on as if the plugin had no such hook, but for
+            # the hooks whose answer has an AppError.
+            error = f"rpc error: code = {answer.code} desc = {answer.message}"
+            self._log.host("error", f"gRPC {name} call failed", error=error)
+        return answer
 
     async def _invoke(
         self,

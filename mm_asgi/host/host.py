@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mm_asgi.errors import ConfigError
 from mm_asgi.host.api import APIServer
-from mm_asgi.host.changes import Changes
 from mm_asgi.host.errors import HostError
 from mm_asgi.host.gate import Gate
 from mm_asgi.host.gateway import Gateway
+from mm_asgi.host.health import INTERVAL
 from mm_asgi.host.hooks import HOOK_TIMEOUT, HookAnswer
-from mm_asgi.host.launch import command_line, failure_page, make_mattermost, make_rules
+from mm_asgi.host.launch import command_line, make_mattermost, make_rules
+from mm_asgi.host.life import Life
 from mm_asgi.host.log import HostLog
 from mm_asgi.host.page.app import PATH, Page
 from mm_asgi.host.plugin import RunningPlugin
@@ -32,18 +33,6 @@ if TYPE_CHECKING:
     from mm_asgi.host.stderr import LogLine
 
 __all__ = ["Host"]
-
-EXIT_DEACTIVATE = 0.8
-"""Seconds for OnDeactivate when the host itself ends; a real one waits 10."""
-
-EXIT_SHUTDOWN = 0.25
-"""Seconds for the Shutdown RPC then; a real host waits for ever."""
-
-EXIT_BUDGET = 1.6
-"""Seconds until SIGKILL then, all in all. With the pipes' last bytes the exit stays below 2."""
-
-RESTART_WAIT = 3.0
-"""Seconds that a restart waits for requests without an answer; a guess at a slow view."""
 
 
 class Host:
@@ -68,6 +57,7 @@ class Host:
             `mattermost`, the one in memory; empty: none.
         start_timeout: seconds for the handshake.
         hook_timeout: seconds for each hook, OnActivate and both Implemented included.
+        health_interval: seconds between two health checks; 0: none.
         read_timeout, write_timeout: seconds; the server's ReadTimeout and WriteTimeout, 0 is none.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
         page: serve the host's page at ``/_mm/``, where anybody who reaches it is any user.
@@ -82,7 +72,8 @@ class Host:
         seconds: how long each step of the last start and stop took, those that failed too:
             ``handshake``, ``implemented`` (both calls, so with the app's import), ``activate``,
             ``deactivate``, ``shutdown`` (from Shutdown to the process' end).
-        start_timeout, hook_timeout: may be set anew; the next start takes them.
+        start_timeout, hook_timeout, health_interval: may be set anew; the next start takes the
+            first two, the next round the third.
     """
 
     def __init__(
@@ -104,6 +95,7 @@ class Host:
         trusted_proxy_headers: Sequence[str] = (),
         start_timeout: float = 10.0,
         hook_timeout: float = HOOK_TIMEOUT,
+        health_interval: float = INTERVAL,
         read_timeout: float = 300.0,
         write_timeout: float = 300.0,
         patience: float = 30.0,
@@ -121,9 +113,10 @@ class Host:
         self.read_timeout, self.write_timeout = read_timeout, write_timeout
         self._address = (host, port)
         self.start_timeout, self.hook_timeout = start_timeout, hook_timeout
-        self._patience = patience
+        self.health_interval = health_interval
         self._keep_failed = keep_failed
         self._gate = Gate()
+        self._life = Life(plugin_id, self._launch, self._gate, self.log, patience)
         self.seconds: dict[str, float] = {}
         self.mattermost = make_mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None
@@ -131,10 +124,7 @@ class Host:
         self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
         shown = (self.mattermost, self.log, self._gate, self._rules, host)
         self._page = Page(*shown) if page else None
-        self._changes = Changes()
-        self._ended = asyncio.Event()
         self._server: HTTPServer | None = None
-        self._plugin: RunningPlugin | None = None
 
     # ---------------------------------------------------------------- life
 
@@ -145,7 +135,8 @@ class Host:
         )  # fmt: skip
         try:
             await self._start_api()
-            await self._changes.run(self._start())
+            self._life.watch(lambda: self.health_interval)
+            await self._life.start()
         except HostError:
             if not self._keep_failed:
                 await self.close()
@@ -183,67 +174,36 @@ class Host:
         it may hold locks. HostError: the new one did not start; requests get a 503 with the
         reason until a restart succeeds.
         """
-        await self._changes.run(self._replace())
+        await self._life.restart()
 
-    async def _replace(self) -> None:
-        self._gate.close()
-        try:
-            if self._plugin is not None:
-                await self._gate.answered(RESTART_WAIT)
-                await self._plugin.deactivate(self._patience)
-                await self._plugin.kill(shutdown_timeout=self._patience / 3)
-                self._plugin = None
-            await self._start()
-        except BaseException:
-            if not self._gate.failure:
-                self._gate.fail("the plugin's restart was interrupted")
-            raise
+    async def check_health(self) -> bool:
+        """One round of the health checks now; False: the plugin failed it.
 
-    async def _start(self) -> None:
-        self._gate.close()
+        It is restarted then, or after the third failure in an hour deactivated, as health.py says;
+        until it runs again requests get a 404.
+        """
+        return await self._life.check_health()
+
+    async def _launch(self) -> RunningPlugin:
         self.seconds.clear()
         # Those of the last process are gone with it.
         self.mattermost.plugin_commands.clear()
-        try:
-            plugin = await RunningPlugin.start(
-                self._argv,
-                directory=self._directory,
-                environ=self._environ,
-                timeout=self.start_timeout,
-                hook_timeout=self.hook_timeout,
-                seconds=self.seconds,
-                log=self.log,
-            )
-        except HostError as exc:
-            self.log.host("error", str(exc), stage=exc.stage)
-            self._gate.fail(failure_page(self._rules.plugin_id, exc))
-            raise
-        self._plugin = plugin
-        self._ended.clear()
-        self._gate.open(plugin)
-        plugin.process.on_exit(lambda: self._exited(plugin))
-
-    def _exited(self, plugin: RunningPlugin) -> None:
-        """The process has ended; if nobody asked it to, every request is told."""
-        if not plugin.stopping and self._plugin is plugin:
-            fate = plugin.process.fate
-            self.log.host("error", "the plugin's process ended by itself", end=str(fate))
-            self._gate.fail(f"{self._rules.plugin_id}: its process ended by itself ({fate})")
-            self._ended.set()
+        return await RunningPlugin.start(
+            self._argv,
+            directory=self._directory,
+            environ=self._environ,
+            timeout=self.start_timeout,
+            hook_timeout=self.hook_timeout,
+            seconds=self.seconds,
+            log=self.log,
+        )
 
     async def deactivate(self) -> Fate | None:
         """Stop the plugin as when an admin disables it; how its process ended, None without one.
 
         OnDeactivate (30 s), Shutdown, 2 s, SIGKILL. Requests get a 503 from now on.
         """
-        self._gate.fail(f"{self._rules.plugin_id} is disabled")
-        plugin = self._plugin
-        if plugin is None:
-            return None
-        await plugin.deactivate(self.hook_timeout)
-        fate = await plugin.kill()
-        self._plugin = None  # only now: until then a `close` has something to end
-        return fate
+        return await self._life.deactivate(self.hook_timeout)
 
     async def close(self) -> None:
         """End the plugin and the gateway, within 2 s; safe to call again."""
@@ -251,10 +211,9 @@ class Host:
         self._gateway.cancel()
         if self._page is not None:
             self._page.close()
-        await self._changes.close()
-        plugin, self._plugin = self._plugin, None
+        await self._life.stop_changes()
         server, self._server = self._server, None
-        ends = [_end_quickly(plugin)] if plugin is not None else []
+        ends = [self._life.end_quickly()]
         if server is not None:
             ends.append(server.stop())
         try:
@@ -288,7 +247,7 @@ class Host:
     @property
     def pid(self) -> int:
         """The plugin's process; 0 while there is none."""
-        return self._plugin.process.pid if self._plugin is not None else 0
+        return self._life.plugin.process.pid if self._life.plugin is not None else 0
 
     @property
     def running(self) -> bool:
@@ -303,7 +262,7 @@ class Host:
     @property
     def implemented(self) -> tuple[str, ...]:
         """What the plugin's first Implemented lists."""
-        return self._plugin.hooks.names if self._plugin is not None else ()
+        return self._life.plugin.hooks.names if self._life.plugin is not None else ()
 
     async def hook(
         self,
@@ -325,7 +284,7 @@ class Host:
 
     async def plugin_ended(self) -> None:
         """Wait until the plugin's process has ended by itself; `failure` then says how."""
-        await self._ended.wait()
+        await self._life.ended.wait()
 
     async def ping(self, timeout: float | None = None) -> None:
         """The host's health check; it raises when the plugin does not answer."""
@@ -333,19 +292,12 @@ class Host:
 
     async def _raise_hook(self, name: str, request: Message) -> HookAnswer:
         """A hook that something in `mattermost` raises; only an active plugin hears of it."""
-        plugin = self._plugin
+        plugin = self._life.plugin
         if plugin is None or plugin.stopping:
             return HookAnswer(listed=False, called=False)
         return await plugin.hooks.call(name, request)
 
     def _running(self) -> RunningPlugin:
-        if self._plugin is None:
+        if self._life.plugin is None:
             raise ConfigError("host: no plugin is running")
-        return self._plugin
-
-
-async def _end_quickly(plugin: RunningPlugin) -> None:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + EXIT_BUDGET
-    await plugin.deactivate(EXIT_DEACTIVATE)
-    await plugin.kill(end - loop.time() - EXIT_SHUTDOWN, shutdown_timeout=EXIT_SHUTDOWN)
+        return self._life.plugin

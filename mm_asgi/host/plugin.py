@@ -90,10 +90,13 @@ class RunningPlugin:
         if error is not None:
             raise HostError("activate", error)
 
-    async def deactivate(self, timeout: float = 30.0) -> str | None:
-        """OnDeactivate; the error as the host logs it, or None."""
+    async def deactivate(self, timeout: float | None = None, *, crashed: bool = False) -> str | None:
+        """OnDeactivate; the error as the host logs it, or None.
+
+        A process that has ended is not asked, unless it `crashed`: the health check asks and logs.
+        """
         self.stopping = True
-        if not self.process.running:
+        if not (self.process.running or crashed):
             return None
         with _timed(self._seconds, "deactivate"):
             return await self.hooks.lifecycle("OnDeactivate", timeout)

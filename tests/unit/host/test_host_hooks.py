@@ -82,7 +82,10 @@ async def test_hooks_tell_how_they_ended() -> None:
         assert (unknown.ok, unknown.listed, unknown.called) == (False, False, True)
         assert (unknown.code, unknown.json()) == ("UNKNOWN", {})
     errors = [line.fields["error"] for line in host.log.lines("host") if line.level == "error"]
-    assert errors == ["OnActivate: no.database, gone"]
+    assert [error.partition(" desc")[0] for error in errors] == [
+        "rpc error: code = UNKNOWN",
+        "OnActivate: no.database, gone",
+    ]
 
 
 async def test_a_hook_that_hangs_does_not_hold_up_the_end() -> None:
