@@ -30,6 +30,7 @@ func (c *control) router() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /stats", answer(c.stats))
 	mux.HandleFunc("POST /ping", answer(c.ping))
+	mux.HandleFunc("POST /health", answer(c.checkHealth))
 	mux.HandleFunc("POST /hook/{name}", answer(c.hook))
 	mux.HandleFunc("POST /hook/{name}/loop", answer(c.hookLoop))
 	mux.HandleFunc("POST /activate", answer(c.activate))
@@ -117,7 +118,7 @@ func (c *control) hook(r *http.Request) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := hookTimeout
+	timeout := hooks.timeout
 	if given := r.URL.Query().Get("deadline_ms"); given != "" {
 		milliseconds, err := strconv.Atoi(given)
 		if err != nil {
@@ -132,7 +133,11 @@ func (c *control) hook(r *http.Request) (object, error) {
 	if !listed && r.URL.Query().Get("force") == "" {
 		return object{"ok": false, "listed": false, "called": false}, nil
 	}
-	facts := hooks.call(name, body, timeout).object()
+	answer := hooks.call(name, body, timeout)
+	if answer.err != nil {
+		hooks.log.host("error", "gRPC "+name+" call failed", "error", answer.err)
+	}
+	facts := answer.object()
 	facts["listed"], facts["called"] = listed, true
 	return facts, nil
 }

@@ -32,10 +32,15 @@ type hooks struct {
 	first, second atomic.Pointer[map[string]bool]
 	// all: a plain gRPC server under `gohost raw -no-activate` was never asked.
 	all bool
+	// timeout is every hook's deadline; a test may shorten it.
+	timeout time.Duration
 }
 
-func newHooks(conn grpc.ClientConnInterface, log *hostLog) *hooks {
-	return &hooks{conn: conn, pb: pb.NewPluginHooksClient(conn), log: log}
+func newHooks(conn grpc.ClientConnInterface, log *hostLog, timeout time.Duration) *hooks {
+	if timeout == 0 {
+		timeout = hookTimeout
+	}
+	return &hooks{conn: conn, pb: pb.NewPluginHooksClient(conn), log: log, timeout: timeout}
 }
 
 // learn asks Implemented twice, 30 s each; an error in either fails the start.
@@ -59,7 +64,7 @@ func (h *hooks) learn() ([]string, error) {
 }
 
 func (h *hooks) implemented() ([]string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 	defer cancel()
 	response, err := h.pb.Implemented(ctx, &pb.ImplementedRequest{})
 	if err != nil {
@@ -76,7 +81,7 @@ func (h *hooks) lifecycle(name string) error {
 	if !h.lists(name) {
 		return nil
 	}
-	answer := h.call(name, nil, hookTimeout)
+	answer := h.call(name, nil, h.timeout)
 	if answer.err != nil {
 		h.log.host("error", "gRPC "+name+" call failed", "error", answer.err)
 		return fmt.Errorf("gRPC %s call failed: %w", name, answer.err)

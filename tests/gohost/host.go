@@ -31,6 +31,9 @@ type host struct {
 	// active is what HTTP requests see. The server sets it after OnActivate has succeeded and
 	// clears it before OnDeactivate: no HTTP request ever meets a plugin outside of that.
 	active atomic.Pointer[hooks]
+
+	healthLock sync.Mutex
+	health     healthCheck
 }
 
 // stageError says how far a start came.
@@ -50,7 +53,7 @@ func (h *host) start() (object, error) {
 	}
 	facts := object{"pid": h.pid(), "handshake_ms": ms(began)}
 	h.events.emit("started", facts)
-	hooks := newHooks(conn, h.log)
+	hooks := newHooks(conn, h.log, h.settings.hookTimeout)
 	h.lock.Lock()
 	h.hooks = hooks
 	h.lock.Unlock()

@@ -12,6 +12,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -34,6 +35,8 @@ type settings struct {
 	logFile             string
 	readTimeout         time.Duration
 	writeTimeout        time.Duration
+	hookTimeout         time.Duration
+	healthInterval      time.Duration
 	target              string // `gohost raw` and `gohost proxy`
 	proxy               bool
 	api, apiOnly        bool
@@ -114,6 +117,8 @@ func parse(arguments []string) (settings, error) {
 	flags.StringVar(&s.logFile, "log", "", "file for the host's log, JSON lines; stderr when empty")
 	flags.DurationVar(&s.readTimeout, "read-timeout", 300*time.Second, "net/http ReadTimeout")
 	flags.DurationVar(&s.writeTimeout, "write-timeout", 300*time.Second, "net/http WriteTimeout")
+	flags.DurationVar(&s.hookTimeout, "hook-timeout", hookTimeout, "each hook's deadline")
+	flags.DurationVar(&s.healthInterval, "health-interval", 0, "between two health checks (Mattermost: 30s); 0: only POST /health")
 	if err := flags.Parse(arguments); err != nil {
 		return s, err
 	}
@@ -178,7 +183,7 @@ func run(s settings) error {
 		defer file.Close()
 		logOutput = file
 	}
-	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}}
+	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}, health: healthCheck{now: time.Now}}
 	if s.api {
 		h.api = newAPIServer(newAPIState(s.rules.pluginID, h.log, h.active.Load))
 		if err := h.api.start(); err != nil {
@@ -215,6 +220,8 @@ func run(s settings) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
 	h.events.emit("listening", addresses)
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer stopWatching()
 	started := make(chan error, 1)
 	go func() { started <- h.announceStart(addresses) }()
 	for {
@@ -223,7 +230,9 @@ func run(s settings) error {
 			if err != nil {
 				return err
 			}
+			go h.watchHealth(watching, s.healthInterval)
 		case <-signals:
+			stopWatching()
 			// In the middle of a start nothing is active yet: this kills without OnDeactivate.
 			h.events.emit("stopped", h.stop(defaultStop))
 			return nil
