@@ -96,26 +96,30 @@ def as_user(
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         token = RUNNING.set(source)
         try:
-            await app(seen(scope), receive, send)
+            await app(_seen(scope, user_id, plugin_id, prefix, facts), receive, send)
         finally:
             RUNNING.reset(token)
 
-    def seen(scope: Scope) -> Scope:
-        if scope["type"] == "lifespan":
-            return scope
-        if scope["type"] != "http":
-            raise ValueError(
-                f"as_user: the client began a {scope['type']}; expected http: the host has no"
-                " way to hand a WebSocket to a plugin"
-            )
-        init = ReadInit.FromString(_init(scope, user_id, prefix, facts).SerializeToString())
-        # The client's URL says what a proxy in front of Mattermost would.
-        site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
-        settings = Settings(site_url=site, root_path=prefix)
-        state = scope.get("state", {})
-        return build_scope(init, plugin_id=plugin_id, settings=settings, state=state).scope
-
     return wrapped
+
+
+def _seen(
+    scope: Scope, user_id: str | None, plugin_id: str, prefix: str, facts: Facts
+) -> MutableMapping[str, Any]:
+    """The scope that the app sees for a client's."""
+    if scope["type"] == "lifespan":
+        return scope
+    if scope["type"] != "http":
+        raise ValueError(
+            f"as_user: the client began a {scope['type']}; expected http: the host has no"
+            " way to hand a WebSocket to a plugin"
+        )
+    init = ReadInit.FromString(_init(scope, user_id, prefix, facts).SerializeToString())
+    # The client's URL says what a proxy in front of Mattermost would.
+    site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
+    settings = Settings(site_url=site, root_path=prefix)
+    state = scope.get("state", {})
+    return build_scope(init, plugin_id=plugin_id, settings=settings, state=state).scope
 
 
 @contextlib.asynccontextmanager
