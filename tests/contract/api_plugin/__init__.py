@@ -1,0 +1,1 @@
+"""Plugins whose hooks call the host's API."""

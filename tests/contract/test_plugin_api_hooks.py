@@ -1,0 +1,320 @@
+"""Plugins that call the API of the Go host that calls them: from hooks, commands and routes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from mm_asgi import types
+from mm_asgi.api import AsyncAPI
+from mm_asgi.host import AppError, Host
+from tests.go_api import GoAPI
+from tests.go_host import GoHost, StartFailed, go_missing_reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = "com.example.demo"
+go_marks = [
+    pytest.mark.full,
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(go_missing_reason() is not None, reason="needs Go"),
+]
+ALICE = {"Authorization": "Bearer token-alice"}
+
+
+# -------------------------------------------------------------------- a first plugin
+
+FIRST = """\
+from fastapi import FastAPI
+from mm_asgi import Plugin, Reject
+
+plugin = Plugin(app := FastAPI())
+
+@plugin.hook
+async def message_will_be_posted(context, post):
+    if "darn" in post.message:
+        raise Reject("mind your language")
+    post.message = post.message.replace("teh", "the")
+    return post
+
+@plugin.command("hi", hint="[name]", description="Greet somebody")
+async def hi(context, name: str = "all"):
+    return f"{await email(context.user_id)} greets {name}"
+
+@app.get("/emails/{user_id}")
+async def email(user_id: str) -> str:
+    return (await plugin.api.get_user(user_id=user_id)).email
+"""
+
+
+class Simulated:
+    """What alice does, in the host of ``mm-asgi dev``."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.host = Host("first:plugin", directory=folder, plugin_id=PLUGIN, env=env)
+
+    async def __aenter__(self) -> Simulated:
+        await self.host.__aenter__()
+        self.url = self.host.url
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.host.close()
+
+    async def post(self, message: str) -> str:
+        """The post's text as it is kept, or the id of the error."""
+        try:
+            return (await self.host.mattermost.post("town-square", "alice", message)).message
+        except AppError as error:
+            return error.id
+
+    async def command(self, text: str) -> str:
+        """What the command answers, or the id of the error."""
+        try:
+            return (await self.host.mattermost.execute_command("alice", "town-square", text)).text
+        except AppError as error:
+            return error.id
+
+    async def calls(self) -> list[str]:
+        return [call.name for call in self.host.mattermost.calls]
+
+
+class ThroughGo:
+    """The same through the Go host."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.host = GoHost(folder, plugin_id=PLUGIN, env=env, api="beside")
+        self.api = GoAPI(self.host)
+
+    async def __aenter__(self) -> ThroughGo:
+        await self.host.__aenter__()
+        self.url = self.host.plugin_url
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.host.close()
+
+    async def post(self, message: str) -> str:
+        return outcome(await self.api.post("alice", message), "post", "message")
+
+    async def command(self, text: str) -> str:
+        return outcome(await self.api.command("alice", text), "response", "text")
+
+    async def calls(self) -> list[str]:
+        return await self.api.names()
+
+
+def outcome(answer: dict[str, Any], name: str, field: str) -> str:
+    """What a user reads: the text, or the error's id."""
+    found: str = answer["error"]["id"] if answer["error"] else answer[name][field]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("site", "wire"),
+    [
+        pytest.param(Simulated, "native", id="simulated"),
+        pytest.param(ThroughGo, "native", id="go-native", marks=go_marks),
+        pytest.param(ThroughGo, "grpcio", id="go-grpcio", marks=go_marks),
+    ],
+)
+async def test_a_first_plugin_of_20_lines(
+    site: type[Simulated] | type[ThroughGo], wire: str, tmp_path: Path
+) -> None:
+    assert len(FIRST.splitlines()) <= 20
+    (tmp_path / "first.py").write_text(FIRST)
+    (tmp_path / "plugin.py").write_text('import mm_asgi\n\nmm_asgi.run("first:plugin")\n')
+    async with site(tmp_path, {"MM_ASGI_WIRE": wire}) as alice:
+        assert await alice.post("teh cat") == "the cat"
+        assert await alice.post("darn") == "Post rejected by plugin. mind your language"
+        assert await alice.command("/hi bob") == "alice@example.com greets bob"
+        assert await alice.command("/HI") == "alice@example.com greets all"
+        assert "not_found" in await alice.command("/bye")
+        async with httpx.AsyncClient(trust_env=False, headers=ALICE) as client:
+            answer = await client.get(f"{alice.url}/emails/bob")
+            assert answer.json() == "bob@example.com"
+        calls = await alice.calls()
+        assert calls.count("RegisterCommand") == 1
+        assert calls.count("GetUser") == 3
+
+
+# -------------------------------------------------------------------- hooks that call the API
+
+
+class Busy:
+    """The plugin of api_plugin/busy.py behind the Go host, and a client of the same API."""
+
+    def __init__(self, wire: str) -> None:
+        env = {
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "MM_ASGI_WIRE": wire,
+            "MM_ASGI_HOOK_BUDGET": "0.5",
+            "MM_ASGI_API_TIMEOUT": "5",
+        }
+        folder = Path(__file__).parent / "api_plugin"
+        self.host = GoHost(folder, "start_busy.py", env=env, api="beside")
+        self.go = GoAPI(self.host)
+
+    async def posted(self, message: str) -> tuple[str, str]:
+        """What a user's post says when it is kept, and the request's id."""
+        answer = await self.go.post("alice", message)
+        assert answer["error"] is None
+        return answer["post"]["message"], answer["request_id"]
+
+    async def error_of(self, request_id: str) -> str:
+        """The text of the request's line in the log, once it is there."""
+        until = time.monotonic() + 10
+        while True:
+            for line in self.host.log_lines("plugin"):
+                if line["level"] == "error" and line["fields"].get("request_id") == request_id:
+                    message: str = line["message"]
+                    return message
+            assert time.monotonic() < until, self.host.log_lines("plugin")
+            # The log is a file, and a file tells nobody that it has grown.
+            await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[dict[str, Busy]]:
+    """The hosts by wire, each started once."""
+    hosts: dict[str, Busy] = {}
+    yield hosts
+    for busy in hosts.values():
+        await busy.host.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def busy(request: pytest.FixtureRequest, running: dict[str, Busy]) -> AsyncIterator[Busy]:
+    _, wire = request.param
+    if wire not in running:
+        running[wire] = Busy(wire)
+        await running[wire].host.start()
+    made = running[wire]
+    await made.go.calls()
+    yield made
+    await made.go.heal()
+
+
+# road, wire
+on_both = pytest.mark.parametrize(
+    "busy",
+    [pytest.param(("g", wire), id=f"g-{wire}", marks=go_marks) for wire in ("native", "grpcio")],
+    indirect=True,
+)
+
+
+@on_both
+async def test_A1_a_hook_calls_and_is_called_meanwhile(busy: Busy) -> None:
+    assert (await busy.posted("count 20"))[0] == "count 20"
+    await busy.go.settled()
+    posts = (await busy.go.state())["posts"]
+    counted = [post["message"] for post in posts if post["message"].startswith("count")]
+    assert sorted(counted) == sorted(f"count {number}" for number in range(1, 21))
+    calls = await busy.go.calls()
+    assert [call["call"] for call in calls] == ["CreatePost"] * 19
+    assert len({call["peer"] for call in calls}) == 1
+
+
+@on_both
+async def test_A1_a_filter_asks_the_api_before_it_answers(busy: Busy) -> None:
+    assert (await busy.posted("who"))[0] == "alice@example.com"
+    asked = await asyncio.gather(*(busy.posted("who") for _ in range(30)))
+    assert {message for message, _ in asked} == {"alice@example.com"}
+    assert await busy.go.names() == ["GetUser"] * 31
+
+
+@on_both
+async def test_H3_a_filter_in_a_thread_calls_the_blocking_api(busy: Busy) -> None:
+    async with AsyncAPI(busy.go.target) as api:
+        channel_id = (await busy.go.state())["channels"]["town-square"]
+        made = await api.create_post(
+            post=types.Post(user_id="bob", channel_id=channel_id, message="one")
+        )
+        for message, kept in (("two", "two (was: one)"), ("three", "three")):
+            made.message = message  # the second time the hook raises, and nothing is changed
+            assert (await api.update_post(post=made)).message == kept
+
+
+@on_both
+@pytest.mark.parametrize("failure", ["raise", "exit", "nonsense", "overrun", "ask for nobody"])
+async def test_H2_a_filter_that_fails_never_blocks_a_users_post(busy: Busy, failure: str) -> None:
+    message, request_id = await busy.posted(failure)
+    assert message == failure
+    said = await busy.error_of(request_id)
+    assert said.startswith("the hook message_will_be_posted ")
+    assert "the host got its default" in said
+
+
+@on_both
+async def test_H2_an_api_that_is_away_blocks_no_post_and_may_return(busy: Busy) -> None:
+    await busy.go.stop()
+    message, request_id = await busy.posted("who")
+    assert message == "who"
+    await busy.error_of(request_id)
+    await busy.go.start()
+    async with asyncio.timeout(10):
+        while (await busy.posted("who"))[0] == "who":
+            pass  # each try waits for the plugin's next attempt to connect
+
+
+@on_both
+async def test_A1_a_command_is_registered_at_each_activation(busy: Busy) -> None:
+    async def whoami() -> str:
+        return outcome(await busy.go.command("bob", "/whoami"), "response", "text")
+
+    assert await whoami() == "bob@example.com"
+    await busy.host.control("/deactivate")
+    assert await whoami() == "plugin.grpc.execute_command.error"
+    await busy.go.stop()
+    facts = await busy.host.control("/activate")
+    assert facts["event"] == "ready"  # the API is away: the log says so, and the plugin runs
+    log = busy.host.log_lines("plugin")
+    said = [line for line in log if "/whoami" in line["message"]]
+    assert [line["level"] for line in said] == ["warn"]
+    await busy.go.start()
+    await busy.host.control("/deactivate")
+    await busy.go.calls()
+    assert (await busy.host.control("/activate"))["event"] == "ready"
+    assert "RegisterCommand" in await busy.go.names()
+    assert await whoami() == "bob@example.com"
+
+
+# -------------------------------------------------------------------- without grpcio
+
+
+@pytest.fixture
+def no_grpcio(tmp_path: Path) -> dict[str, str]:
+    """The environment of a Python in which nobody can import grpc."""
+    blocked = tmp_path / "grpc"
+    blocked.mkdir()
+    why = "raise ModuleNotFoundError('there is no grpc here', name='grpc')\n"
+    (blocked / "__init__.py").write_text(why)
+    return {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.mark.parametrize("road", [pytest.param("g", marks=go_marks)])
+async def test_A1_the_fastapi_example_needs_no_grpcio(road: str, no_grpcio: dict[str, str]) -> None:
+    folder = ROOT / "examples" / "fastapi"
+    with pytest.raises(StartFailed, match=r"grpc"):  # there is indeed none
+        await GoHost(folder, env=no_grpcio | {"MM_ASGI_WIRE": "grpcio"}).__aenter__()
+    async with GoHost(folder, env=no_grpcio, api="beside") as host:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{host.plugin_url}/me", headers=ALICE)
+        assert answer.json() == {"id": "alice", "username": "alice"}
+        assert "GetUser" in await GoAPI(host).names()
+        if sys.platform == "linux":
+            loaded = await asyncio.to_thread(Path(f"/proc/{host.pid}/maps").read_text)
+            assert "libpython" in loaded or "python" in loaded
+            assert "cygrpc" not in loaded
