@@ -97,6 +97,7 @@ class Session:
             log_level=settings.log_level or "info",
             env=environ,
             patience=PATIENCE,
+            page=True,
             # Under reload the next save may heal it.
             keep_failed=settings.reload,
             on_log=self._hear,
@@ -138,13 +139,12 @@ class Session:
         return 1
 
     def _greet(self) -> None:
-        address, user, shown = self._host.url, self._settings.user, self._settings.host
-        for anywhere in ("//0.0.0.0:", "//[::]:"):
-            address = address.replace(anywhere, "//127.0.0.1:")
+        user, shown = self._settings.user, self._settings.host
         verb = "will be" if self._host.failure else "is"
-        self._terminal.say(f"{self._plugin_id} {verb} at {address}/", bold=True)
+        self._terminal.say(f"{self._plugin_id} {verb} at {_reachable(self._host.url)}/", bold=True)
         if shown not in LOOPBACK:
             self._terminal.say(f"whoever reaches {shown} is {user or 'let in'}: no login is asked")
+        self._terminal.say(f"users, messages, hooks, calls: {_reachable(self._host.page_url)}")
         notes = [f"{user} is logged in" if user else "nobody is logged in"]
         if self._saves is not None:
             notes.append("a save replaces the plugin")
@@ -236,6 +236,13 @@ class Session:
             )
         elif not self._starting and LEVELS.index(line.level) >= self._level:
             self._terminal.show(line)
+
+
+def _reachable(address: str) -> str:
+    """An address as a browser on this machine finds it."""
+    for anywhere in ("//0.0.0.0:", "//[::]:"):
+        address = address.replace(anywhere, "//127.0.0.1:")
+    return address
 
 
 def _only_a_sentence(line: LogLine) -> bool:

@@ -86,7 +86,7 @@ async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str
     """
     if not user_id:
         raise Refused(401, "nobody is logged in: choose a user first")
-    if channel not in mm.channels:
+    if channel not in mm.channels and mm.channels.find(channel) is None:
         raise Refused(404, "there is no such channel")
     if not text.strip():
         raise Refused(400, "there is no text")
