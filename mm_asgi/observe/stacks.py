@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -11,6 +12,12 @@ if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = ["all_stacks", "debugged", "frame_of", "place_of", "stack_text"]
+
+_LIBRARIES = (
+    os.path.dirname(threading.__file__) + os.sep,
+    os.path.dirname(os.path.dirname(__file__)) + os.sep,
+    "<frozen ",
+)
 
 _FRAMES = 40
 _THREADS = 50
@@ -22,10 +29,23 @@ def frame_of(thread_id: int) -> FrameType | None:
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Where a frame is, in one line."""
+    """Where a frame is, in one line; below a library's code also where the app called that."""
     if frame is None:
         return "a thread that is gone"
+    caller: FrameType | None = frame
+    while caller is not None and _is_library(caller.f_code.co_filename):
+        caller = caller.f_back
+    place = _place(frame)
+    return place if caller in (None, frame) else f"{_place(caller)}, inside of {place}"
+
+
+def _place(frame: FrameType) -> str:
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+
+
+def _is_library(file: str) -> bool:
+    """Whether a file is Python's, an installed package's or this one's."""
+    return file.startswith(_LIBRARIES) or "-packages" + os.sep in file
 
 
 def stack_text(frame: FrameType | None) -> str:

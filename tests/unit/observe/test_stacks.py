@@ -53,7 +53,10 @@ def test_the_stacks_of_other_threads() -> None:
     try:
         assert thread.ident is not None
         frame = frame_of(thread.ident)
-        assert "threading.py:" in place_of(frame)
+        own, _, library = place_of(frame).partition(", inside of ")
+        assert own.startswith(f"{__file__}:")
+        assert own.endswith(" in wait_here")
+        assert "threading.py:" in library
         assert "    leave.wait()" in stack_text(frame)
         stacks = dict(all_stacks())
         assert "in wait_here" in stacks["waiting"]
