@@ -1,0 +1,3 @@
+import mm_asgi
+
+mm_asgi.run("moderator.main:plugin")
