@@ -136,6 +136,9 @@ def _made(factory: object, target: str, folder: str) -> object:
 
 
 def _failed(what: str, exc: BaseException, folder: str) -> StartupError:
+    if isinstance(exc, StartupError):  # the time limit's, which is no exception of the app's
+        place = _place(exc, folder)
+        return StartupError(f"{exc}; it was at {place}" if place else str(exc))
     return StartupError(f"app: {what} failed: {last_line(exc, folder)}")
 
 

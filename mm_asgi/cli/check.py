@@ -17,6 +17,9 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 NAME = "check"
 HELP = "start an app as a server would, and say what would go wrong there"
 
+BLOCKED_WARN = 0.25
+"""Seconds for blocked-warn where nobody set it: what a person notices, in a life of one request."""
+
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended, as shells have it."""
 
@@ -64,6 +67,8 @@ def _check(
     from mm_asgi.cli.check_report import Report
 
     environ = {} if settings.app else _variables(given)
+    if settings.blocked_warn == Settings().blocked_warn:
+        environ["MM_ASGI_BLOCKED_WARN"] = f"{BLOCKED_WARN:g}"
     life = asyncio.run(live(command, plugin_id=id, environ=environ, paths=paths))
     imported = probe_import(settings, id)
     report = Report(

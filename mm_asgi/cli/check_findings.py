@@ -5,6 +5,7 @@ An error breaks something on a server, or would for somebody else's request; a w
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +41,7 @@ FLOOD = 1000
 """Printed lines in one short life: a guess at where nobody means it any more."""
 
 _BLOCKED = "the event loop has been blocked for"
+_CANCELLED = re.compile(r"drain: \d+ tasks were still running and are cancelled: (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ def _said(line: LogLine, life: Life) -> Iterator[Finding]:
         return  # stacks for a person
     if line.module == "mm_asgi.tasks":
         code = "drain"
+        left = {_request(answer, life) for answer in life.answers if answer.left}
+        if _cancelled(line) and _cancelled(line) <= left:
+            return  # a finding of its own
     text = line.message.rstrip()
     if exception := str(line.fields.get("exception") or ""):
         # The class without its module: mm_asgi.errors.AppProtocolError.
@@ -179,10 +184,10 @@ def _answers(life: Life) -> Iterator[Finding]:
 def _left(answer: Answer, life: Life) -> Iterator[Finding]:
     """A client that left has to be noticed, or each one who closes a page leaves work behind."""
     ended = life.ended_at.get(answer.path)
-    if ended is not None and ended - answer.at > LATE_END:
-        how = f"for {ended - answer.at:.1f} s"
-    elif ended is None and life.ended_at:
+    if _drained(answer, life) or (ended is None and life.ended_at):
         how = "until the plugin stopped"
+    elif ended is not None and ended - answer.at > LATE_END:
+        how = f"for {ended - answer.at:.1f} s"
     else:
         return
     yield Finding(
@@ -191,6 +196,21 @@ def _left(answer: Answer, life: Life) -> Iterator[Finding]:
         f"GET {answer.path}: the app went on {how} after its client had left: stop at"
         " http.disconnect, which receive() gives",
     )
+
+
+def _drained(answer: Answer, life: Life) -> bool:
+    return any(_request(answer, life) in _cancelled(line) for line in life.lines)
+
+
+def _cancelled(line: LogLine) -> set[str]:
+    """The tasks that a stop had to cancel."""
+    found = _CANCELLED.fullmatch(line.message)
+    return set(found[1].split(", ")) if found else set()
+
+
+def _request(answer: Answer, life: Life) -> str:
+    """As the runtime names a request's task."""
+    return f"GET {life.prefix}{answer.path}"
 
 
 def _stop(life: Life) -> Iterator[Finding]:

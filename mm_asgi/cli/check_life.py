@@ -74,6 +74,7 @@ class Life:
         failure: why the plugin did not start.
         fate: how the process ended.
         crashed: it ended by itself after its start.
+        prefix: the plugin's path, /plugins/ID.
         hooks: what Implemented listed.
         memory: bytes in RAM after the requests; None: not known here.
         answers: one for each path that was asked for.
@@ -88,6 +89,7 @@ class Life:
     failure: HostError | None = None
     fate: str = ""
     crashed: bool = False
+    prefix: str = ""
     hooks: Sequence[str] = ()
     memory: int | None = None
     answers: list[Answer] = field(default_factory=list)
@@ -154,7 +156,7 @@ async def live(
 
 async def _use(host: Host, life: Life, paths: Sequence[str]) -> None:
     life.hooks = host.implemented
-    prefix = urlsplit(host.url).path
+    prefix = life.prefix = urlsplit(host.url).path
     for path in paths:
         if "ServeHTTP" in life.hooks and host.running:
             life.answers.append(await asyncio.to_thread(_get, host.address, prefix, path))

@@ -115,7 +115,7 @@ class Report:
         for answer in self.life.answers:
             yield from _wrapped(f"GET {answer.path}", _told(answer), width)
         if self.imported.app is not None and self.imported.public is None:
-            text = "not known; the app must not need a path there: a server serves /public itself"
+            text = "not known whether the app has it; a server serves it itself"
             yield from _wrapped("/public", text, width)
 
     def _imports(self, width: int) -> Iterator[str]:

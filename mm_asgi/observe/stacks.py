@@ -35,12 +35,11 @@ def place_of(frame: FrameType | None) -> str:
     caller: FrameType | None = frame
     while caller is not None and _is_library(caller.f_code.co_filename):
         caller = caller.f_back
-    place = _place(frame)
-    return place if caller in (None, frame) else f"{_place(caller)}, inside of {place}"
-
-
-def _place(frame: FrameType) -> str:
-    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"
+    place = caller or frame
+    text = f"{place.f_code.co_filename}:{place.f_lineno} in {place.f_code.co_name}"
+    if place is frame:
+        return text
+    return f"{text}, inside of {frame.f_globals.get('__name__')}.{frame.f_code.co_qualname}"
 
 
 def _is_library(file: str) -> bool:

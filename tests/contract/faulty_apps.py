@@ -100,9 +100,9 @@ async def print_flood(scope: dict[str, Any], receive: Receive, send: Send) -> No
 
 @fault(
     code="ignores-disconnect",
-    says=r"GET /: the app went on for \d\.\d s after its client had left: stop at http.disconnect, "
-    r"which receive\(\) gives",
-    settings={"drain": 1.6},
+    says=r"GET /: the app went on until the plugin stopped after its client had left: stop at "
+    r"http.disconnect, which receive\(\) gives",
+    settings={"drain": 0.3},
 )
 async def endless_stream(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     no_lifespan(scope)
@@ -195,9 +195,8 @@ async def unread_body(scope: dict[str, Any], receive: Receive, send: Send) -> No
 
 FAULTS["slow_import"] = Fault(
     code="start",
-    says=r"the plugin does not start: importing tests.contract.faulty_slow_import failed: "
-    r".*import: the app was not imported in 0.3 s \(setting import-budget\); the host waits 30 s "
-    r"\(tests/contract/faulty_slow_import.py:7\)",
+    says=r"the plugin does not start: import: the app was not imported in 0.3 s \(setting "
+    r"import-budget\); the host waits 30 s; it was at tests/contract/faulty_slow_import.py:7",
     settings={"import_budget": 0.3},
     module="faulty_slow_import",
 )

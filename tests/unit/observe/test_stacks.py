@@ -56,7 +56,7 @@ def test_the_stacks_of_other_threads() -> None:
         own, _, library = place_of(frame).partition(", inside of ")
         assert own.startswith(f"{__file__}:")
         assert own.endswith(" in wait_here")
-        assert "threading.py:" in library
+        assert library.startswith("threading.")
         assert "    leave.wait()" in stack_text(frame)
         stacks = dict(all_stacks())
         assert "in wait_here" in stacks["waiting"]
