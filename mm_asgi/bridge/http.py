@@ -30,7 +30,7 @@ from mm_asgi.tasks import DRAINED
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import MutableMapping, Sequence
 
     from mm_asgi.bridge.hold import Holds
     from mm_asgi.bridge.request import BodyMessage
@@ -219,7 +219,7 @@ class HTTPCycle:
 
     # ---------------------------------------------------------------- response: send()
 
-    async def send(self, event: dict[str, Any]) -> None:
+    async def send(self, event: MutableMapping[str, Any]) -> None:
         """ASGI send (rows R1 to R13).
 
         Raises:
@@ -271,7 +271,7 @@ class HTTPCycle:
         self._state = next_state(self._state, step)
         return self._state
 
-    def _start(self, event: dict[str, Any]) -> None:
+    def _start(self, event: MutableMapping[str, Any]) -> None:
         target = next_state(self._state, Step.START)
         head = check_start(event, self._method)
         if head.sets_cookies:
@@ -297,7 +297,7 @@ class HTTPCycle:
                 await self._stream.write(message)
 
     def _body(
-        self, event: dict[str, Any]
+        self, event: MutableMapping[str, Any]
     ) -> tuple[Sequence[Encoded], bool, AppProtocolError | None]:
         """The messages of a body event, whether they are the last, and the app's fault."""
         head = self._head

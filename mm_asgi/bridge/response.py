@@ -17,6 +17,8 @@ from mm_asgi.bridge.codec import encode_head, encode_header, encode_response
 from mm_asgi.errors import AppProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
     from mm_asgi.wire.port import Encoded
 
 __all__ = [
@@ -103,7 +105,7 @@ class Head:
         return encode_head(self.status, fields)
 
 
-def check_start(event: dict[str, Any], method: str) -> Head:
+def check_start(event: MutableMapping[str, Any], method: str) -> Head:
     """Check an http.response.start.
 
     Raises:
@@ -185,7 +187,7 @@ def _text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def check_body(event: dict[str, Any]) -> tuple[Buffer, bool]:
+def check_body(event: MutableMapping[str, Any]) -> tuple[Buffer, bool]:
     """The body bytes of an http.response.body and its more_body.
 
     Raises:

@@ -131,11 +131,10 @@ class HeaderBlocks:
             return self._decoder.decode(block)
         except HPACKError as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, str(error)) from None
-        except HeaderListTooLarge as error:
-            raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, str(error)) from None
+        except HeaderListTooLarge as excess:
+            raise StreamFault(stream_id, ErrorCode.ENHANCE_YOUR_CALM, str(excess)) from None
         finally:
             self._is_steady = before == self._decoder.changes
             if not self._is_steady:
                 self._heads.clear()
-            if not self._is_steady:
                 self._sections.clear()

@@ -134,8 +134,8 @@ class MessageStream(Stream):
         self.was_compressed = True
         try:
             return inflate(item.data, self.receive_limit)
-        except MessageTooLarge as error:
-            self._too_large(error)
+        except MessageTooLarge as excess:
+            self._too_large(excess)
         except EncodingError as error:
             self._leave(StatusCode.INTERNAL, str(error))
         return None
