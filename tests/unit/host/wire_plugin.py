@@ -2,7 +2,8 @@
 
 Without an X-Answer header a request is answered by what arrived, as JSON. With it the header's
 JSON list is replayed: base64 of ServeHTTPResponse messages, "read" (the request to its end),
-"abort", "exit", "hold" (until the RPC is cancelled or released). WIRE_ANSWERS in the environment
+"abort", "exit", "hold" (until the RPC is cancelled or released), ["after", seconds], ["flood",
+megabytes]. WIRE_ANSWERS in the environment
 changes the unary answers: RPC name to protojson, or to "abort" or "hang".
 
 What became of a request with the header X-Key is told to a later one with X-Tell, once it is over;
@@ -63,15 +64,25 @@ async def replay(context: Any, answer: str, record: Record, complete: bool) -> N
         elif step == "hold":
             record.held.set()
             await record.released.wait()
-        elif isinstance(step, list):  # ["after", seconds]: a slow plugin
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(record.released.wait(), step[1])
+        elif isinstance(step, list):
+            await {"after": take_long, "flood": flood}[step[0]](context, record, step[1])
         elif step == "abort":
             await context.abort(grpc.StatusCode.ABORTED, "as the test asked")
         elif step == "exit":
             os._exit(3)
         else:
             await context.write(base64.b64decode(step))
+
+
+async def take_long(_: Any, record: Record, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(record.released.wait(), seconds)
+
+
+async def flood(context: Any, _: Record, megabytes: int) -> None:
+    for _piece in range(megabytes):
+        chunk = hooks_http_pb2.ServeHTTPResponse(body_chunk=bytes(1 << 20))
+        await context.write(chunk.SerializeToString())
 
 
 async def read(context: Any) -> Any:
@@ -98,7 +109,9 @@ async def serve_http(_: Any, context: Any) -> None:
         try:
             await replay(context, headers["X-Answer"][0], record, message.body_complete)
             record.events.append("done")
-        except asyncio.CancelledError:
+        except grpc.aio.AbortError:
+            raise
+        except BaseException:  # a write fails before the handler is cancelled
             record.events.append("cancelled")
             raise
         finally:
