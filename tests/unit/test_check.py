@@ -1,0 +1,234 @@
+"""`mm-asgi check`: what it makes of an import and a life, and one whole run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mm_asgi.cli import main
+from mm_asgi.cli.check_findings import Finding, find
+from mm_asgi.cli.check_imports import Imported, Module, parse_importtime
+from mm_asgi.cli.check_life import Answer, Life, Stream
+from mm_asgi.cli.check_probe import Printed, public_routes
+from mm_asgi.cli.check_report import Report
+from mm_asgi.host import HostError, LogLine
+from mm_asgi.plugin import Plugin
+
+APP = """
+import sys, threading
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+print("made at import")
+
+async def root(request):
+    threading.Event().wait(0.6)
+    return PlainTextResponse("ok")
+
+app = Starlette(routes=[Route("/", root), Mount("/public", routes=[Route("/logo", root)])])
+"""
+
+TEXT = """\
+some words of the app's
+import time: self [us] | cumulative | imported package
+import time:       150 |        150 |     shop.parts
+import time:      2000 |       2150 |   shop.main
+import time: nonsense
+"""
+
+
+def line(message: str, **facts: Any) -> LogLine:
+    """A line of the plugin's log."""
+    facts = {"source": "plugin", "level": "warn", "time": 1.0, **facts}
+    return LogLine(message=message, **facts)
+
+
+def codes(life: Life, imported: Imported | None = None) -> list[str]:
+    return [finding.code for finding in find(imported or Imported(), life)]
+
+
+def texts(life: Life, imported: Imported | None = None) -> list[str]:
+    return [finding.text for finding in find(imported or Imported(), life)]
+
+
+def test_importtimes_lines_are_read_among_others() -> None:
+    assert parse_importtime(TEXT) == [
+        Module("shop.parts", 0.00015, 0.00015),
+        Module("shop.main", 0.002, 0.00215),
+    ]
+
+
+def test_a_good_life_has_no_findings() -> None:
+    life = Life(seconds={"handshake": 0.2, "implemented": 1.0}, answers=[Answer("/", 200)])
+    assert find(Imported(seconds=1.0, public=[]), life) == []
+
+
+@pytest.mark.parametrize(
+    ("life", "code"),
+    [
+        (Life(seconds={"handshake": 3.1}), "slow-handshake"),
+        (Life(seconds={"implemented": 10.1}), "slow-import"),
+        (Life(killed=True), "killed"),
+        (Life(crashed=True, fate="exit code 3"), "crash"),
+        (Life(answers=[Answer("/", None, left=True)]), "no-answer"),
+        (Life(answers=[Answer("/", 200, broken=True)]), "broken-answer"),
+        (Life(answers=[Answer("/", 500)]), "server-error"),
+        (Life(printed={"stdout": Stream(1, "x")}), "printed"),
+        (Life(printed={"stderr": Stream(1000, "x")}), "print-flood"),
+        (Life(lines=[line("9 log lines were dropped", module="mm_asgi.streams")]), "print-flood"),
+        (Life(lines=[line("lifespan: odd", module="mm_asgi.lifespan")]), "lifespan"),
+        (Life(lines=[line("cookie", module="mm_asgi.handler")]), "log"),
+        (Life(failure=HostError("start", "no")), "start"),
+    ],
+)
+def test_one_finding(life: Life, code: str) -> None:
+    assert codes(life) == [code]
+
+
+def test_what_the_app_logs_itself_is_no_finding() -> None:
+    assert codes(Life(lines=[line("only 3 left", module="shop.orders", level="error")])) == []
+
+
+def test_a_route_below_public() -> None:
+    (text,) = texts(Life(), Imported(public=["/public/logo"]))
+    assert text.startswith("the route /public/logo is never asked: a server serves /public itself")
+
+
+def test_errors_come_first() -> None:
+    life = Life(killed=True, printed={"stdout": Stream(1, "x")}, seconds={"handshake": 4.0})
+    assert codes(life) == ["killed", "slow-handshake", "printed"]
+
+
+@pytest.mark.parametrize(("at", "expected"), [(1.0, []), (2.5, ["warning"]), (4.0, ["error"])])
+def test_a_blocked_loop_counts_once_the_app_is_imported(at: float, expected: list[str]) -> None:
+    blocked = line("the event loop has been blocked for 1.0 s at x.py:1", time=at)
+    life = Life(seconds={"activate": 1.0}, active_at=3.0, stop_at=5.0, lines=[blocked])
+    assert [finding.level for finding in find(Imported(), life)] == expected
+
+
+def test_a_fault_is_said_with_its_path_and_its_last_line() -> None:
+    fields = {"request_id": "r", "exception": "Traceback\n  File\nshop.errors.Empty: no: rows"}
+    life = Life(answers=[Answer("/a", 200, seconds=0.5, at=2.5), Answer("/b", 200, at=9.0)])
+    life.lines = [
+        line("it raised", module="mm_asgi.bridge", level="error", time=2.2, fields=fields)
+    ]
+    assert texts(life) == ["GET /a: it raised: Empty: no: rows"]
+
+
+@pytest.mark.parametrize(("ended", "found"), [(10.9, 0), (11.5, 1)])
+def test_an_app_has_a_second_to_see_that_its_client_left(ended: float, found: int) -> None:
+    life = Life(answers=[Answer("/s", 200, left=True, at=10.0)], ended_at={"/s": ended})
+    assert codes(life) == ["ignores-disconnect"] * found
+
+
+def test_what_was_printed_at_import_has_its_place() -> None:
+    imported = Imported(printed=[{"place": "shop/main.py:3", "text": "hi", "count": 1}])
+    (text,) = texts(Life(printed={"stdout": Stream(2, "hi")}), imported)
+    assert text.startswith("stdout: 2 lines were printed, the first at shop/main.py:3 is 'hi';")
+
+
+def test_the_one_who_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = Printed()
+    monkeypatch.setattr(sys, "stdout", printed)
+    for word in ("a", "b"):
+        print(word, "c")  # noqa: T201
+    ((place, entry),) = printed.places.items()
+    assert Path(place.rpartition(":")[0]).name == "test_check.py"
+    assert entry["text"] == "a c\nb c\n"
+    assert entry["count"] == 2
+
+
+class Route:
+    def __init__(self, path: str, routes: list[Any] | None = None) -> None:
+        self.path = path
+        self.routes = routes
+
+
+class Wrapped:
+    """Middleware around an app."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ([Route("/"), Route("/publicity")], []),
+        ([Route("/public"), Route("/public/a")], ["/public", "/public/a"]),
+        ([Route("/public", [Route("/a")])], ["/public"]),
+        ([Route("/api", [Route("/public")]), Route("", [Route("/public/b")])], ["/public/b"]),
+    ],
+)
+def test_routes_that_are_never_asked(routes: list[Any], expected: list[str]) -> None:
+    app = Route("", routes)
+    assert public_routes(app) == expected
+    assert public_routes(Plugin(Wrapped(app))) == expected  # type: ignore[arg-type]
+
+
+def test_of_other_apps_the_routes_are_not_known() -> None:
+    knot = Wrapped(None)
+    knot.app = knot
+    assert [public_routes(app) for app in (Plugin(), knot, 5)] == [None, None, None]
+
+
+def test_the_text_fits_a_terminal() -> None:
+    life = Life(
+        seconds={"handshake": 0.2},
+        hooks=[
+            "ServeHTTP",
+            *(f"MessageHasBeen{word}" for word in ("Posted", "Updated", "Deleted")),
+        ],
+        answers=[Answer("/a/path/that/is/long", 200, size=1500)],
+    )
+    imported = Imported(slowest=[Module("m" * 90, 1.5, 2.0)], modules=3, app="X")
+    report = Report(
+        target="shop:app",
+        plugin_id="shop",
+        imported=imported,
+        life=life,
+        findings=[Finding("a", "error", "word " * 40), Finding("b", "warning", "\x1b[2J")],
+    )
+    text = report.as_text(80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+    assert text.endswith("\n1 error, 1 warning")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_whole_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "shop.py").write_text(APP)
+    (folder / "plugin.py").write_text("import mm_asgi\n\nmm_asgi.run('shop:app')\n")
+    assert main(["check", "--json", "--id", "com.acme.shop"]) == 1
+    facts = json.loads(capsys.readouterr().out)
+    found = {finding["code"]: finding["text"] for finding in facts["findings"]}
+    assert found.keys() == {"public-route", "blocked-loop", "printed"}
+    assert "in root, inside of threading." in found["blocked-loop"]
+    assert "the first at shop.py:7 is 'made at import'" in found["printed"]
+    assert facts["seconds"].keys() == facts["limits"].keys()
+    assert all(0 < facts["seconds"][name] < facts["limits"][name] for name in facts["limits"])
+    (request,) = facts["requests"]
+    assert (request["path"], request["status"], request["bytes"]) == ("/", 200, 2)
+    assert request["complete"] is True
+    assert (facts["format"], facts["ok"], facts["id"]) == (1, False, "com.acme.shop")
+    assert len(facts["imports"]) == 10
+    assert 10e6 < facts["memory"] < 1e9
+    assert facts["public_routes"] == ["/public"]
+    assert "ServeHTTP" in facts["hooks"]
+
+
+def test_wrong_calls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 2
+    assert "as the argument of mm-asgi check" in capsys.readouterr().err
+    assert main(["check", "x:y", "--get", "docs"]) == 2
+    assert "get: 'docs' came, expected a path such as /docs" in capsys.readouterr().err
