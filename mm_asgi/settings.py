@@ -133,6 +133,13 @@ class Settings:
     reload: bool = _setting(
         False, "replace the plugin when a file of the app's folder changes", commands=("dev",)
     )
+    debug: bool = _setting(
+        False, "let a debugger attach with debugpy, and stretch the deadlines", commands=("dev",)
+    )
+    debug_port: int = _setting(
+        5678, "port of this machine that debugpy listens on; 0: any free one", unit="port",
+        commands=("dev",), check=_port, expected="a port from 0 to 65535",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from mm_asgi.cli.dev_debug import STRETCHED, Debugger
 from mm_asgi.cli.options import add_settings, given_settings
 from mm_asgi.cli.target import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
@@ -16,7 +17,7 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 NAME = "dev"
 HELP = "serve an app in a simulated Mattermost, for a browser on this machine"
 
-OUR_DEFAULTS = {"access_log": True, "drain": 2.0}
+OUR_DEFAULTS: dict[str, object] = {"access_log": True, "drain": 2.0}
 """The access log is off under a real host, whose own log has a line for each request. The seconds
 for running answers are those before a reload: whoever saved waits."""
 
@@ -30,6 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
     given = given_settings(arguments)
     settings = _load(given)
     command, id = plugin_command(settings, given, NAME), plugin_id(settings)
+    debugger = Debugger.find(settings) if settings.debug else None
+    if debugger is not None:
+        command = debugger.command(command)
     # Until there is something to stop: Ctrl-C just ends it, without Python's traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
     # Imported here: no wrong call should wait for asyncio and the wire.
@@ -45,7 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     async def session() -> int:
         environ = _environment(settings, given)
-        return await Session(command, settings, id, _folders(settings), environ).run()
+        folders = _folders(settings)
+        return await Session(command, settings, id, folders, environ, debugger).run()
 
     try:
         return asyncio.run(session())
@@ -64,18 +69,29 @@ def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, s
     A start file takes no flags: there what was given goes this way, too.
     """
     wanted = {"PYTHONUNBUFFERED": "1"}
+    defaults = dict(OUR_DEFAULTS)
+    if not settings.reload:
+        del defaults["drain"]
+    if settings.debug:
+        defaults |= STRETCHED
     # What differs with other defaults was given nowhere. Only that: the plugin finds the rest
     # itself, anew at each reload.
-    ours = _load(given, OUR_DEFAULTS)
-    if ours.access_log != settings.access_log:
-        wanted["MM_ASGI_ACCESS_LOG"] = "true"
-    if settings.reload and ours.drain != settings.drain:
-        wanted["MM_ASGI_DRAIN"] = f"{ours.drain:g}"
+    ours = _load(given, defaults)
+    for row in TABLE:
+        value = getattr(ours, row.name)
+        if row.name in defaults and value != getattr(settings, row.name):
+            wanted[row.env] = _written(value)
     if not settings.app:
         wanted |= {
             row.env: str(given[row.name]) for row in TABLE if row.name in given and not row.commands
         }
     return wanted
+
+
+def _written(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _folders(settings: Settings) -> list[Path]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import Change, awatch
 
+from mm_asgi.cli.dev_debug import HOST_STRETCHED
 from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, is_raw, start_reason
 from mm_asgi.errors import ConfigError
 from mm_asgi.host import Host, HostError
@@ -24,6 +25,7 @@ from mm_asgi.host import Host, HostError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from mm_asgi.cli.dev_debug import Debugger
     from mm_asgi.host import LogLine
     from mm_asgi.settings import Settings
 
@@ -64,6 +66,7 @@ class Session:
         plugin_id: the plugin's id.
         folders: what is watched under reload.
         environ: variables for the plugin.
+        debugger: what the plugin waits for a debugger with, if it does.
     """
 
     def __init__(
@@ -73,8 +76,10 @@ class Session:
         plugin_id: str,
         folders: list[Path],
         environ: Mapping[str, str],
+        debugger: Debugger | None = None,
     ) -> None:
         self._settings = settings
+        self._debugger = debugger
         self._plugin_id = plugin_id
         self._level = LEVELS.index(_hclog_level(settings.log_level or "info"))
         self._terminal = Terminal(sys.stderr)
@@ -101,6 +106,7 @@ class Session:
             # Under reload the next save may heal it.
             keep_failed=settings.reload,
             on_log=self._hear,
+            **({} if debugger is None else HOST_STRETCHED),
         )
 
     async def run(self) -> int:
@@ -130,6 +136,10 @@ class Session:
         if self._saves is not None:
             # Before the start: what is saved while the app is imported counts.
             await self._saves.start()
+        if self._debugger is not None:
+            self._terminal.say(
+                f"a debugger can attach to {self._debugger.address}; deadlines are stretched"
+            )
         await self._host.__aenter__()
         self._starting = False
         self._greet()
