@@ -67,7 +67,15 @@ PINNED = {
         "Mattermost",
     ],
     "mm_asgi.servicer": ["Servicer", "add_to_server"],
-    "mm_asgi.testing": ["Facts", "as_user", "lifespan"],
+    "mm_asgi.testing": [
+        "Facts",
+        "Finding",
+        "MM",
+        "WireTransport",
+        "as_user",
+        "check_app",
+        "lifespan",
+    ],
 }
 # Public modules that a later version brings; each joins PINNED with its first name.
 LATER = ("mm_asgi.contrib.django",)

@@ -1,13 +1,16 @@
-"""Tests of an app that is to run as a plugin: without Mattermost, without a socket.
+"""Tests of an app that is to run as a plugin: without Mattermost, in one process.
 
-    import httpx
-    from mm_asgi.testing import as_user
+    from mm_asgi.testing import WireTransport
 
-    transport = httpx.ASGITransport(as_user(app, "alice"))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        response = await client.get("/hello")  # the app sees /plugins/com.example.plugin/hello
+    async with WireTransport(app, user="alice") as transport:  # the app started, as by OnActivate
+        async with httpx.AsyncClient(transport=transport, base_url=transport.base_url) as client:
+            response = await client.get("/hello")  # /plugins/com.example.plugin/hello
 
-Nothing here imports httpx or pytest: bring the client that you test with.
+With pytest the fixture ``mm`` is such a plugin in a Mattermost in memory (``MM``). ``check_app``
+says what an app does wrong under ASGI. ``as_user`` wraps an app for ``httpx.ASGITransport``, where
+nothing of the wire is wanted. docs/how-to/test.md compares them.
+
+httpx comes with the extra ``testing``; only WireTransport and MM import it.
 """
 
 from __future__ import annotations
@@ -16,8 +19,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm_asgi.testing.asgi import Facts, as_user, lifespan
+    from mm_asgi.testing.check import Finding, check_app
+    from mm_asgi.testing.kit import MM
+    from mm_asgi.testing.transport import WireTransport
 
-__all__ = ["Facts", "as_user", "lifespan"]
+__all__ = ["MM", "Facts", "Finding", "WireTransport", "as_user", "check_app", "lifespan"]
+
+_HOMES = {
+    "MM": "kit",
+    "Facts": "asgi",
+    "Finding": "check",
+    "WireTransport": "transport",
+    "as_user": "asgi",
+    "check_app": "check",
+    "lifespan": "asgi",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -26,7 +42,7 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(".asgi", __name__), name)
+    value = getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
     globals()[name] = value
     return value
 

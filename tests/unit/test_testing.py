@@ -272,7 +272,15 @@ def test_the_module_brings_no_client_and_no_pytest() -> None:
 
 
 def test_the_public_names() -> None:
-    assert dir(testing) == ["Facts", "as_user", "lifespan"]
+    assert dir(testing) == [
+        "Facts",
+        "Finding",
+        "MM",
+        "WireTransport",
+        "as_user",
+        "check_app",
+        "lifespan",
+    ]
     with pytest.raises(AttributeError, match="no attribute 'as_nobody'"):
         testing.as_nobody  # noqa: B018
 

@@ -1,0 +1,113 @@
+"""What an app does with its requests, seen from around it: its ends, its faults, its disconnects."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.bridge.state import is_disconnect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+
+__all__ = ["AppCall", "Watch"]
+
+
+class AppCall:
+    """One call of the app: one request.
+
+    Attributes:
+        failure: what got out of the app, once it has ended; None also when that only says that
+            the client left.
+        told: set when the app was given http.disconnect.
+        ended: set when the app has returned or raised, its background tasks included.
+        is_begun: whether the app was called at all; a 503 of the bridge comes without.
+        left: whether the client has left before the answer was complete.
+    """
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self.told = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.is_begun = False
+        self.left = False
+
+    async def heard(self) -> None:
+        """Wait until the app knows that the client left, or needs to know no more."""
+        waits = [asyncio.ensure_future(event.wait()) for event in (self.told, self.ended)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+
+class Watch:
+    """An ASGI app around another one.
+
+    Attributes:
+        lifespan_failure: what got out of the app's lifespan.
+        unraised: what got out of requests and was handed to nobody yet.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.lifespan_failure: BaseException | None = None
+        self.unraised: list[BaseException] = []
+        self._app = app
+        self._calls: dict[str, AppCall] = {}
+        self._running: set[AppCall] = set()
+
+    def expect(self, request_id: str) -> AppCall:
+        """The call that the request of this id will make."""
+        return self._calls.setdefault(request_id, AppCall())
+
+    def forget(self, request_id: str) -> None:
+        """The request is over, as far as its client goes."""
+        self._calls.pop(request_id, None)
+
+    async def settled(self) -> None:
+        """Wait until no call of the app is under way."""
+        while self._running:
+            await next(iter(self._running)).ended.wait()
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
+        if scope["type"] == "http":
+            await self._request(scope, receive, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        except BaseException as exc:
+            self.lifespan_failure = exc
+            raise
+
+    async def _request(
+        self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
+        call = self.expect(scope["extensions"]["mattermost"]["request_id"])
+        call.is_begun = True
+        self._running.add(call)
+
+        async def hear() -> Any:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                call.told.set()
+            return event
+
+        try:
+            await self._app(scope, hear, send)
+        except BaseException as exc:
+            self._failed(call, exc)
+            raise
+        finally:
+            self._running.discard(call)
+            call.ended.set()
+
+    def _failed(self, call: AppCall, exc: BaseException) -> None:
+        parting = is_disconnect(exc) or isinstance(exc, asyncio.CancelledError)
+        if not (parting and (call.left or call.told.is_set())):
+            call.failure = exc
+            self.unraised.append(exc)
