@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from mm_asgi import api as clients
-from mm_asgi.contrib import starlette
+from mm_asgi.contrib import common, starlette
 from mm_asgi.contrib.swagger import docs
 
 __all__ = ["API", "BlockingAPI", "CurrentUser", "OptionalUser", "docs", "require_permission"]
@@ -28,15 +28,15 @@ async def _user(request: Request) -> str:
 
 
 async def _optional_user(request: Request) -> str | None:
-    return starlette.user_id(request)
+    return common.user_id(request)
 
 
 async def _api() -> clients.AsyncAPI:
-    return starlette.api()
+    return common.api()
 
 
 async def _blocking_api() -> clients.API:
-    return starlette.blocking_api()
+    return common.blocking_api()
 
 
 CurrentUser = Annotated[str, Depends(_user)]

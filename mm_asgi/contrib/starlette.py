@@ -18,10 +18,9 @@ from starlette import authentication
 from starlette.authentication import AuthCredentials, BaseUser
 from starlette.exceptions import HTTPException
 
-from mm_asgi.api import API, AsyncAPI
+from mm_asgi.contrib.common import api, blocking_api, user_id
 from mm_asgi.errors import APIError
 from mm_asgi.requester import identity
-from mm_asgi.running import running_source
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -91,14 +90,6 @@ class AuthenticationBackend(authentication.AuthenticationBackend):
         return AuthCredentials(["authenticated", *scopes]), User(who.user_id)
 
 
-def user_id(request: HTTPConnection) -> str | None:
-    """The Mattermost user's id; None: not logged in, or no host around (plain uvicorn)."""
-    try:
-        return identity(request.scope).user_id
-    except LookupError:
-        return None
-
-
 def require_user(request: HTTPConnection) -> str:
     """The Mattermost user's id.
 
@@ -116,19 +107,6 @@ def require_user(request: HTTPConnection) -> str:
             headers={"WWW-Authenticate": 'Bearer realm="Mattermost"'},
         )
     return found
-
-
-def api() -> AsyncAPI:
-    """The host's API, for ``await``, in a request, hook or lifespan of a plugin.
-
-    Elsewhere its calls raise ``errors.Unavailable``; ``mm_asgi.testing.as_user`` takes one to use.
-    """
-    return AsyncAPI(running_source())
-
-
-def blocking_api() -> API:
-    """The same for functions that are not async, which run in threads."""
-    return API(running_source())
 
 
 async def require_permission(

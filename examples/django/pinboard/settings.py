@@ -1,4 +1,4 @@
-"""Settings. Nothing here is about Mattermost; what has to be right behind it has a remark."""
+"""Settings. What is about Mattermost, or has to be right behind it, has a remark."""
 
 import os
 import secrets
@@ -35,10 +35,15 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
+    "mm_asgi.contrib.django.CsrfViewMiddleware",  # for Django's: Mattermost removes the Referer
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "mm_asgi.contrib.django.RemoteUserMiddleware",  # request.user is Mattermost's
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",  # the admin's own users
+    "mm_asgi.contrib.django.RemoteUserBackend",
 ]
 ROOT_URLCONF = "pinboard.urls"
 TEMPLATES = [

@@ -11,38 +11,33 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from mm_asgi.contrib.django import user_id
 from pinboard.notes.forms import NoteForm
 from pinboard.notes.models import Note
 
 
-def user_of(request: HttpRequest) -> str:
-    """The Mattermost user's id; empty: not logged in. Mattermost sets this header, no client can."""
-    return str(request.headers.get("Mattermost-User-Id", ""))
-
-
 @require_http_methods(["GET", "HEAD", "POST"])
 def board(request: HttpRequest) -> HttpResponse:
-    user = user_of(request)
     form = NoteForm(
         request.POST or None, initial={"colour": request.session.get("colour", "yellow")}
     )
     if request.method == "POST":
-        if not user:
+        if not request.user.is_authenticated:
             raise PermissionDenied("a POST without a Mattermost user")
         if form.is_valid():
-            form.instance.author = user
+            form.instance.author = request.user.get_username()  # Mattermost's user id
             form.save()
             request.session["colour"] = form.instance.colour  # chosen again next time
             messages.success(request, "Your note is on the board.")
             return redirect("notes:board")
-    context = {"notes": Note.objects.all()[:100], "form": form, "mattermost_user": user}
+    context = {"notes": Note.objects.all()[:100], "form": form}
     return render(request, "notes/board.html", context)
 
 
 @require_POST
 def remove(request: HttpRequest, note_id: int) -> HttpResponse:
     note = get_object_or_404(Note, id=note_id)
-    if note.author != user_of(request):
+    if note.author != request.user.get_username():
         raise PermissionDenied("somebody else's note")
     note.delete()
     messages.success(request, "Your note is gone.")
@@ -51,7 +46,7 @@ def remove(request: HttpRequest, note_id: int) -> HttpResponse:
 
 @require_GET
 async def me(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"id": user_of(request) or None})
+    return JsonResponse({"id": user_id(request)})
 
 
 @require_GET
