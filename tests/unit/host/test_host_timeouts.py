@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 FOLDER = Path(__file__).parent
-LIMIT = 0.6
-LONG = 0.9
+LIMIT = 0.5
+LONG = 0.7
 AFTER = ["after", LONG]  # a plugin that takes longer than the limit
 OK = message(b"ok", status=200, complete=True)
 FIRST = message(b"a", status=200, flush=True)

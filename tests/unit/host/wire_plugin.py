@@ -3,8 +3,8 @@
 Without an X-Answer header a request is answered by what arrived, as JSON. With it the header's
 JSON list is replayed: base64 of ServeHTTPResponse messages, "read" (the request to its end),
 "abort", "exit", "hold" (until the RPC is cancelled or released), ["after", seconds], ["flood",
-megabytes]. WIRE_ANSWERS in the environment
-changes the unary answers: RPC name to protojson, or to "abort" or "hang".
+megabytes]. WIRE_ANSWERS in the environment changes the unary answers: RPC name to protojson, or to
+"abort" or "hang". While there is a file WIRE_BROKEN it does not start.
 
 What became of a request with the header X-Key is told to a later one with X-Tell, once it is over;
 X-Release lets it go on.
@@ -187,4 +187,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    if os.path.exists(os.environ.get("WIRE_BROKEN", "")):
+        sys.exit("broken, as the test asked")
     asyncio.run(main())
