@@ -512,6 +512,14 @@ FAULTS: tuple[Fault, ...] = (
         "status",
     ),
     Fault(
+        "API: calls go over another channel than was given",
+        CONNECTION,
+        "self._open_channel(target)",
+        "_open_native(target)",
+        API,
+        "channel_is",
+    ),
+    Fault(
         "API: a closed connection opens again",
         CONNECTION,
         "        self._closed = True\n        channel, self._channel",

@@ -13,7 +13,9 @@ import pytest
 
 from mm_asgi import Plugin, errors, types
 from mm_asgi.api import API, AsyncAPI
+from mm_asgi.api.connection import Connection
 from mm_asgi.protocol import api_channel_post_pb2, api_kv_config_pb2, api_user_team_pb2
+from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from tests.unit.api.loopback import Loopback, Status, loopback
 
 if TYPE_CHECKING:
@@ -238,6 +240,20 @@ async def test_what_the_runtime_says_counts(
     await plugin.connection.close()
     with pytest.raises(errors.Unavailable, match="the plugin has stopped"):
         await plugin.api.get_teams()
+
+
+async def test_the_channel_is_the_one_that_was_given(host: Loopback) -> None:
+    opened: list[str] = []
+
+    def open_channel(target: str) -> GrpcioChannel:
+        opened.append(target)
+        return GrpcioChannel(target)
+
+    connection = Connection(host.target, open_channel=open_channel)
+    api = AsyncAPI(connection)
+    assert await api.get_teams() == await AsyncAPI(api).get_teams() == []
+    assert opened == [host.target]
+    await connection.close()
 
 
 async def test_nobody_at_the_address() -> None:
