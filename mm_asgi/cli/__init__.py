@@ -8,13 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mm_asgi.cli import check, dev, serve
+from mm_asgi.cli import check, dev, init, serve
 from mm_asgi.cli.options import refuse_unknown
 from mm_asgi.errors import ConfigError
 
 __all__ = ["main"]
 
-COMMANDS = (dev, check, serve)
+COMMANDS = (init, dev, check, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -169,7 +169,7 @@ def _answers(life: Life) -> Iterator[Finding]:
         elif answer.broken:
             text = f"GET {path}: the connection ended before the answer did"
             yield Finding("broken-answer", "error", f"{text}; the log says why")
-        elif answer.status is not None and answer.status >= 500:
+        elif (answer.status or 0) >= 500 and not (life.crashed or _is_said(answer, life)):
             text = f"GET {path}: it was answered {answer.status}"
             yield Finding("server-error", "error", f"{text}; the app's log says why")
         if answer.left and not life.crashed:
@@ -179,6 +179,12 @@ def _answers(life: Life) -> Iterator[Finding]:
         yield Finding(
             "crash", "error", f"{text}: a server starts it anew, and gives it up at the third time"
         )
+
+
+def _is_said(answer: Answer, life: Life) -> bool:
+    """Whether a line of the runtime's says why an answer is a server's error."""
+    faults = (line for line in life.lines if line.module == "mm_asgi.bridge")
+    return any(line.level == "error" and _path(line, life) == answer.path for line in faults)
 
 
 def _left(answer: Answer, life: Life) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mm_asgi.cli.check_findings import Finding
-    from mm_asgi.cli.check_imports import Imported
+    from mm_asgi.cli.check_imports import Imported, Module
     from mm_asgi.cli.check_life import Answer, Life
 
 __all__ = ["Report"]
@@ -31,6 +31,10 @@ _STEPS = {
     "shutdown": "shutdown",
 }
 _COLUMN = 14
+
+SHOWN = 0.001
+"""Seconds of its own from which a module's import is shown to a person."""
+
 _LIFECYCLE = {"OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP"}
 
 
@@ -93,8 +97,8 @@ class Report:
             "",
             *self._table(width),
         ]
-        if self.imported.slowest:
-            rows += ["", *self._imports(width)]
+        if slow := [module for module in self.imported.slowest if module.own >= SHOWN]:
+            rows += ["", *self._imports(slow, width)]
         if self.findings:
             rows += [""]
         for finding in self.findings:
@@ -118,12 +122,11 @@ class Report:
             text = "not known whether the app has it; a server serves it itself"
             yield from _wrapped("/public", text, width)
 
-    def _imports(self, width: int) -> Iterator[str]:
-        imported = self.imported
+    def _imports(self, modules: Sequence[Module], width: int) -> Iterator[str]:
         room = width - 22
-        head = f"slowest of {imported.modules} imports"
+        head = f"slowest of {self.imported.modules} imports"
         yield f"{head:{room}}{'own':>10}{'in all':>12}"
-        for module in imported.slowest:
+        for module in modules:
             name = module.name if len(module.name) < room else f"{module.name[: room - 4]}..."
             yield f"{name:{room}}{module.own * 1000:7.0f} ms{module.total * 1000:9.0f} ms"
 

@@ -1,0 +1,166 @@
+"""``mm-asgi init``: the files that make a plugin of an app. No source file is changed."""
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mm_asgi.cli.init_target import find_target
+from mm_asgi.cli.target import START_FILE, VALID_ID
+from mm_asgi.errors import ConfigError
+
+__all__ = ["HELP", "NAME", "add_arguments", "run"]
+
+NAME = "init"
+HELP = "write what makes a plugin of an app: plugin.json, plugin.py, [tool.mm-asgi]"
+
+MANIFEST, PROJECT = "plugin.json", "pyproject.toml"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "app", metavar="TARGET", nargs="?", default="",
+        help="the app to serve, as module:attribute [default: the one that is found here]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--id", default="", help="the plugin's id, such as com.acme.shop [default com.example.NAME]"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files, or none; the exit code."""
+    folder = Path.cwd()
+    text = _read(folder / PROJECT)
+    project = _parsed(text)
+    app = arguments.app or _given_app(project) or find_target(folder)
+    plan = Plan(app, _id(arguments.id, app), _facts(project))
+    _refuse_to_overwrite(folder)
+    appended = _appended(text, project, app)
+    (folder / MANIFEST).write_text(plan.manifest(), "utf-8")
+    (folder / START_FILE).write_text(plan.start_file(), "utf-8")
+    written = f"wrote {MANIFEST} (id {plan.id}), {START_FILE}"
+    if appended:
+        with (folder / PROJECT).open("a", encoding="utf-8") as file:
+            file.write(appended)
+        written += f", [tool.mm-asgi] in {PROJECT}"
+    sys.stdout.write(f"{written}: {app} is a plugin\n")
+    if not arguments.id:
+        sys.stdout.write(f"the id has to be yours before you ship it: change it in {MANIFEST}\n")
+    sys.stdout.write("next: mm-asgi dev\n")
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the files say."""
+
+    app: str
+    id: str
+    facts: dict[str, str]
+
+    def manifest(self) -> str:
+        """plugin.json."""
+        name = self.facts.get("name") or self.id.rpartition(".")[2]
+        manifest: dict[str, Any] = {
+            "id": self.id,
+            "name": name.replace("-", " ").replace("_", " ").capitalize(),
+            "version": self.facts.get("version", "0.1.0"),
+            "server": {"runtime": "python", "executable": START_FILE},
+        }
+        if "description" in self.facts:
+            manifest["description"] = self.facts["description"]
+        return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+
+    def start_file(self) -> str:
+        """plugin.py."""
+        return f"import mm_asgi\n\nmm_asgi.run({json.dumps(self.app)})\n"
+
+
+def _read(path: Path) -> str:
+    """A file's text, its line ends as they are; empty when there is none."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path.name}: it cannot be read ({exc})") from exc
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    # Imported here: serve does not need it.
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise ConfigError(f"{PROJECT}: it is no TOML ({exc}); mend it first") from exc
+
+
+def _table(project: dict[str, Any]) -> dict[str, Any] | None:
+    """[tool.mm-asgi], if there is one."""
+    tool = project.get("tool")
+    table = tool.get("mm-asgi") if isinstance(tool, dict) else None
+    return table if isinstance(table, dict) else None
+
+
+def _given_app(project: dict[str, Any]) -> str:
+    return str((_table(project) or {}).get("app", ""))
+
+
+def _facts(project: dict[str, Any]) -> dict[str, str]:
+    """What [project] says of the name, version and description, where it is text."""
+    given = project.get("project")
+    names = ("name", "version", "description")
+    return {
+        name: given[name]
+        for name in names
+        if isinstance(given, dict) and isinstance(given.get(name), str)
+    }
+
+
+def _id(given: str, app: str) -> str:
+    module, colon, attribute = app.partition(":")
+    names = [*module.split("."), *attribute.split(".")]
+    if not (colon and all(name.isidentifier() for name in names)):
+        raise ConfigError(f"target: {app!r} came, expected module:attribute such as shop.main:app")
+    name = module.partition(".")[0]
+    id = given or f"com.example.{name if name.isascii() else 'plugin'}"
+    if not VALID_ID.fullmatch(id):
+        raise ConfigError(
+            f"id: {id!r} came from the command line (--id), expected 3 to 190 letters, digits,"
+            " dots, hyphens or underscores"
+        )
+    return id
+
+
+def _refuse_to_overwrite(folder: Path) -> None:
+    for name in (MANIFEST, START_FILE):
+        # A link to nowhere is there, too.
+        if (folder / name).exists() or (folder / name).is_symlink():
+            raise ConfigError(
+                f"{name}: it is there already and init overwrites nothing; nothing was written."
+                " Change it yourself, or move it away"
+            )
+
+
+def _appended(text: str, project: dict[str, Any], app: str) -> str:
+    """What is to stand behind the present text of pyproject.toml; empty when it has the app."""
+    present = _table(project)
+    if present is not None and present.get("app") == app:
+        return ""
+    line = f"app = {json.dumps(app)}"
+    end = "\r\n" if "\r\n" in text else "\n"
+    gap = "" if not text else end if text.endswith("\n") else end * 2
+    added = f"{gap}[tool.mm-asgi]{end}{line}{end}"
+    if present is None:
+        try:
+            if _given_app(_parsed(text + added)) == app:
+                return added
+        except ConfigError:
+            pass  # such as `tool = {...}`, to which no table can be added
+    raise ConfigError(
+        f"{PROJECT}: its [tool.mm-asgi] cannot be extended by appending, nothing was written;"
+        f" write {line} there yourself, and run init again"
+    )

@@ -1,0 +1,164 @@
+"""`mm-asgi init`: what it writes, what it leaves alone, and which app it finds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mm_asgi.cli import main
+from mm_asgi.cli.init_target import find_target
+from mm_asgi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the package shop in it, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "shop/main.py", APP)
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(text.encode())
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes().decode()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_three_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "--id", "com.acme.shop", "shop.main:app"]) == 0
+    written = contents(folder)
+    assert written.pop("shop/main.py") == APP
+    assert json.loads(written.pop("plugin.json")) == {
+        "id": "com.acme.shop",
+        "name": "Shop",
+        "version": "0.1.0",
+        "server": {"runtime": "python", "executable": "plugin.py"},
+    }
+    assert written == {
+        "plugin.py": 'import mm_asgi\n\nmm_asgi.run("shop.main:app")\n',
+        "pyproject.toml": '[tool.mm-asgi]\napp = "shop.main:app"\n',
+    }
+    assert capsys.readouterr().out == (
+        "wrote plugin.json (id com.acme.shop), plugin.py, [tool.mm-asgi] in pyproject.toml:"
+        " shop.main:app is a plugin\nnext: mm-asgi dev\n"
+    )
+
+
+def test_without_arguments(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init"]) == 0
+    assert json.loads((folder / "plugin.json").read_text())["id"] == "com.example.shop"
+    assert "the id has to be yours before you ship it" in capsys.readouterr().out
+
+
+PROJECTS = [
+    '[project]\nname = "acme-shop"\nversion = "2.1.0"\ndescription = "Grüße"\n',
+    '# no newline at its end\n[project]\nname = "acme-shop"\nversion = "2.1.0"\ndescription = "Grüße"',
+    '[project]\r\nname = "acme-shop"\r\nversion = "2.1.0"\r\ndescription = "Grüße"\r\n',
+    '[tool.ruff]\nline-length = 100\n[project]\nname = "acme-shop"\nversion = "2.1.0"\ndescription = "Grüße"\n',
+]
+
+
+@pytest.mark.parametrize("text", PROJECTS)
+def test_what_stands_in_pyproject_stays(folder: Path, text: str) -> None:
+    write(folder, "pyproject.toml", text)
+    assert main(["init"]) == 0
+    after = (folder / "pyproject.toml").read_bytes().decode()
+    assert after.startswith(text)
+    assert tomllib.loads(after) == {
+        **tomllib.loads(text),
+        "tool": {**tomllib.loads(text).get("tool", {}), "mm-asgi": {"app": "shop.main:app"}},
+    }
+    assert ("\r\n" in text) == (after.count("\r\n") == after.count("\n"))
+    manifest = json.loads((folder / "plugin.json").read_text("utf-8"))
+    assert (manifest["name"], manifest["version"]) == ("Acme shop", "2.1.0")
+    assert manifest["description"] == "Grüße"
+
+
+def test_an_app_that_stands_there_is_taken(folder: Path) -> None:
+    text = '[tool.mm-asgi]\napp = "shop.other:app"\ndrain = 3\n'
+    write(folder, "pyproject.toml", text)
+    assert main(["init"]) == 0
+    assert (folder / "pyproject.toml").read_text() == text
+    assert "shop.other:app" in (folder / "plugin.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "argv", "sentence"),
+    [
+        ("plugin.py", "", [], "plugin.py: it is there already and init overwrites nothing"),
+        ("plugin.json", "", [], "plugin.json: it is there already and init overwrites nothing"),
+        ("pyproject.toml", "[tool", [], "pyproject.toml: it is no TOML"),
+        ("pyproject.toml", "a = '\xff'\n", ["--id", "a/b"], "id: 'a/b' came from the command line"),
+        ("pyproject.toml", "tool = {a = 1}\n", [], "its [tool.mm-asgi] cannot be extended"),
+        ("pyproject.toml", "[tool.mm-asgi]\ndrain = 1\n", [], "its [tool.mm-asgi] cannot be extended"),
+        ("pyproject.toml", '[tool.mm-asgi]\napp = "a:b"\n', ["c:d"], "its [tool.mm-asgi] cannot be extended"),
+        ("x", "", ["shop/main.py"], "target: 'shop/main.py' came, expected module:attribute"),
+        ("x", "", ["shop.main:"], "target: 'shop.main:' came, expected module:attribute"),
+        ("other.py", APP, [], "target: other:app, shop.main:app could be meant; say which: mm-asgi init other:app"),
+    ],
+)  # fmt: skip
+def test_one_sentence_and_nothing_written(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    text: str,
+    argv: list[str],
+    sentence: str,
+) -> None:
+    write(folder, name, text)
+    before = contents(folder)
+    assert main(["init", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sentence in err
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"main.py": APP}, "main:app"),
+        ({"a/b/web.py": "web: FastAPI = fastapi.FastAPI(title='x')\n"}, "a.b.web:web"),
+        ({"shop/__init__.py": APP}, "shop:app"),
+        ({"main.py": APP, "mm.py": "plugin = mm_asgi.Plugin(app)\n"}, "mm:plugin"),
+        ({"s/asgi.py": "application = get_asgi_application()\n",
+          "s/wsgi.py": "application = get_wsgi_application()\n"}, "s.asgi:application"),
+        ({"main.py": APP, "tests/app.py": APP, ".x/app.py": APP, "test_app.py": APP,
+          "a/b/c/d/app.py": APP, "broken.py": "app = FastAPI("}, "main:app"),
+    ],
+)  # fmt: skip
+def test_the_app_that_is_found(tmp_path: Path, files: dict[str, str], expected: str) -> None:
+    for name, text in files.items():
+        write(tmp_path, name, text)
+    assert find_target(tmp_path) == expected
+
+
+def test_no_app_is_found(tmp_path: Path) -> None:
+    write(tmp_path, "main.py", "def make():\n    app = FastAPI()\n")
+    with pytest.raises(ConfigError, match="target: no app was found; say which: mm-asgi init shop"):
+        find_target(tmp_path)
+
+
+def test_the_start_file_is_one(folder: Path) -> None:
+    assert main(["init"]) == 0
+    command = [sys.executable, "plugin.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "started by hand" in done.stderr
