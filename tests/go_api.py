@@ -82,6 +82,10 @@ class GoAPI:
         """Serve again at the same address."""
         await self._host.control("/api/start")
 
+    async def configure(self, config: Facts) -> None:
+        """Replace what GetConfig and LoadPluginConfiguration give; no hook hears of it."""
+        await self._host.control("/api/config", config)
+
     # ------------------------------------------------------------ what users do
 
     async def post(self, user: str, message: str, channel: str = "town-square") -> Facts:

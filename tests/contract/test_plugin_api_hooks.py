@@ -312,6 +312,25 @@ async def test_A1_a_command_is_registered_at_each_activation(busy: Busy) -> None
     assert await whoami() == "bob@example.com"
 
 
+@on_both
+async def test_S7_the_site_and_the_settings_are_read_at_each_change(busy: Busy) -> None:
+    async def known() -> Any:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return (await client.get(busy.host.plugin_url)).json()
+
+    assert await known() == {"scheme": "http", "config": {}}
+    await busy.go.configure({
+        "ServiceSettings": {"SiteURL": "https://chat.example.com"},
+        "PluginSettings": {"Plugins": {PLUGIN: {"Greeting": "hi"}}},
+    })  # fmt: skip
+    assert (await busy.host.control("/hook/OnConfigurationChange"))["ok"]
+    assert await known() == {"scheme": "https", "config": {"greeting": "hi"}}
+    await busy.go.configure({})  # settings are null then
+    await busy.go.fail("GetConfig", code="UNIMPLEMENTED")
+    assert (await busy.host.control("/hook/OnConfigurationChange"))["ok"]
+    assert await known() == {"scheme": "https", "config": {}}
+
+
 # -------------------------------------------------------------------- without grpcio
 
 

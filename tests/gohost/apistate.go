@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"mm_asgi/gohost/pb"
@@ -204,6 +206,27 @@ func (h apiHandlers) GetConfig(context.Context, *pb.GetConfigRequest) (*pb.GetCo
 	h.lock.Lock()
 	defer h.lock.Unlock()
 	return &pb.GetConfigResponse{ConfigJson: h.config}, nil
+}
+
+// LoadPluginConfiguration gives the plugin's settings; plugin_api.go lowers their names.
+func (h apiHandlers) LoadPluginConfiguration(context.Context, *pb.LoadPluginConfigurationRequest) (*pb.LoadPluginConfigurationResponse, error) {
+	var config struct {
+		PluginSettings struct{ Plugins map[string]map[string]any }
+	}
+	h.lock.Lock()
+	defer h.lock.Unlock()
+	if err := json.Unmarshal(h.config, &config); err != nil {
+		return nil, status.Errorf(codes.Internal, "internal error: %v", err)
+	}
+	var settings object // as JSON null when nothing is set, as on a server
+	if set, ok := config.PluginSettings.Plugins[h.pluginID]; ok {
+		settings = object{}
+		for name, value := range set {
+			settings[strings.ToLower(name)] = value
+		}
+	}
+	encoded, err := json.Marshal(settings)
+	return &pb.LoadPluginConfigurationResponse{ConfigJson: encoded}, err
 }
 
 func (h apiHandlers) GetServerVersion(context.Context, *pb.GetServerVersionRequest) (*pb.GetServerVersionResponse, error) {

@@ -34,7 +34,8 @@ SERVED = set(  # the calls that api.go answers; all others are UNIMPLEMENTED the
     HasPermissionTo HasPermissionToTeam HasPermissionToChannel
     CreatePost GetPost UpdatePost DeletePost SendEphemeralPost
     KVSet KVSetWithOptions KVCompareAndSet KVCompareAndDelete KVGet KVDelete KVList
-    RegisterCommand UnregisterCommand PublishWebSocketEvent GetConfig GetServerVersion
+    RegisterCommand UnregisterCommand PublishWebSocketEvent GetConfig
+    LoadPluginConfiguration GetServerVersion
     LogDebug LogInfo LogWarn LogError GetFile GetFileInfo UploadFile
     """.split()
 )

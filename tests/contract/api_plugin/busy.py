@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi import Plugin, types
@@ -12,7 +13,20 @@ if TYPE_CHECKING:
     from mm_asgi.commands import CommandContext
     from mm_asgi.requester import Identity
 
-plugin = Plugin()
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    """Says what the plugin knows of the site."""
+    if scope["type"] == "lifespan":
+        for name in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{name}.complete"})
+        return
+    facts = {"scheme": scope["scheme"], "config": plugin.config}
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(facts).encode()})
+
+
+plugin = Plugin(app)
 blocking = API(plugin.api)
 
 

@@ -24,7 +24,7 @@ var File_mm_asgi_protocol_api_proto protoreflect.FileDescriptor
 
 const file_mm_asgi_protocol_api_proto_rawDesc = "" +
 	"\n" +
-	"\x1amm_asgi/protocol/api.proto\x12\x17mattermost.pluginapi.v1\x1a'mm_asgi/protocol/api_channel_post.proto\x1a#mm_asgi/protocol/api_file_bot.proto\x1a$mm_asgi/protocol/api_kv_config.proto\x1a$mm_asgi/protocol/api_remaining.proto\x1a$mm_asgi/protocol/api_user_team.proto2\xf9\x1c\n" +
+	"\x1amm_asgi/protocol/api.proto\x12\x17mattermost.pluginapi.v1\x1a'mm_asgi/protocol/api_channel_post.proto\x1a#mm_asgi/protocol/api_file_bot.proto\x1a$mm_asgi/protocol/api_kv_config.proto\x1a$mm_asgi/protocol/api_remaining.proto\x1a$mm_asgi/protocol/api_user_team.proto2\x88\x1e\n" +
 	"\tPluginAPI\x12\\\n" +
 	"\aGetUser\x12'.mattermost.pluginapi.v1.GetUserRequest\x1a(.mattermost.pluginapi.v1.GetUserResponse\x12q\n" +
 	"\x0eGetUserByEmail\x12..mattermost.pluginapi.v1.GetUserByEmailRequest\x1a/.mattermost.pluginapi.v1.GetUserByEmailResponse\x12z\n" +
@@ -52,7 +52,8 @@ const file_mm_asgi_protocol_api_proto_rawDesc = "" +
 	"\x05KVGet\x12%.mattermost.pluginapi.v1.KVGetRequest\x1a&.mattermost.pluginapi.v1.KVGetResponse\x12_\n" +
 	"\bKVDelete\x12(.mattermost.pluginapi.v1.KVDeleteRequest\x1a).mattermost.pluginapi.v1.KVDeleteResponse\x12Y\n" +
 	"\x06KVList\x12&.mattermost.pluginapi.v1.KVListRequest\x1a'.mattermost.pluginapi.v1.KVListResponse\x12\x86\x01\n" +
-	"\x15PublishWebSocketEvent\x125.mattermost.pluginapi.v1.PublishWebSocketEventRequest\x1a6.mattermost.pluginapi.v1.PublishWebSocketEventResponse\x12b\n" +
+	"\x15PublishWebSocketEvent\x125.mattermost.pluginapi.v1.PublishWebSocketEventRequest\x1a6.mattermost.pluginapi.v1.PublishWebSocketEventResponse\x12\x8c\x01\n" +
+	"\x17LoadPluginConfiguration\x127.mattermost.pluginapi.v1.LoadPluginConfigurationRequest\x1a8.mattermost.pluginapi.v1.LoadPluginConfigurationResponse\x12b\n" +
 	"\tGetConfig\x12).mattermost.pluginapi.v1.GetConfigRequest\x1a*.mattermost.pluginapi.v1.GetConfigResponse\x12_\n" +
 	"\bLogDebug\x12(.mattermost.pluginapi.v1.LogDebugRequest\x1a).mattermost.pluginapi.v1.LogDebugResponse\x12\\\n" +
 	"\aLogInfo\x12'.mattermost.pluginapi.v1.LogInfoRequest\x1a(.mattermost.pluginapi.v1.LogInfoResponse\x12_\n" +
@@ -67,74 +68,76 @@ const file_mm_asgi_protocol_api_proto_rawDesc = "" +
 	"\x11UnregisterCommand\x121.mattermost.pluginapi.v1.UnregisterCommandRequest\x1a2.mattermost.pluginapi.v1.UnregisterCommandResponseB\x16Z\x14mm_asgi/gohost/pb;pbb\x06proto3"
 
 var file_mm_asgi_protocol_api_proto_goTypes = []any{
-	(*GetUserRequest)(nil),                 // 0: mattermost.pluginapi.v1.GetUserRequest
-	(*GetUserByEmailRequest)(nil),          // 1: mattermost.pluginapi.v1.GetUserByEmailRequest
-	(*GetUserByUsernameRequest)(nil),       // 2: mattermost.pluginapi.v1.GetUserByUsernameRequest
-	(*HasPermissionToRequest)(nil),         // 3: mattermost.pluginapi.v1.HasPermissionToRequest
-	(*HasPermissionToTeamRequest)(nil),     // 4: mattermost.pluginapi.v1.HasPermissionToTeamRequest
-	(*HasPermissionToChannelRequest)(nil),  // 5: mattermost.pluginapi.v1.HasPermissionToChannelRequest
-	(*GetTeamRequest)(nil),                 // 6: mattermost.pluginapi.v1.GetTeamRequest
-	(*GetTeamByNameRequest)(nil),           // 7: mattermost.pluginapi.v1.GetTeamByNameRequest
-	(*GetChannelRequest)(nil),              // 8: mattermost.pluginapi.v1.GetChannelRequest
-	(*GetChannelByNameRequest)(nil),        // 9: mattermost.pluginapi.v1.GetChannelByNameRequest
-	(*CreatePostRequest)(nil),              // 10: mattermost.pluginapi.v1.CreatePostRequest
-	(*SendEphemeralPostRequest)(nil),       // 11: mattermost.pluginapi.v1.SendEphemeralPostRequest
-	(*DeletePostRequest)(nil),              // 12: mattermost.pluginapi.v1.DeletePostRequest
-	(*GetPostRequest)(nil),                 // 13: mattermost.pluginapi.v1.GetPostRequest
-	(*UpdatePostRequest)(nil),              // 14: mattermost.pluginapi.v1.UpdatePostRequest
-	(*KVSetRequest)(nil),                   // 15: mattermost.pluginapi.v1.KVSetRequest
-	(*KVCompareAndSetRequest)(nil),         // 16: mattermost.pluginapi.v1.KVCompareAndSetRequest
-	(*KVCompareAndDeleteRequest)(nil),      // 17: mattermost.pluginapi.v1.KVCompareAndDeleteRequest
-	(*KVSetWithOptionsRequest)(nil),        // 18: mattermost.pluginapi.v1.KVSetWithOptionsRequest
-	(*KVGetRequest)(nil),                   // 19: mattermost.pluginapi.v1.KVGetRequest
-	(*KVDeleteRequest)(nil),                // 20: mattermost.pluginapi.v1.KVDeleteRequest
-	(*KVListRequest)(nil),                  // 21: mattermost.pluginapi.v1.KVListRequest
-	(*PublishWebSocketEventRequest)(nil),   // 22: mattermost.pluginapi.v1.PublishWebSocketEventRequest
-	(*GetConfigRequest)(nil),               // 23: mattermost.pluginapi.v1.GetConfigRequest
-	(*LogDebugRequest)(nil),                // 24: mattermost.pluginapi.v1.LogDebugRequest
-	(*LogInfoRequest)(nil),                 // 25: mattermost.pluginapi.v1.LogInfoRequest
-	(*LogErrorRequest)(nil),                // 26: mattermost.pluginapi.v1.LogErrorRequest
-	(*LogWarnRequest)(nil),                 // 27: mattermost.pluginapi.v1.LogWarnRequest
-	(*GetFileInfoRequest)(nil),             // 28: mattermost.pluginapi.v1.GetFileInfoRequest
-	(*GetFileRequest)(nil),                 // 29: mattermost.pluginapi.v1.GetFileRequest
-	(*UploadFileRequest)(nil),              // 30: mattermost.pluginapi.v1.UploadFileRequest
-	(*GetServerVersionRequest)(nil),        // 31: mattermost.pluginapi.v1.GetServerVersionRequest
-	(*RegisterCommandRequest)(nil),         // 32: mattermost.pluginapi.v1.RegisterCommandRequest
-	(*UnregisterCommandRequest)(nil),       // 33: mattermost.pluginapi.v1.UnregisterCommandRequest
-	(*GetUserResponse)(nil),                // 34: mattermost.pluginapi.v1.GetUserResponse
-	(*GetUserByEmailResponse)(nil),         // 35: mattermost.pluginapi.v1.GetUserByEmailResponse
-	(*GetUserByUsernameResponse)(nil),      // 36: mattermost.pluginapi.v1.GetUserByUsernameResponse
-	(*HasPermissionToResponse)(nil),        // 37: mattermost.pluginapi.v1.HasPermissionToResponse
-	(*HasPermissionToTeamResponse)(nil),    // 38: mattermost.pluginapi.v1.HasPermissionToTeamResponse
-	(*HasPermissionToChannelResponse)(nil), // 39: mattermost.pluginapi.v1.HasPermissionToChannelResponse
-	(*GetTeamResponse)(nil),                // 40: mattermost.pluginapi.v1.GetTeamResponse
-	(*GetTeamByNameResponse)(nil),          // 41: mattermost.pluginapi.v1.GetTeamByNameResponse
-	(*GetChannelResponse)(nil),             // 42: mattermost.pluginapi.v1.GetChannelResponse
-	(*GetChannelByNameResponse)(nil),       // 43: mattermost.pluginapi.v1.GetChannelByNameResponse
-	(*CreatePostResponse)(nil),             // 44: mattermost.pluginapi.v1.CreatePostResponse
-	(*SendEphemeralPostResponse)(nil),      // 45: mattermost.pluginapi.v1.SendEphemeralPostResponse
-	(*DeletePostResponse)(nil),             // 46: mattermost.pluginapi.v1.DeletePostResponse
-	(*GetPostResponse)(nil),                // 47: mattermost.pluginapi.v1.GetPostResponse
-	(*UpdatePostResponse)(nil),             // 48: mattermost.pluginapi.v1.UpdatePostResponse
-	(*KVSetResponse)(nil),                  // 49: mattermost.pluginapi.v1.KVSetResponse
-	(*KVCompareAndSetResponse)(nil),        // 50: mattermost.pluginapi.v1.KVCompareAndSetResponse
-	(*KVCompareAndDeleteResponse)(nil),     // 51: mattermost.pluginapi.v1.KVCompareAndDeleteResponse
-	(*KVSetWithOptionsResponse)(nil),       // 52: mattermost.pluginapi.v1.KVSetWithOptionsResponse
-	(*KVGetResponse)(nil),                  // 53: mattermost.pluginapi.v1.KVGetResponse
-	(*KVDeleteResponse)(nil),               // 54: mattermost.pluginapi.v1.KVDeleteResponse
-	(*KVListResponse)(nil),                 // 55: mattermost.pluginapi.v1.KVListResponse
-	(*PublishWebSocketEventResponse)(nil),  // 56: mattermost.pluginapi.v1.PublishWebSocketEventResponse
-	(*GetConfigResponse)(nil),              // 57: mattermost.pluginapi.v1.GetConfigResponse
-	(*LogDebugResponse)(nil),               // 58: mattermost.pluginapi.v1.LogDebugResponse
-	(*LogInfoResponse)(nil),                // 59: mattermost.pluginapi.v1.LogInfoResponse
-	(*LogErrorResponse)(nil),               // 60: mattermost.pluginapi.v1.LogErrorResponse
-	(*LogWarnResponse)(nil),                // 61: mattermost.pluginapi.v1.LogWarnResponse
-	(*GetFileInfoResponse)(nil),            // 62: mattermost.pluginapi.v1.GetFileInfoResponse
-	(*GetFileResponse)(nil),                // 63: mattermost.pluginapi.v1.GetFileResponse
-	(*UploadFileResponse)(nil),             // 64: mattermost.pluginapi.v1.UploadFileResponse
-	(*GetServerVersionResponse)(nil),       // 65: mattermost.pluginapi.v1.GetServerVersionResponse
-	(*RegisterCommandResponse)(nil),        // 66: mattermost.pluginapi.v1.RegisterCommandResponse
-	(*UnregisterCommandResponse)(nil),      // 67: mattermost.pluginapi.v1.UnregisterCommandResponse
+	(*GetUserRequest)(nil),                  // 0: mattermost.pluginapi.v1.GetUserRequest
+	(*GetUserByEmailRequest)(nil),           // 1: mattermost.pluginapi.v1.GetUserByEmailRequest
+	(*GetUserByUsernameRequest)(nil),        // 2: mattermost.pluginapi.v1.GetUserByUsernameRequest
+	(*HasPermissionToRequest)(nil),          // 3: mattermost.pluginapi.v1.HasPermissionToRequest
+	(*HasPermissionToTeamRequest)(nil),      // 4: mattermost.pluginapi.v1.HasPermissionToTeamRequest
+	(*HasPermissionToChannelRequest)(nil),   // 5: mattermost.pluginapi.v1.HasPermissionToChannelRequest
+	(*GetTeamRequest)(nil),                  // 6: mattermost.pluginapi.v1.GetTeamRequest
+	(*GetTeamByNameRequest)(nil),            // 7: mattermost.pluginapi.v1.GetTeamByNameRequest
+	(*GetChannelRequest)(nil),               // 8: mattermost.pluginapi.v1.GetChannelRequest
+	(*GetChannelByNameRequest)(nil),         // 9: mattermost.pluginapi.v1.GetChannelByNameRequest
+	(*CreatePostRequest)(nil),               // 10: mattermost.pluginapi.v1.CreatePostRequest
+	(*SendEphemeralPostRequest)(nil),        // 11: mattermost.pluginapi.v1.SendEphemeralPostRequest
+	(*DeletePostRequest)(nil),               // 12: mattermost.pluginapi.v1.DeletePostRequest
+	(*GetPostRequest)(nil),                  // 13: mattermost.pluginapi.v1.GetPostRequest
+	(*UpdatePostRequest)(nil),               // 14: mattermost.pluginapi.v1.UpdatePostRequest
+	(*KVSetRequest)(nil),                    // 15: mattermost.pluginapi.v1.KVSetRequest
+	(*KVCompareAndSetRequest)(nil),          // 16: mattermost.pluginapi.v1.KVCompareAndSetRequest
+	(*KVCompareAndDeleteRequest)(nil),       // 17: mattermost.pluginapi.v1.KVCompareAndDeleteRequest
+	(*KVSetWithOptionsRequest)(nil),         // 18: mattermost.pluginapi.v1.KVSetWithOptionsRequest
+	(*KVGetRequest)(nil),                    // 19: mattermost.pluginapi.v1.KVGetRequest
+	(*KVDeleteRequest)(nil),                 // 20: mattermost.pluginapi.v1.KVDeleteRequest
+	(*KVListRequest)(nil),                   // 21: mattermost.pluginapi.v1.KVListRequest
+	(*PublishWebSocketEventRequest)(nil),    // 22: mattermost.pluginapi.v1.PublishWebSocketEventRequest
+	(*LoadPluginConfigurationRequest)(nil),  // 23: mattermost.pluginapi.v1.LoadPluginConfigurationRequest
+	(*GetConfigRequest)(nil),                // 24: mattermost.pluginapi.v1.GetConfigRequest
+	(*LogDebugRequest)(nil),                 // 25: mattermost.pluginapi.v1.LogDebugRequest
+	(*LogInfoRequest)(nil),                  // 26: mattermost.pluginapi.v1.LogInfoRequest
+	(*LogErrorRequest)(nil),                 // 27: mattermost.pluginapi.v1.LogErrorRequest
+	(*LogWarnRequest)(nil),                  // 28: mattermost.pluginapi.v1.LogWarnRequest
+	(*GetFileInfoRequest)(nil),              // 29: mattermost.pluginapi.v1.GetFileInfoRequest
+	(*GetFileRequest)(nil),                  // 30: mattermost.pluginapi.v1.GetFileRequest
+	(*UploadFileRequest)(nil),               // 31: mattermost.pluginapi.v1.UploadFileRequest
+	(*GetServerVersionRequest)(nil),         // 32: mattermost.pluginapi.v1.GetServerVersionRequest
+	(*RegisterCommandRequest)(nil),          // 33: mattermost.pluginapi.v1.RegisterCommandRequest
+	(*UnregisterCommandRequest)(nil),        // 34: mattermost.pluginapi.v1.UnregisterCommandRequest
+	(*GetUserResponse)(nil),                 // 35: mattermost.pluginapi.v1.GetUserResponse
+	(*GetUserByEmailResponse)(nil),          // 36: mattermost.pluginapi.v1.GetUserByEmailResponse
+	(*GetUserByUsernameResponse)(nil),       // 37: mattermost.pluginapi.v1.GetUserByUsernameResponse
+	(*HasPermissionToResponse)(nil),         // 38: mattermost.pluginapi.v1.HasPermissionToResponse
+	(*HasPermissionToTeamResponse)(nil),     // 39: mattermost.pluginapi.v1.HasPermissionToTeamResponse
+	(*HasPermissionToChannelResponse)(nil),  // 40: mattermost.pluginapi.v1.HasPermissionToChannelResponse
+	(*GetTeamResponse)(nil),                 // 41: mattermost.pluginapi.v1.GetTeamResponse
+	(*GetTeamByNameResponse)(nil),           // 42: mattermost.pluginapi.v1.GetTeamByNameResponse
+	(*GetChannelResponse)(nil),              // 43: mattermost.pluginapi.v1.GetChannelResponse
+	(*GetChannelByNameResponse)(nil),        // 44: mattermost.pluginapi.v1.GetChannelByNameResponse
+	(*CreatePostResponse)(nil),              // 45: mattermost.pluginapi.v1.CreatePostResponse
+	(*SendEphemeralPostResponse)(nil),       // 46: mattermost.pluginapi.v1.SendEphemeralPostResponse
+	(*DeletePostResponse)(nil),              // 47: mattermost.pluginapi.v1.DeletePostResponse
+	(*GetPostResponse)(nil),                 // 48: mattermost.pluginapi.v1.GetPostResponse
+	(*UpdatePostResponse)(nil),              // 49: mattermost.pluginapi.v1.UpdatePostResponse
+	(*KVSetResponse)(nil),                   // 50: mattermost.pluginapi.v1.KVSetResponse
+	(*KVCompareAndSetResponse)(nil),         // 51: mattermost.pluginapi.v1.KVCompareAndSetResponse
+	(*KVCompareAndDeleteResponse)(nil),      // 52: mattermost.pluginapi.v1.KVCompareAndDeleteResponse
+	(*KVSetWithOptionsResponse)(nil),        // 53: mattermost.pluginapi.v1.KVSetWithOptionsResponse
+	(*KVGetResponse)(nil),                   // 54: mattermost.pluginapi.v1.KVGetResponse
+	(*KVDeleteResponse)(nil),                // 55: mattermost.pluginapi.v1.KVDeleteResponse
+	(*KVListResponse)(nil),                  // 56: mattermost.pluginapi.v1.KVListResponse
+	(*PublishWebSocketEventResponse)(nil),   // 57: mattermost.pluginapi.v1.PublishWebSocketEventResponse
+	(*LoadPluginConfigurationResponse)(nil), // 58: mattermost.pluginapi.v1.LoadPluginConfigurationResponse
+	(*GetConfigResponse)(nil),               // 59: mattermost.pluginapi.v1.GetConfigResponse
+	(*LogDebugResponse)(nil),                // 60: mattermost.pluginapi.v1.LogDebugResponse
+	(*LogInfoResponse)(nil),                 // 61: mattermost.pluginapi.v1.LogInfoResponse
+	(*LogErrorResponse)(nil),                // 62: mattermost.pluginapi.v1.LogErrorResponse
+	(*LogWarnResponse)(nil),                 // 63: mattermost.pluginapi.v1.LogWarnResponse
+	(*GetFileInfoResponse)(nil),             // 64: mattermost.pluginapi.v1.GetFileInfoResponse
+	(*GetFileResponse)(nil),                 // 65: mattermost.pluginapi.v1.GetFileResponse
+	(*UploadFileResponse)(nil),              // 66: mattermost.pluginapi.v1.UploadFileResponse
+	(*GetServerVersionResponse)(nil),        // 67: mattermost.pluginapi.v1.GetServerVersionResponse
+	(*RegisterCommandResponse)(nil),         // 68: mattermost.pluginapi.v1.RegisterCommandResponse
+	(*UnregisterCommandResponse)(nil),       // 69: mattermost.pluginapi.v1.UnregisterCommandResponse
 }
 var file_mm_asgi_protocol_api_proto_depIdxs = []int32{
 	0,  // 0: mattermost.pluginapi.v1.PluginAPI.GetUser:input_type -> mattermost.pluginapi.v1.GetUserRequest
@@ -160,53 +163,55 @@ var file_mm_asgi_protocol_api_proto_depIdxs = []int32{
 	20, // 20: mattermost.pluginapi.v1.PluginAPI.KVDelete:input_type -> mattermost.pluginapi.v1.KVDeleteRequest
 	21, // 21: mattermost.pluginapi.v1.PluginAPI.KVList:input_type -> mattermost.pluginapi.v1.KVListRequest
 	22, // 22: mattermost.pluginapi.v1.PluginAPI.PublishWebSocketEvent:input_type -> mattermost.pluginapi.v1.PublishWebSocketEventRequest
-	23, // 23: mattermost.pluginapi.v1.PluginAPI.GetConfig:input_type -> mattermost.pluginapi.v1.GetConfigRequest
-	24, // 24: mattermost.pluginapi.v1.PluginAPI.LogDebug:input_type -> mattermost.pluginapi.v1.LogDebugRequest
-	25, // 25: mattermost.pluginapi.v1.PluginAPI.LogInfo:input_type -> mattermost.pluginapi.v1.LogInfoRequest
-	26, // 26: mattermost.pluginapi.v1.PluginAPI.LogError:input_type -> mattermost.pluginapi.v1.LogErrorRequest
-	27, // 27: mattermost.pluginapi.v1.PluginAPI.LogWarn:input_type -> mattermost.pluginapi.v1.LogWarnRequest
-	28, // 28: mattermost.pluginapi.v1.PluginAPI.GetFileInfo:input_type -> mattermost.pluginapi.v1.GetFileInfoRequest
-	29, // 29: mattermost.pluginapi.v1.PluginAPI.GetFile:input_type -> mattermost.pluginapi.v1.GetFileRequest
-	30, // 30: mattermost.pluginapi.v1.PluginAPI.UploadFile:input_type -> mattermost.pluginapi.v1.UploadFileRequest
-	31, // 31: mattermost.pluginapi.v1.PluginAPI.GetServerVersion:input_type -> mattermost.pluginapi.v1.GetServerVersionRequest
-	32, // 32: mattermost.pluginapi.v1.PluginAPI.RegisterCommand:input_type -> mattermost.pluginapi.v1.RegisterCommandRequest
-	33, // 33: mattermost.pluginapi.v1.PluginAPI.UnregisterCommand:input_type -> mattermost.pluginapi.v1.UnregisterCommandRequest
-	34, // 34: mattermost.pluginapi.v1.PluginAPI.GetUser:output_type -> mattermost.pluginapi.v1.GetUserResponse
-	35, // 35: mattermost.pluginapi.v1.PluginAPI.GetUserByEmail:output_type -> mattermost.pluginapi.v1.GetUserByEmailResponse
-	36, // 36: mattermost.pluginapi.v1.PluginAPI.GetUserByUsername:output_type -> mattermost.pluginapi.v1.GetUserByUsernameResponse
-	37, // 37: mattermost.pluginapi.v1.PluginAPI.HasPermissionTo:output_type -> mattermost.pluginapi.v1.HasPermissionToResponse
-	38, // 38: mattermost.pluginapi.v1.PluginAPI.HasPermissionToTeam:output_type -> mattermost.pluginapi.v1.HasPermissionToTeamResponse
-	39, // 39: mattermost.pluginapi.v1.PluginAPI.HasPermissionToChannel:output_type -> mattermost.pluginapi.v1.HasPermissionToChannelResponse
-	40, // 40: mattermost.pluginapi.v1.PluginAPI.GetTeam:output_type -> mattermost.pluginapi.v1.GetTeamResponse
-	41, // 41: mattermost.pluginapi.v1.PluginAPI.GetTeamByName:output_type -> mattermost.pluginapi.v1.GetTeamByNameResponse
-	42, // 42: mattermost.pluginapi.v1.PluginAPI.GetChannel:output_type -> mattermost.pluginapi.v1.GetChannelResponse
-	43, // 43: mattermost.pluginapi.v1.PluginAPI.GetChannelByName:output_type -> mattermost.pluginapi.v1.GetChannelByNameResponse
-	44, // 44: mattermost.pluginapi.v1.PluginAPI.CreatePost:output_type -> mattermost.pluginapi.v1.CreatePostResponse
-	45, // 45: mattermost.pluginapi.v1.PluginAPI.SendEphemeralPost:output_type -> mattermost.pluginapi.v1.SendEphemeralPostResponse
-	46, // 46: mattermost.pluginapi.v1.PluginAPI.DeletePost:output_type -> mattermost.pluginapi.v1.DeletePostResponse
-	47, // 47: mattermost.pluginapi.v1.PluginAPI.GetPost:output_type -> mattermost.pluginapi.v1.GetPostResponse
-	48, // 48: mattermost.pluginapi.v1.PluginAPI.UpdatePost:output_type -> mattermost.pluginapi.v1.UpdatePostResponse
-	49, // 49: mattermost.pluginapi.v1.PluginAPI.KVSet:output_type -> mattermost.pluginapi.v1.KVSetResponse
-	50, // 50: mattermost.pluginapi.v1.PluginAPI.KVCompareAndSet:output_type -> mattermost.pluginapi.v1.KVCompareAndSetResponse
-	51, // 51: mattermost.pluginapi.v1.PluginAPI.KVCompareAndDelete:output_type -> mattermost.pluginapi.v1.KVCompareAndDeleteResponse
-	52, // 52: mattermost.pluginapi.v1.PluginAPI.KVSetWithOptions:output_type -> mattermost.pluginapi.v1.KVSetWithOptionsResponse
-	53, // 53: mattermost.pluginapi.v1.PluginAPI.KVGet:output_type -> mattermost.pluginapi.v1.KVGetResponse
-	54, // 54: mattermost.pluginapi.v1.PluginAPI.KVDelete:output_type -> mattermost.pluginapi.v1.KVDeleteResponse
-	55, // 55: mattermost.pluginapi.v1.PluginAPI.KVList:output_type -> mattermost.pluginapi.v1.KVListResponse
-	56, // 56: mattermost.pluginapi.v1.PluginAPI.PublishWebSocketEvent:output_type -> mattermost.pluginapi.v1.PublishWebSocketEventResponse
-	57, // 57: mattermost.pluginapi.v1.PluginAPI.GetConfig:output_type -> mattermost.pluginapi.v1.GetConfigResponse
-	58, // 58: mattermost.pluginapi.v1.PluginAPI.LogDebug:output_type -> mattermost.pluginapi.v1.LogDebugResponse
-	59, // 59: mattermost.pluginapi.v1.PluginAPI.LogInfo:output_type -> mattermost.pluginapi.v1.LogInfoResponse
-	60, // 60: mattermost.pluginapi.v1.PluginAPI.LogError:output_type -> mattermost.pluginapi.v1.LogErrorResponse
-	61, // 61: mattermost.pluginapi.v1.PluginAPI.LogWarn:output_type -> mattermost.pluginapi.v1.LogWarnResponse
-	62, // 62: mattermost.pluginapi.v1.PluginAPI.GetFileInfo:output_type -> mattermost.pluginapi.v1.GetFileInfoResponse
-	63, // 63: mattermost.pluginapi.v1.PluginAPI.GetFile:output_type -> mattermost.pluginapi.v1.GetFileResponse
-	64, // 64: mattermost.pluginapi.v1.PluginAPI.UploadFile:output_type -> mattermost.pluginapi.v1.UploadFileResponse
-	65, // 65: mattermost.pluginapi.v1.PluginAPI.GetServerVersion:output_type -> mattermost.pluginapi.v1.GetServerVersionResponse
-	66, // 66: mattermost.pluginapi.v1.PluginAPI.RegisterCommand:output_type -> mattermost.pluginapi.v1.RegisterCommandResponse
-	67, // 67: mattermost.pluginapi.v1.PluginAPI.UnregisterCommand:output_type -> mattermost.pluginapi.v1.UnregisterCommandResponse
-	34, // [34:68] is the sub-list for method output_type
-	0,  // [0:34] is the sub-list for method input_type
+	23, // 23: mattermost.pluginapi.v1.PluginAPI.LoadPluginConfiguration:input_type -> mattermost.pluginapi.v1.LoadPluginConfigurationRequest
+	24, // 24: mattermost.pluginapi.v1.PluginAPI.GetConfig:input_type -> mattermost.pluginapi.v1.GetConfigRequest
+	25, // 25: mattermost.pluginapi.v1.PluginAPI.LogDebug:input_type -> mattermost.pluginapi.v1.LogDebugRequest
+	26, // 26: mattermost.pluginapi.v1.PluginAPI.LogInfo:input_type -> mattermost.pluginapi.v1.LogInfoRequest
+	27, // 27: mattermost.pluginapi.v1.PluginAPI.LogError:input_type -> mattermost.pluginapi.v1.LogErrorRequest
+	28, // 28: mattermost.pluginapi.v1.PluginAPI.LogWarn:input_type -> mattermost.pluginapi.v1.LogWarnRequest
+	29, // 29: mattermost.pluginapi.v1.PluginAPI.GetFileInfo:input_type -> mattermost.pluginapi.v1.GetFileInfoRequest
+	30, // 30: mattermost.pluginapi.v1.PluginAPI.GetFile:input_type -> mattermost.pluginapi.v1.GetFileRequest
+	31, // 31: mattermost.pluginapi.v1.PluginAPI.UploadFile:input_type -> mattermost.pluginapi.v1.UploadFileRequest
+	32, // 32: mattermost.pluginapi.v1.PluginAPI.GetServerVersion:input_type -> mattermost.pluginapi.v1.GetServerVersionRequest
+	33, // 33: mattermost.pluginapi.v1.PluginAPI.RegisterCommand:input_type -> mattermost.pluginapi.v1.RegisterCommandRequest
+	34, // 34: mattermost.pluginapi.v1.PluginAPI.UnregisterCommand:input_type -> mattermost.pluginapi.v1.UnregisterCommandRequest
+	35, // 35: mattermost.pluginapi.v1.PluginAPI.GetUser:output_type -> mattermost.pluginapi.v1.GetUserResponse
+	36, // 36: mattermost.pluginapi.v1.PluginAPI.GetUserByEmail:output_type -> mattermost.pluginapi.v1.GetUserByEmailResponse
+	37, // 37: mattermost.pluginapi.v1.PluginAPI.GetUserByUsername:output_type -> mattermost.pluginapi.v1.GetUserByUsernameResponse
+	38, // 38: mattermost.pluginapi.v1.PluginAPI.HasPermissionTo:output_type -> mattermost.pluginapi.v1.HasPermissionToResponse
+	39, // 39: mattermost.pluginapi.v1.PluginAPI.HasPermissionToTeam:output_type -> mattermost.pluginapi.v1.HasPermissionToTeamResponse
+	40, // 40: mattermost.pluginapi.v1.PluginAPI.HasPermissionToChannel:output_type -> mattermost.pluginapi.v1.HasPermissionToChannelResponse
+	41, // 41: mattermost.pluginapi.v1.PluginAPI.GetTeam:output_type -> mattermost.pluginapi.v1.GetTeamResponse
+	42, // 42: mattermost.pluginapi.v1.PluginAPI.GetTeamByName:output_type -> mattermost.pluginapi.v1.GetTeamByNameResponse
+	43, // 43: mattermost.pluginapi.v1.PluginAPI.GetChannel:output_type -> mattermost.pluginapi.v1.GetChannelResponse
+	44, // 44: mattermost.pluginapi.v1.PluginAPI.GetChannelByName:output_type -> mattermost.pluginapi.v1.GetChannelByNameResponse
+	45, // 45: mattermost.pluginapi.v1.PluginAPI.CreatePost:output_type -> mattermost.pluginapi.v1.CreatePostResponse
+	46, // 46: mattermost.pluginapi.v1.PluginAPI.SendEphemeralPost:output_type -> mattermost.pluginapi.v1.SendEphemeralPostResponse
+	47, // 47: mattermost.pluginapi.v1.PluginAPI.DeletePost:output_type -> mattermost.pluginapi.v1.DeletePostResponse
+	48, // 48: mattermost.pluginapi.v1.PluginAPI.GetPost:output_type -> mattermost.pluginapi.v1.GetPostResponse
+	49, // 49: mattermost.pluginapi.v1.PluginAPI.UpdatePost:output_type -> mattermost.pluginapi.v1.UpdatePostResponse
+	50, // 50: mattermost.pluginapi.v1.PluginAPI.KVSet:output_type -> mattermost.pluginapi.v1.KVSetResponse
+	51, // 51: mattermost.pluginapi.v1.PluginAPI.KVCompareAndSet:output_type -> mattermost.pluginapi.v1.KVCompareAndSetResponse
+	52, // 52: mattermost.pluginapi.v1.PluginAPI.KVCompareAndDelete:output_type -> mattermost.pluginapi.v1.KVCompareAndDeleteResponse
+	53, // 53: mattermost.pluginapi.v1.PluginAPI.KVSetWithOptions:output_type -> mattermost.pluginapi.v1.KVSetWithOptionsResponse
+	54, // 54: mattermost.pluginapi.v1.PluginAPI.KVGet:output_type -> mattermost.pluginapi.v1.KVGetResponse
+	55, // 55: mattermost.pluginapi.v1.PluginAPI.KVDelete:output_type -> mattermost.pluginapi.v1.KVDeleteResponse
+	56, // 56: mattermost.pluginapi.v1.PluginAPI.KVList:output_type -> mattermost.pluginapi.v1.KVListResponse
+	57, // 57: mattermost.pluginapi.v1.PluginAPI.PublishWebSocketEvent:output_type -> mattermost.pluginapi.v1.PublishWebSocketEventResponse
+	58, // 58: mattermost.pluginapi.v1.PluginAPI.LoadPluginConfiguration:output_type -> mattermost.pluginapi.v1.LoadPluginConfigurationResponse
+	59, // 59: mattermost.pluginapi.v1.PluginAPI.GetConfig:output_type -> mattermost.pluginapi.v1.GetConfigResponse
+	60, // 60: mattermost.pluginapi.v1.PluginAPI.LogDebug:output_type -> mattermost.pluginapi.v1.LogDebugResponse
+	61, // 61: mattermost.pluginapi.v1.PluginAPI.LogInfo:output_type -> mattermost.pluginapi.v1.LogInfoResponse
+	62, // 62: mattermost.pluginapi.v1.PluginAPI.LogError:output_type -> mattermost.pluginapi.v1.LogErrorResponse
+	63, // 63: mattermost.pluginapi.v1.PluginAPI.LogWarn:output_type -> mattermost.pluginapi.v1.LogWarnResponse
+	64, // 64: mattermost.pluginapi.v1.PluginAPI.GetFileInfo:output_type -> mattermost.pluginapi.v1.GetFileInfoResponse
+	65, // 65: mattermost.pluginapi.v1.PluginAPI.GetFile:output_type -> mattermost.pluginapi.v1.GetFileResponse
+	66, // 66: mattermost.pluginapi.v1.PluginAPI.UploadFile:output_type -> mattermost.pluginapi.v1.UploadFileResponse
+	67, // 67: mattermost.pluginapi.v1.PluginAPI.GetServerVersion:output_type -> mattermost.pluginapi.v1.GetServerVersionResponse
+	68, // 68: mattermost.pluginapi.v1.PluginAPI.RegisterCommand:output_type -> mattermost.pluginapi.v1.RegisterCommandResponse
+	69, // 69: mattermost.pluginapi.v1.PluginAPI.UnregisterCommand:output_type -> mattermost.pluginapi.v1.UnregisterCommandResponse
+	35, // [35:70] is the sub-list for method output_type
+	0,  // [0:35] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -19,40 +19,41 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PluginAPI_GetUser_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/GetUser"
-	PluginAPI_GetUserByEmail_FullMethodName         = "/mattermost.pluginapi.v1.PluginAPI/GetUserByEmail"
-	PluginAPI_GetUserByUsername_FullMethodName      = "/mattermost.pluginapi.v1.PluginAPI/GetUserByUsername"
-	PluginAPI_HasPermissionTo_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionTo"
-	PluginAPI_HasPermissionToTeam_FullMethodName    = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionToTeam"
-	PluginAPI_HasPermissionToChannel_FullMethodName = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionToChannel"
-	PluginAPI_GetTeam_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/GetTeam"
-	PluginAPI_GetTeamByName_FullMethodName          = "/mattermost.pluginapi.v1.PluginAPI/GetTeamByName"
-	PluginAPI_GetChannel_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/GetChannel"
-	PluginAPI_GetChannelByName_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/GetChannelByName"
-	PluginAPI_CreatePost_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/CreatePost"
-	PluginAPI_SendEphemeralPost_FullMethodName      = "/mattermost.pluginapi.v1.PluginAPI/SendEphemeralPost"
-	PluginAPI_DeletePost_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/DeletePost"
-	PluginAPI_GetPost_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/GetPost"
-	PluginAPI_UpdatePost_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/UpdatePost"
-	PluginAPI_KVSet_FullMethodName                  = "/mattermost.pluginapi.v1.PluginAPI/KVSet"
-	PluginAPI_KVCompareAndSet_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/KVCompareAndSet"
-	PluginAPI_KVCompareAndDelete_FullMethodName     = "/mattermost.pluginapi.v1.PluginAPI/KVCompareAndDelete"
-	PluginAPI_KVSetWithOptions_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/KVSetWithOptions"
-	PluginAPI_KVGet_FullMethodName                  = "/mattermost.pluginapi.v1.PluginAPI/KVGet"
-	PluginAPI_KVDelete_FullMethodName               = "/mattermost.pluginapi.v1.PluginAPI/KVDelete"
-	PluginAPI_KVList_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/KVList"
-	PluginAPI_PublishWebSocketEvent_FullMethodName  = "/mattermost.pluginapi.v1.PluginAPI/PublishWebSocketEvent"
-	PluginAPI_GetConfig_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/GetConfig"
-	PluginAPI_LogDebug_FullMethodName               = "/mattermost.pluginapi.v1.PluginAPI/LogDebug"
-	PluginAPI_LogInfo_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/LogInfo"
-	PluginAPI_LogError_FullMethodName               = "/mattermost.pluginapi.v1.PluginAPI/LogError"
-	PluginAPI_LogWarn_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/LogWarn"
-	PluginAPI_GetFileInfo_FullMethodName            = "/mattermost.pluginapi.v1.PluginAPI/GetFileInfo"
-	PluginAPI_GetFile_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/GetFile"
-	PluginAPI_UploadFile_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/UploadFile"
-	PluginAPI_GetServerVersion_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/GetServerVersion"
-	PluginAPI_RegisterCommand_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/RegisterCommand"
-	PluginAPI_UnregisterCommand_FullMethodName      = "/mattermost.pluginapi.v1.PluginAPI/UnregisterCommand"
+	PluginAPI_GetUser_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/GetUser"
+	PluginAPI_GetUserByEmail_FullMethodName          = "/mattermost.pluginapi.v1.PluginAPI/GetUserByEmail"
+	PluginAPI_GetUserByUsername_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/GetUserByUsername"
+	PluginAPI_HasPermissionTo_FullMethodName         = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionTo"
+	PluginAPI_HasPermissionToTeam_FullMethodName     = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionToTeam"
+	PluginAPI_HasPermissionToChannel_FullMethodName  = "/mattermost.pluginapi.v1.PluginAPI/HasPermissionToChannel"
+	PluginAPI_GetTeam_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/GetTeam"
+	PluginAPI_GetTeamByName_FullMethodName           = "/mattermost.pluginapi.v1.PluginAPI/GetTeamByName"
+	PluginAPI_GetChannel_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/GetChannel"
+	PluginAPI_GetChannelByName_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/GetChannelByName"
+	PluginAPI_CreatePost_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/CreatePost"
+	PluginAPI_SendEphemeralPost_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/SendEphemeralPost"
+	PluginAPI_DeletePost_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/DeletePost"
+	PluginAPI_GetPost_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/GetPost"
+	PluginAPI_UpdatePost_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/UpdatePost"
+	PluginAPI_KVSet_FullMethodName                   = "/mattermost.pluginapi.v1.PluginAPI/KVSet"
+	PluginAPI_KVCompareAndSet_FullMethodName         = "/mattermost.pluginapi.v1.PluginAPI/KVCompareAndSet"
+	PluginAPI_KVCompareAndDelete_FullMethodName      = "/mattermost.pluginapi.v1.PluginAPI/KVCompareAndDelete"
+	PluginAPI_KVSetWithOptions_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/KVSetWithOptions"
+	PluginAPI_KVGet_FullMethodName                   = "/mattermost.pluginapi.v1.PluginAPI/KVGet"
+	PluginAPI_KVDelete_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/KVDelete"
+	PluginAPI_KVList_FullMethodName                  = "/mattermost.pluginapi.v1.PluginAPI/KVList"
+	PluginAPI_PublishWebSocketEvent_FullMethodName   = "/mattermost.pluginapi.v1.PluginAPI/PublishWebSocketEvent"
+	PluginAPI_LoadPluginConfiguration_FullMethodName = "/mattermost.pluginapi.v1.PluginAPI/LoadPluginConfiguration"
+	PluginAPI_GetConfig_FullMethodName               = "/mattermost.pluginapi.v1.PluginAPI/GetConfig"
+	PluginAPI_LogDebug_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/LogDebug"
+	PluginAPI_LogInfo_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/LogInfo"
+	PluginAPI_LogError_FullMethodName                = "/mattermost.pluginapi.v1.PluginAPI/LogError"
+	PluginAPI_LogWarn_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/LogWarn"
+	PluginAPI_GetFileInfo_FullMethodName             = "/mattermost.pluginapi.v1.PluginAPI/GetFileInfo"
+	PluginAPI_GetFile_FullMethodName                 = "/mattermost.pluginapi.v1.PluginAPI/GetFile"
+	PluginAPI_UploadFile_FullMethodName              = "/mattermost.pluginapi.v1.PluginAPI/UploadFile"
+	PluginAPI_GetServerVersion_FullMethodName        = "/mattermost.pluginapi.v1.PluginAPI/GetServerVersion"
+	PluginAPI_RegisterCommand_FullMethodName         = "/mattermost.pluginapi.v1.PluginAPI/RegisterCommand"
+	PluginAPI_UnregisterCommand_FullMethodName       = "/mattermost.pluginapi.v1.PluginAPI/UnregisterCommand"
 )
 
 // PluginAPIClient is the client API for PluginAPI service.
@@ -82,6 +83,7 @@ type PluginAPIClient interface {
 	KVDelete(ctx context.Context, in *KVDeleteRequest, opts ...grpc.CallOption) (*KVDeleteResponse, error)
 	KVList(ctx context.Context, in *KVListRequest, opts ...grpc.CallOption) (*KVListResponse, error)
 	PublishWebSocketEvent(ctx context.Context, in *PublishWebSocketEventRequest, opts ...grpc.CallOption) (*PublishWebSocketEventResponse, error)
+	LoadPluginConfiguration(ctx context.Context, in *LoadPluginConfigurationRequest, opts ...grpc.CallOption) (*LoadPluginConfigurationResponse, error)
 	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
 	LogDebug(ctx context.Context, in *LogDebugRequest, opts ...grpc.CallOption) (*LogDebugResponse, error)
 	LogInfo(ctx context.Context, in *LogInfoRequest, opts ...grpc.CallOption) (*LogInfoResponse, error)
@@ -333,6 +335,16 @@ func (c *pluginAPIClient) PublishWebSocketEvent(ctx context.Context, in *Publish
 	return out, nil
 }
 
+func (c *pluginAPIClient) LoadPluginConfiguration(ctx context.Context, in *LoadPluginConfigurationRequest, opts ...grpc.CallOption) (*LoadPluginConfigurationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LoadPluginConfigurationResponse)
+	err := c.cc.Invoke(ctx, PluginAPI_LoadPluginConfiguration_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *pluginAPIClient) GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetConfigResponse)
@@ -470,6 +482,7 @@ type PluginAPIServer interface {
 	KVDelete(context.Context, *KVDeleteRequest) (*KVDeleteResponse, error)
 	KVList(context.Context, *KVListRequest) (*KVListResponse, error)
 	PublishWebSocketEvent(context.Context, *PublishWebSocketEventRequest) (*PublishWebSocketEventResponse, error)
+	LoadPluginConfiguration(context.Context, *LoadPluginConfigurationRequest) (*LoadPluginConfigurationResponse, error)
 	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
 	LogDebug(context.Context, *LogDebugRequest) (*LogDebugResponse, error)
 	LogInfo(context.Context, *LogInfoRequest) (*LogInfoResponse, error)
@@ -559,6 +572,9 @@ func (UnimplementedPluginAPIServer) KVList(context.Context, *KVListRequest) (*KV
 }
 func (UnimplementedPluginAPIServer) PublishWebSocketEvent(context.Context, *PublishWebSocketEventRequest) (*PublishWebSocketEventResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PublishWebSocketEvent not implemented")
+}
+func (UnimplementedPluginAPIServer) LoadPluginConfiguration(context.Context, *LoadPluginConfigurationRequest) (*LoadPluginConfigurationResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method LoadPluginConfiguration not implemented")
 }
 func (UnimplementedPluginAPIServer) GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetConfig not implemented")
@@ -1028,6 +1044,24 @@ func _PluginAPI_PublishWebSocketEvent_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PluginAPI_LoadPluginConfiguration_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LoadPluginConfigurationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginAPIServer).LoadPluginConfiguration(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PluginAPI_LoadPluginConfiguration_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginAPIServer).LoadPluginConfiguration(ctx, req.(*LoadPluginConfigurationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _PluginAPI_GetConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetConfigRequest)
 	if err := dec(in); err != nil {
@@ -1324,6 +1358,10 @@ var PluginAPI_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PublishWebSocketEvent",
 			Handler:    _PluginAPI_PublishWebSocketEvent_Handler,
+		},
+		{
+			MethodName: "LoadPluginConfiguration",
+			Handler:    _PluginAPI_LoadPluginConfiguration_Handler,
 		},
 		{
 			MethodName: "GetConfig",

@@ -838,6 +838,94 @@ func (x *PublishWebSocketEventResponse) GetError() *AppError {
 	return nil
 }
 
+type LoadPluginConfigurationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadPluginConfigurationRequest) Reset() {
+	*x = LoadPluginConfigurationRequest{}
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadPluginConfigurationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadPluginConfigurationRequest) ProtoMessage() {}
+
+func (x *LoadPluginConfigurationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadPluginConfigurationRequest.ProtoReflect.Descriptor instead.
+func (*LoadPluginConfigurationRequest) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{16}
+}
+
+type LoadPluginConfigurationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Error         *AppError              `protobuf:"bytes,1,opt,name=error,proto3" json:"error,omitempty"`
+	ConfigJson    []byte                 `protobuf:"bytes,2,opt,name=config_json,json=configJson,proto3" json:"config_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoadPluginConfigurationResponse) Reset() {
+	*x = LoadPluginConfigurationResponse{}
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoadPluginConfigurationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoadPluginConfigurationResponse) ProtoMessage() {}
+
+func (x *LoadPluginConfigurationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoadPluginConfigurationResponse.ProtoReflect.Descriptor instead.
+func (*LoadPluginConfigurationResponse) Descriptor() ([]byte, []int) {
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LoadPluginConfigurationResponse) GetError() *AppError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
+
+func (x *LoadPluginConfigurationResponse) GetConfigJson() []byte {
+	if x != nil {
+		return x.ConfigJson
+	}
+	return nil
+}
+
 type GetConfigRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -846,7 +934,7 @@ type GetConfigRequest struct {
 
 func (x *GetConfigRequest) Reset() {
 	*x = GetConfigRequest{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[16]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +946,7 @@ func (x *GetConfigRequest) String() string {
 func (*GetConfigRequest) ProtoMessage() {}
 
 func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[16]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +959,7 @@ func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetConfigRequest) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{16}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{18}
 }
 
 type GetConfigResponse struct {
@@ -884,7 +972,7 @@ type GetConfigResponse struct {
 
 func (x *GetConfigResponse) Reset() {
 	*x = GetConfigResponse{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[17]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +984,7 @@ func (x *GetConfigResponse) String() string {
 func (*GetConfigResponse) ProtoMessage() {}
 
 func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[17]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +997,7 @@ func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetConfigResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{17}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetConfigResponse) GetError() *AppError {
@@ -936,7 +1024,7 @@ type LogDebugRequest struct {
 
 func (x *LogDebugRequest) Reset() {
 	*x = LogDebugRequest{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[18]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -948,7 +1036,7 @@ func (x *LogDebugRequest) String() string {
 func (*LogDebugRequest) ProtoMessage() {}
 
 func (x *LogDebugRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[18]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -961,7 +1049,7 @@ func (x *LogDebugRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogDebugRequest.ProtoReflect.Descriptor instead.
 func (*LogDebugRequest) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{18}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogDebugRequest) GetMsg() string {
@@ -987,7 +1075,7 @@ type LogDebugResponse struct {
 
 func (x *LogDebugResponse) Reset() {
 	*x = LogDebugResponse{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[19]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -999,7 +1087,7 @@ func (x *LogDebugResponse) String() string {
 func (*LogDebugResponse) ProtoMessage() {}
 
 func (x *LogDebugResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[19]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1012,7 +1100,7 @@ func (x *LogDebugResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogDebugResponse.ProtoReflect.Descriptor instead.
 func (*LogDebugResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{19}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogDebugResponse) GetError() *AppError {
@@ -1032,7 +1120,7 @@ type LogInfoRequest struct {
 
 func (x *LogInfoRequest) Reset() {
 	*x = LogInfoRequest{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[20]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1044,7 +1132,7 @@ func (x *LogInfoRequest) String() string {
 func (*LogInfoRequest) ProtoMessage() {}
 
 func (x *LogInfoRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[20]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1057,7 +1145,7 @@ func (x *LogInfoRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInfoRequest.ProtoReflect.Descriptor instead.
 func (*LogInfoRequest) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{20}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LogInfoRequest) GetMsg() string {
@@ -1083,7 +1171,7 @@ type LogInfoResponse struct {
 
 func (x *LogInfoResponse) Reset() {
 	*x = LogInfoResponse{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[21]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1095,7 +1183,7 @@ func (x *LogInfoResponse) String() string {
 func (*LogInfoResponse) ProtoMessage() {}
 
 func (x *LogInfoResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[21]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1108,7 +1196,7 @@ func (x *LogInfoResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogInfoResponse.ProtoReflect.Descriptor instead.
 func (*LogInfoResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{21}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogInfoResponse) GetError() *AppError {
@@ -1128,7 +1216,7 @@ type LogErrorRequest struct {
 
 func (x *LogErrorRequest) Reset() {
 	*x = LogErrorRequest{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[22]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1228,7 @@ func (x *LogErrorRequest) String() string {
 func (*LogErrorRequest) ProtoMessage() {}
 
 func (x *LogErrorRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[22]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1241,7 @@ func (x *LogErrorRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogErrorRequest.ProtoReflect.Descriptor instead.
 func (*LogErrorRequest) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{22}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogErrorRequest) GetMsg() string {
@@ -1179,7 +1267,7 @@ type LogErrorResponse struct {
 
 func (x *LogErrorResponse) Reset() {
 	*x = LogErrorResponse{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[23]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1191,7 +1279,7 @@ func (x *LogErrorResponse) String() string {
 func (*LogErrorResponse) ProtoMessage() {}
 
 func (x *LogErrorResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[23]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1204,7 +1292,7 @@ func (x *LogErrorResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogErrorResponse.ProtoReflect.Descriptor instead.
 func (*LogErrorResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{23}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogErrorResponse) GetError() *AppError {
@@ -1224,7 +1312,7 @@ type LogWarnRequest struct {
 
 func (x *LogWarnRequest) Reset() {
 	*x = LogWarnRequest{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[24]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1324,7 @@ func (x *LogWarnRequest) String() string {
 func (*LogWarnRequest) ProtoMessage() {}
 
 func (x *LogWarnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[24]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1337,7 @@ func (x *LogWarnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogWarnRequest.ProtoReflect.Descriptor instead.
 func (*LogWarnRequest) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{24}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LogWarnRequest) GetMsg() string {
@@ -1275,7 +1363,7 @@ type LogWarnResponse struct {
 
 func (x *LogWarnResponse) Reset() {
 	*x = LogWarnResponse{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[25]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1375,7 @@ func (x *LogWarnResponse) String() string {
 func (*LogWarnResponse) ProtoMessage() {}
 
 func (x *LogWarnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[25]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1388,7 @@ func (x *LogWarnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogWarnResponse.ProtoReflect.Descriptor instead.
 func (*LogWarnResponse) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{25}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogWarnResponse) GetError() *AppError {
@@ -1321,7 +1409,7 @@ type PluginKVSetOptions struct {
 
 func (x *PluginKVSetOptions) Reset() {
 	*x = PluginKVSetOptions{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[26]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1421,7 @@ func (x *PluginKVSetOptions) String() string {
 func (*PluginKVSetOptions) ProtoMessage() {}
 
 func (x *PluginKVSetOptions) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[26]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1434,7 @@ func (x *PluginKVSetOptions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginKVSetOptions.ProtoReflect.Descriptor instead.
 func (*PluginKVSetOptions) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{26}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PluginKVSetOptions) GetAtomic() bool {
@@ -1386,7 +1474,7 @@ type WebsocketBroadcast struct {
 
 func (x *WebsocketBroadcast) Reset() {
 	*x = WebsocketBroadcast{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[27]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1486,7 @@ func (x *WebsocketBroadcast) String() string {
 func (*WebsocketBroadcast) ProtoMessage() {}
 
 func (x *WebsocketBroadcast) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[27]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1499,7 @@ func (x *WebsocketBroadcast) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WebsocketBroadcast.ProtoReflect.Descriptor instead.
 func (*WebsocketBroadcast) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{27}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *WebsocketBroadcast) GetOmitUsers() []string {
@@ -1480,7 +1568,7 @@ type KeyValuePair struct {
 
 func (x *KeyValuePair) Reset() {
 	*x = KeyValuePair{}
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[28]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1492,7 +1580,7 @@ func (x *KeyValuePair) String() string {
 func (*KeyValuePair) ProtoMessage() {}
 
 func (x *KeyValuePair) ProtoReflect() protoreflect.Message {
-	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[28]
+	mi := &file_mm_asgi_protocol_api_kv_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1505,7 +1593,7 @@ func (x *KeyValuePair) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValuePair.ProtoReflect.Descriptor instead.
 func (*KeyValuePair) Descriptor() ([]byte, []int) {
-	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{28}
+	return file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *KeyValuePair) GetKey() string {
@@ -1572,7 +1660,12 @@ const file_mm_asgi_protocol_api_kv_config_proto_rawDesc = "" +
 	"\apayload\x18\x02 \x01(\v2\x17.google.protobuf.StructR\apayload\x12I\n" +
 	"\tbroadcast\x18\x03 \x01(\v2+.mattermost.pluginapi.v1.WebsocketBroadcastR\tbroadcast\"X\n" +
 	"\x1dPublishWebSocketEventResponse\x127\n" +
-	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\"\x12\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\" \n" +
+	"\x1eLoadPluginConfigurationRequest\"{\n" +
+	"\x1fLoadPluginConfigurationResponse\x127\n" +
+	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x12\x1f\n" +
+	"\vconfig_json\x18\x02 \x01(\fR\n" +
+	"configJson\"\x12\n" +
 	"\x10GetConfigRequest\"m\n" +
 	"\x11GetConfigResponse\x127\n" +
 	"\x05error\x18\x01 \x01(\v2!.mattermost.pluginapi.v1.AppErrorR\x05error\x12\x1f\n" +
@@ -1629,68 +1722,71 @@ func file_mm_asgi_protocol_api_kv_config_proto_rawDescGZIP() []byte {
 	return file_mm_asgi_protocol_api_kv_config_proto_rawDescData
 }
 
-var file_mm_asgi_protocol_api_kv_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_mm_asgi_protocol_api_kv_config_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_mm_asgi_protocol_api_kv_config_proto_goTypes = []any{
-	(*KVSetRequest)(nil),                  // 0: mattermost.pluginapi.v1.KVSetRequest
-	(*KVSetResponse)(nil),                 // 1: mattermost.pluginapi.v1.KVSetResponse
-	(*KVCompareAndSetRequest)(nil),        // 2: mattermost.pluginapi.v1.KVCompareAndSetRequest
-	(*KVCompareAndSetResponse)(nil),       // 3: mattermost.pluginapi.v1.KVCompareAndSetResponse
-	(*KVCompareAndDeleteRequest)(nil),     // 4: mattermost.pluginapi.v1.KVCompareAndDeleteRequest
-	(*KVCompareAndDeleteResponse)(nil),    // 5: mattermost.pluginapi.v1.KVCompareAndDeleteResponse
-	(*KVSetWithOptionsRequest)(nil),       // 6: mattermost.pluginapi.v1.KVSetWithOptionsRequest
-	(*KVSetWithOptionsResponse)(nil),      // 7: mattermost.pluginapi.v1.KVSetWithOptionsResponse
-	(*KVGetRequest)(nil),                  // 8: mattermost.pluginapi.v1.KVGetRequest
-	(*KVGetResponse)(nil),                 // 9: mattermost.pluginapi.v1.KVGetResponse
-	(*KVDeleteRequest)(nil),               // 10: mattermost.pluginapi.v1.KVDeleteRequest
-	(*KVDeleteResponse)(nil),              // 11: mattermost.pluginapi.v1.KVDeleteResponse
-	(*KVListRequest)(nil),                 // 12: mattermost.pluginapi.v1.KVListRequest
-	(*KVListResponse)(nil),                // 13: mattermost.pluginapi.v1.KVListResponse
-	(*PublishWebSocketEventRequest)(nil),  // 14: mattermost.pluginapi.v1.PublishWebSocketEventRequest
-	(*PublishWebSocketEventResponse)(nil), // 15: mattermost.pluginapi.v1.PublishWebSocketEventResponse
-	(*GetConfigRequest)(nil),              // 16: mattermost.pluginapi.v1.GetConfigRequest
-	(*GetConfigResponse)(nil),             // 17: mattermost.pluginapi.v1.GetConfigResponse
-	(*LogDebugRequest)(nil),               // 18: mattermost.pluginapi.v1.LogDebugRequest
-	(*LogDebugResponse)(nil),              // 19: mattermost.pluginapi.v1.LogDebugResponse
-	(*LogInfoRequest)(nil),                // 20: mattermost.pluginapi.v1.LogInfoRequest
-	(*LogInfoResponse)(nil),               // 21: mattermost.pluginapi.v1.LogInfoResponse
-	(*LogErrorRequest)(nil),               // 22: mattermost.pluginapi.v1.LogErrorRequest
-	(*LogErrorResponse)(nil),              // 23: mattermost.pluginapi.v1.LogErrorResponse
-	(*LogWarnRequest)(nil),                // 24: mattermost.pluginapi.v1.LogWarnRequest
-	(*LogWarnResponse)(nil),               // 25: mattermost.pluginapi.v1.LogWarnResponse
-	(*PluginKVSetOptions)(nil),            // 26: mattermost.pluginapi.v1.PluginKVSetOptions
-	(*WebsocketBroadcast)(nil),            // 27: mattermost.pluginapi.v1.WebsocketBroadcast
-	(*KeyValuePair)(nil),                  // 28: mattermost.pluginapi.v1.KeyValuePair
-	(*AppError)(nil),                      // 29: mattermost.pluginapi.v1.AppError
-	(*structpb.Struct)(nil),               // 30: google.protobuf.Struct
-	(*structpb.Value)(nil),                // 31: google.protobuf.Value
+	(*KVSetRequest)(nil),                    // 0: mattermost.pluginapi.v1.KVSetRequest
+	(*KVSetResponse)(nil),                   // 1: mattermost.pluginapi.v1.KVSetResponse
+	(*KVCompareAndSetRequest)(nil),          // 2: mattermost.pluginapi.v1.KVCompareAndSetRequest
+	(*KVCompareAndSetResponse)(nil),         // 3: mattermost.pluginapi.v1.KVCompareAndSetResponse
+	(*KVCompareAndDeleteRequest)(nil),       // 4: mattermost.pluginapi.v1.KVCompareAndDeleteRequest
+	(*KVCompareAndDeleteResponse)(nil),      // 5: mattermost.pluginapi.v1.KVCompareAndDeleteResponse
+	(*KVSetWithOptionsRequest)(nil),         // 6: mattermost.pluginapi.v1.KVSetWithOptionsRequest
+	(*KVSetWithOptionsResponse)(nil),        // 7: mattermost.pluginapi.v1.KVSetWithOptionsResponse
+	(*KVGetRequest)(nil),                    // 8: mattermost.pluginapi.v1.KVGetRequest
+	(*KVGetResponse)(nil),                   // 9: mattermost.pluginapi.v1.KVGetResponse
+	(*KVDeleteRequest)(nil),                 // 10: mattermost.pluginapi.v1.KVDeleteRequest
+	(*KVDeleteResponse)(nil),                // 11: mattermost.pluginapi.v1.KVDeleteResponse
+	(*KVListRequest)(nil),                   // 12: mattermost.pluginapi.v1.KVListRequest
+	(*KVListResponse)(nil),                  // 13: mattermost.pluginapi.v1.KVListResponse
+	(*PublishWebSocketEventRequest)(nil),    // 14: mattermost.pluginapi.v1.PublishWebSocketEventRequest
+	(*PublishWebSocketEventResponse)(nil),   // 15: mattermost.pluginapi.v1.PublishWebSocketEventResponse
+	(*LoadPluginConfigurationRequest)(nil),  // 16: mattermost.pluginapi.v1.LoadPluginConfigurationRequest
+	(*LoadPluginConfigurationResponse)(nil), // 17: mattermost.pluginapi.v1.LoadPluginConfigurationResponse
+	(*GetConfigRequest)(nil),                // 18: mattermost.pluginapi.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),               // 19: mattermost.pluginapi.v1.GetConfigResponse
+	(*LogDebugRequest)(nil),                 // 20: mattermost.pluginapi.v1.LogDebugRequest
+	(*LogDebugResponse)(nil),                // 21: mattermost.pluginapi.v1.LogDebugResponse
+	(*LogInfoRequest)(nil),                  // 22: mattermost.pluginapi.v1.LogInfoRequest
+	(*LogInfoResponse)(nil),                 // 23: mattermost.pluginapi.v1.LogInfoResponse
+	(*LogErrorRequest)(nil),                 // 24: mattermost.pluginapi.v1.LogErrorRequest
+	(*LogErrorResponse)(nil),                // 25: mattermost.pluginapi.v1.LogErrorResponse
+	(*LogWarnRequest)(nil),                  // 26: mattermost.pluginapi.v1.LogWarnRequest
+	(*LogWarnResponse)(nil),                 // 27: mattermost.pluginapi.v1.LogWarnResponse
+	(*PluginKVSetOptions)(nil),              // 28: mattermost.pluginapi.v1.PluginKVSetOptions
+	(*WebsocketBroadcast)(nil),              // 29: mattermost.pluginapi.v1.WebsocketBroadcast
+	(*KeyValuePair)(nil),                    // 30: mattermost.pluginapi.v1.KeyValuePair
+	(*AppError)(nil),                        // 31: mattermost.pluginapi.v1.AppError
+	(*structpb.Struct)(nil),                 // 32: google.protobuf.Struct
+	(*structpb.Value)(nil),                  // 33: google.protobuf.Value
 }
 var file_mm_asgi_protocol_api_kv_config_proto_depIdxs = []int32{
-	29, // 0: mattermost.pluginapi.v1.KVSetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 1: mattermost.pluginapi.v1.KVCompareAndSetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 2: mattermost.pluginapi.v1.KVCompareAndDeleteResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	26, // 3: mattermost.pluginapi.v1.KVSetWithOptionsRequest.options:type_name -> mattermost.pluginapi.v1.PluginKVSetOptions
-	29, // 4: mattermost.pluginapi.v1.KVSetWithOptionsResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 5: mattermost.pluginapi.v1.KVGetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 6: mattermost.pluginapi.v1.KVDeleteResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 7: mattermost.pluginapi.v1.KVListResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	30, // 8: mattermost.pluginapi.v1.PublishWebSocketEventRequest.payload:type_name -> google.protobuf.Struct
-	27, // 9: mattermost.pluginapi.v1.PublishWebSocketEventRequest.broadcast:type_name -> mattermost.pluginapi.v1.WebsocketBroadcast
-	29, // 10: mattermost.pluginapi.v1.PublishWebSocketEventResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	29, // 11: mattermost.pluginapi.v1.GetConfigResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	28, // 12: mattermost.pluginapi.v1.LogDebugRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
-	29, // 13: mattermost.pluginapi.v1.LogDebugResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	28, // 14: mattermost.pluginapi.v1.LogInfoRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
-	29, // 15: mattermost.pluginapi.v1.LogInfoResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	28, // 16: mattermost.pluginapi.v1.LogErrorRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
-	29, // 17: mattermost.pluginapi.v1.LogErrorResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	28, // 18: mattermost.pluginapi.v1.LogWarnRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
-	29, // 19: mattermost.pluginapi.v1.LogWarnResponse.error:type_name -> mattermost.pluginapi.v1.AppError
-	31, // 20: mattermost.pluginapi.v1.KeyValuePair.value:type_name -> google.protobuf.Value
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	31, // 0: mattermost.pluginapi.v1.KVSetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 1: mattermost.pluginapi.v1.KVCompareAndSetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 2: mattermost.pluginapi.v1.KVCompareAndDeleteResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	28, // 3: mattermost.pluginapi.v1.KVSetWithOptionsRequest.options:type_name -> mattermost.pluginapi.v1.PluginKVSetOptions
+	31, // 4: mattermost.pluginapi.v1.KVSetWithOptionsResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 5: mattermost.pluginapi.v1.KVGetResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 6: mattermost.pluginapi.v1.KVDeleteResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 7: mattermost.pluginapi.v1.KVListResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	32, // 8: mattermost.pluginapi.v1.PublishWebSocketEventRequest.payload:type_name -> google.protobuf.Struct
+	29, // 9: mattermost.pluginapi.v1.PublishWebSocketEventRequest.broadcast:type_name -> mattermost.pluginapi.v1.WebsocketBroadcast
+	31, // 10: mattermost.pluginapi.v1.PublishWebSocketEventResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 11: mattermost.pluginapi.v1.LoadPluginConfigurationResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	31, // 12: mattermost.pluginapi.v1.GetConfigResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	30, // 13: mattermost.pluginapi.v1.LogDebugRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
+	31, // 14: mattermost.pluginapi.v1.LogDebugResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	30, // 15: mattermost.pluginapi.v1.LogInfoRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
+	31, // 16: mattermost.pluginapi.v1.LogInfoResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	30, // 17: mattermost.pluginapi.v1.LogErrorRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
+	31, // 18: mattermost.pluginapi.v1.LogErrorResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	30, // 19: mattermost.pluginapi.v1.LogWarnRequest.key_value_pairs:type_name -> mattermost.pluginapi.v1.KeyValuePair
+	31, // 20: mattermost.pluginapi.v1.LogWarnResponse.error:type_name -> mattermost.pluginapi.v1.AppError
+	33, // 21: mattermost.pluginapi.v1.KeyValuePair.value:type_name -> google.protobuf.Value
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_mm_asgi_protocol_api_kv_config_proto_init() }
@@ -1705,7 +1801,7 @@ func file_mm_asgi_protocol_api_kv_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_mm_asgi_protocol_api_kv_config_proto_rawDesc), len(file_mm_asgi_protocol_api_kv_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
