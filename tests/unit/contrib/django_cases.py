@@ -7,9 +7,9 @@ import atexit
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-import django
 import httpx
 import pytest
+from django.apps import apps
 from django.conf import settings
 
 from tests.unit.contrib.served import ROOT, client, mattermost_api
@@ -42,7 +42,7 @@ settings.configure(
     ROOT_URLCONF=__name__,
     SECRET_KEY="of a test",
 )
-django.setup()
+apps.populate(settings.INSTALLED_APPS)
 
 from asgiref.sync import sync_to_async  # noqa: E402
 from django.contrib.auth import get_user_model, login  # noqa: E402

@@ -120,7 +120,7 @@ async def test_permissions_are_the_servers() -> None:
     async with mattermost_api() as (mattermost, api):
         square = next(iter(mattermost.channels))
         team_id = next(iter(mattermost.teams))
-        expected = {
+        expected: dict[str, dict[str | None, int]] = {
             "admin": {"alice": 403, "sysadmin": 200, None: 401, "stranger": 403},
             f"channels/{square}": {"alice": 200, "sysadmin": 200, None: 401, "stranger": 403},
             "channels/elsewhere": {"alice": 403, "sysadmin": 200},

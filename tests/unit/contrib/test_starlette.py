@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -88,7 +88,13 @@ async def test_a_user() -> None:
         assert (await alice.get("plugins_only")).status_code == 403
 
 
-NOBODY = {"id": None, "authenticated": False, "name": "", "scopes": [], "user_id": None}
+NOBODY: dict[str, Any] = {
+    "id": None,
+    "authenticated": False,
+    "name": "",
+    "scopes": [],
+    "user_id": None,
+}
 
 
 async def test_nobody() -> None:
