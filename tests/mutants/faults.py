@@ -49,6 +49,7 @@ API, CHANNELS = ("tests/unit/api",), ("tests/wire/test_channel.py",)
 WIRE = ("tests/wire", "tests/unit/test_inbox.py")
 HTTP2 = ("tests/wire/http2",)
 H2_CONNECTION, H2_STREAM = "mm_asgi/wire/http2/connection.py", "mm_asgi/wire/http2/stream.py"
+WSGI, WSGI_TESTS = "mm_asgi/contrib/wsgi.py", ("tests/unit/contrib/test_wsgi.py",)
 HOOK_TESTS = ("tests/unit/hooks", "tests/contract/test_hooks.py")
 UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
 
@@ -920,5 +921,54 @@ FAULTS: tuple[Fault, ...] = (
         "                    continue\n",
         HOOK_TESTS,
         "said_once or cannot_be_told",
+    ),
+    # ---------------------------------------------------------------- WSGI
+    Fault(
+        "WSGI: a body that was cut looks whole",
+        WSGI,
+        "            raise ClientDisconnected(_GONE)\n        return message\n",
+        "            return {}\n        return message\n",
+        WSGI_TESTS,
+        "cut_body",
+    ),
+    Fault(
+        "WSGI: the body is taken before the app reads it",
+        WSGI,
+        "                    await self._body.join()\n",
+        "                    pass\n",
+        WSGI_TESTS,
+        "taken_as",
+    ),
+    Fault(
+        "WSGI: SCRIPT_NAME is the process's own",
+        WSGI,
+        '            "SCRIPT_NAME": script_name,\n',
+        "",
+        WSGI_TESTS,
+        "script_name",
+    ),
+    Fault(
+        "WSGI: the user stays out of the environ",
+        WSGI,
+        '            environ["REMOTE_USER"] = user_id\n',
+        "            pass\n",
+        WSGI_TESTS,
+        "who_asks",
+    ),
+    Fault(
+        "WSGI: SystemExit goes through the thread's future",
+        WSGI,
+        "        except BaseException as exc:  # noqa: BLE001\n            exchange.fail(exc)\n",
+        "        except Exception as exc:  # noqa: BLE001\n            exchange.fail(exc)\n",
+        WSGI_TESTS,
+        "raised_in_the_requests_task",
+    ),
+    Fault(
+        "WSGI: a function that makes the app is taken for one",
+        "mm_asgi/importer.py",
+        " and not _takes(signature, 1)",
+        "",
+        ("tests/unit/test_importer.py",),
+        "called_with_less",
     ),
 )
