@@ -354,4 +354,7 @@ async def test_without_a_csrf_token_a_post_loses_its_user(go: ThroughGo) -> None
         assert (await client.post("orders", json=order)).json()["buyer"] == "alice"
         del client.headers["X-CSRF-Token"]
         assert (await client.post("orders", json=order)).json()["buyer"] is None
+        assert (await client.post("orders", json=order)).json()["buyer"] is None
         assert (await client.get("me")).json()["id"] == "alice"
+    said = [line for line in go.host.log_lines("plugin") if "without its user" in str(line)]
+    assert [line["level"] for line in said] == ["warn"]  # once, and what to do
