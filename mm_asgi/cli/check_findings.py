@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mm_asgi.cli.check_life import Answer, Life
     from mm_asgi.host import LogLine
 
-__all__ = ["LIMITS", "Finding", "find"]
+__all__ = ["LIMITS", "Code", "Finding", "find"]
 
 LIMITS = {
     "handshake": 3.0,
@@ -44,6 +44,13 @@ _BLOCKED = "the event loop has been blocked for"
 _CANCELLED = re.compile(r"drain: \d+ tasks were still running and are cancelled: (.+)")
 
 
+Code = Literal[
+    "start", "slow-handshake", "slow-import", "blocked-loop", "app-fault", "server-error",
+    "no-answer", "broken-answer", "ignores-disconnect", "lifespan", "drain", "killed", "crash",
+    "printed", "print-flood", "stderr", "public-route", "log",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One finding.
@@ -54,9 +61,16 @@ class Finding:
         text: one sentence, with what to do.
     """
 
-    code: str
+    code: Code
     level: Literal["error", "warning"]
     text: str
+
+
+_CODES: dict[str, Code] = {
+    "mm_asgi.lifespan": "lifespan",
+    "mm_asgi.bridge": "app-fault",
+    "mm_asgi.tasks": "drain",
+}
 
 
 def find(imported: Imported, life: Life) -> list[Finding]:
@@ -120,11 +134,10 @@ def _log(life: Life) -> Iterator[Finding]:
 def _said(line: LogLine, life: Life) -> Iterator[Finding]:
     if life.failure is not None and line.module in ("mm_asgi.dispatch", "mm_asgi.lifespan"):
         return  # the start's own finding says it
-    code = {"mm_asgi.lifespan": "lifespan", "mm_asgi.bridge": "app-fault"}.get(line.module, "log")
+    code = _CODES.get(line.module, "log")
     if line.module == "mm_asgi.watchdog" and line.message.startswith("thread "):
         return  # stacks for a person
-    if line.module == "mm_asgi.tasks":
-        code = "drain"
+    if code == "drain":
         left = {_request(answer, life) for answer in life.answers if answer.left}
         if _cancelled(line) and _cancelled(line) <= left:
             return  # a finding of its own

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from mm_asgi.cli import main
-from mm_asgi.cli.check_findings import Finding, find
+from mm_asgi.cli.check_findings import LIMITS, Code, Finding, find
 from mm_asgi.cli.check_imports import Imported, Module, parse_importtime
 from mm_asgi.cli.check_life import Answer, Life, Stream
 from mm_asgi.cli.check_probe import Printed, public_routes
@@ -192,12 +193,24 @@ def test_the_text_fits_a_terminal() -> None:
         plugin_id="shop",
         imported=imported,
         life=life,
-        findings=[Finding("a", "error", "word " * 40), Finding("b", "warning", "\x1b[2J")],
+        findings=[Finding("start", "error", "word " * 40), Finding("log", "warning", "\x1b[2J")],
     )
     text = report.as_text(80)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b" not in text
     assert text.endswith("\n1 error, 1 warning")
+
+
+def test_the_reference_has_the_codes_and_the_json() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/reference/check.md").read_text("utf-8")
+    rows = re.findall(r"^\| ([`a-z, -]+) \| (?:error|warning)", page, re.MULTILINE)
+    assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(get_args(Code))
+    written = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    report = Report(
+        target="", plugin_id="", imported=Imported(), life=Life(), findings=[]
+    ).as_json()
+    assert written.keys() == json.loads(report).keys()
+    assert written["limits"] == LIMITS
 
 
 @pytest.fixture
