@@ -106,11 +106,12 @@ class Body:
         HTTP/1.1 through Go is no full duplex: up to 256 KiB are read and thrown away, then the
         body counts as closed. False: there is more, and the connection ends with this answer.
         """
+        if self._closing or self._cut:
+            # Nothing is read on and nobody waited for, also not a read that is under way.
+            return self.at_end and not (self._rest or self._cut)
         async with self._lock:
-            if self.at_end and not (self._rest or self._cut):
+            if self.at_end and not self._rest:
                 return True
-            if self._closing or self._cut:
-                return False
             discarded = len(self._rest)
             self._rest = b""
             try:

@@ -41,14 +41,17 @@ class Line:
 
     Attributes:
         read_until: the loop's time at which reading ends; None: never.
-        malformed: set when what the client sent on is no HTTP.
     """
 
     def __init__(self, protocol: Protocol, read_until: float | None, write_until: float | None):
         self.read_until = read_until
-        self.malformed = False
         self._write_until = write_until
         self._protocol = protocol
+
+    @property
+    def malformed(self) -> bool:
+        """Whether what the client sent on is no HTTP, and all before it has been read."""
+        return self._protocol.malformed and not self._protocol.cycle.body
 
     async def write(self, send: Send, event: MutableMapping[str, Any]) -> None:
         """Send an event and wait until the system has taken all of it. WriteLate: not in time."""
@@ -75,13 +78,13 @@ class Protocol(H11Protocol):
         self.app = self._serve
         self._read_timeout = read_timeout
         self._write_timeout = write_timeout
-        self._line: Line | None = None
+        self.malformed = False
         self._begun = self.loop.time()
         self._head_timer: asyncio.TimerHandle | None = None
 
     async def _serve(self, scope: Any, receive: Any, send: Any) -> None:
         self._end_head()
-        line = self._line = Line(
+        line = Line(
             self,
             _after(self._begun, self._read_timeout),
             _after(self.loop.time(), self._write_timeout),
@@ -137,8 +140,7 @@ class Protocol(H11Protocol):
             self.transport.write(BAD_REQUEST)
             self.transport.close()
             return
-        if self._line is not None:
-            self._line.malformed = True
+        self.malformed = True
         self.cycle.message_event.set()
 
 

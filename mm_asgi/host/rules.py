@@ -34,6 +34,8 @@ SESSION_COOKIE = "MMAUTHTOKEN"
 USER_ID = "Mattermost-User-Id"
 PLUGIN_ID = "Mattermost-Plugin-Id"
 FORM = "application/x-www-form-urlencoded"
+FORM_METHODS = ("POST", "PUT", "PATCH")
+FORM_LIMIT = 10 << 20  # net/http's ParseForm; more counts as an empty form
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,7 +267,7 @@ def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, str
     assert login is not None
     kind = first(request.header, "Content-Type").partition(";")[0].strip().lower()
     values: list[str] = []
-    if kind == FORM and request.method in ("POST", "PUT", "PATCH"):
+    if kind == FORM and request.method in FORM_METHODS and len(body) <= FORM_LIMIT:
         values = parse_query(body.decode("latin-1")).get("csrf", [])
     values = values + parse_query(request.url.raw_query).get("csrf", [])
     if values[:1] == [login.csrf] or _is_xhr(request, strict):

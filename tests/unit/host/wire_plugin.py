@@ -71,7 +71,11 @@ async def replay(context: Any, answer: str, record: Record, complete: bool) -> N
         elif step == "exit":
             os._exit(3)
         else:
-            await context.write(base64.b64decode(step))
+            answer = hooks_http_pb2.ServeHTTPResponse.FromString(base64.b64decode(step))
+            if answer.body_complete:
+                # Before it leaves: whatever the host does at once cannot come first.
+                record.events.append("done")
+            await context.write(answer.SerializeToString())
 
 
 async def take_long(_: Any, record: Record, seconds: float) -> None:
@@ -108,11 +112,13 @@ async def serve_http(_: Any, context: Any) -> None:
         record = RECORDS[headers["X-Key"][0]] if "X-Key" in headers else Record()
         try:
             await replay(context, headers["X-Answer"][0], record, message.body_complete)
-            record.events.append("done")
+            if "done" not in record.events:
+                record.events.append("done")
         except grpc.aio.AbortError:
             raise
         except BaseException:  # a write fails before the handler is cancelled
-            record.events.append("cancelled")
+            if "done" not in record.events:
+                record.events.append("cancelled")
             raise
         finally:
             record.over.set()
