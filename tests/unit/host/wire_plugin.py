@@ -71,11 +71,11 @@ async def replay(context: Any, answer: str, record: Record, complete: bool) -> N
         elif step == "exit":
             os._exit(3)
         else:
-            answer = hooks_http_pb2.ServeHTTPResponse.FromString(base64.b64decode(step))
-            if answer.body_complete:
+            sent = hooks_http_pb2.ServeHTTPResponse.FromString(base64.b64decode(step))
+            if sent.body_complete:
                 # Before it leaves: whatever the host does at once cannot come first.
                 record.events.append("done")
-            await context.write(answer.SerializeToString())
+            await context.write(sent.SerializeToString())
 
 
 async def take_long(_: Any, record: Record, seconds: float) -> None:
