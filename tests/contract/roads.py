@@ -526,8 +526,11 @@ class MemoryRoad(MessageRoad):
 # ---------------------------------------------------------------- w and g: the Go host
 
 
-def start_host(kind: str, wire: str) -> GoHost | SimulatedHost:
+def start_host(
+    kind: str, wire: str, *, read_timeout: float = 300.0, write_timeout: float = 300.0
+) -> GoHost | SimulatedHost:
     """The host of a road with the contract apps, not started."""
+    limits: dict[str, Any] = {"read_timeout": read_timeout, "write_timeout": write_timeout}
     facts: dict[str, Any] = {
         "plugin_id": PLUGIN_ID,
         "subpath": SUBPATH,
@@ -540,8 +543,9 @@ def start_host(kind: str, wire: str) -> GoHost | SimulatedHost:
     }
     folder, start_file = Path(__file__).parent / "plugin", "start_contract.py"
     if kind == "s":
-        return SimulatedHost(folder, start_file, **facts)
-    return GoHost(folder, start_file, flags=["-log-level=debug"], **facts)
+        return SimulatedHost(folder, start_file, **limits, **facts)
+    flags = [f"-{name.replace('_', '-')}={seconds}s" for name, seconds in limits.items()]
+    return GoHost(folder, start_file, flags=["-log-level=debug", *flags], **facts)
 
 
 class GoRoad(Road):

@@ -24,6 +24,8 @@ class SimulatedHost:
         plugin_id: str,
         subpath: str = "/",
         env: dict[str, str] | None = None,
+        read_timeout: float = 300.0,
+        write_timeout: float = 300.0,
     ) -> None:
         self._host = Host(
             argv=[sys.executable, executable],
@@ -32,6 +34,8 @@ class SimulatedHost:
             subpath=subpath,
             env=env,
             log_level="debug",
+            read_timeout=read_timeout,
+            write_timeout=write_timeout,
         )
         self.running = False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import h11
 import pytest
 import pytest_asyncio
 from hypothesis import given, settings
@@ -43,6 +44,23 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
         for host in hosts:
             await host.start()
         yield HTTPRoad(hosts[0]), HTTPRoad(hosts[1])
+    finally:
+        for host in hosts:
+            await host.close()
+
+
+LIMIT = 0.6
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["read", "write"])
+async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Pair]]:
+    """Two hosts with a short ReadTimeout or WriteTimeout, and which of them it is."""
+    limits = {"read_timeout": 0.0, "write_timeout": 0.0, f"{request.param}_timeout": LIMIT}
+    hosts = [start_host(kind, WIRES[0], **limits) for kind in "gs"]
+    try:
+        for host in hosts:
+            await host.start()
+        yield request.param, (HTTPRoad(hosts[0]), HTTPRoad(hosts[1]))
     finally:
         for host in hosts:
             await host.close()
@@ -112,3 +130,31 @@ async def test_the_app_sees_the_same_of_a_client_that_leaves_early(
     real, simulated = await asyncio.gather(*map(through, pair))
     assert simulated == real
     assert real[-1][0] == "http.disconnect"
+
+
+async def test_the_app_sees_the_same_of_a_timeout(impatient: tuple[str, Pair]) -> None:
+    """A body that stops is a client that left; an answer that comes too late is none."""
+    which, pair = impatient
+
+    async def slow_body(road: HTTPRoad) -> Any:
+        token = road.token()
+        exchange = await road.open("POST", f"/events?token={token}", length=10)
+        await exchange.send(b"abc")
+        if which == "write":  # there the body may take any time, and the answer may not
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(exchange.head(), LIMIT + 0.2)
+            await exchange.send(bytes(7))
+            with pytest.raises(h11.RemoteProtocolError):
+                await exchange.head()
+            await exchange.leave()
+            return await road.noted(token, "event", 2)
+        answer = await exchange.rest()
+        return answer.status, answer.body, await road.noted(token, "event", 2)
+
+    real, simulated = await asyncio.gather(*map(slow_body, pair))
+    assert simulated == real
+    if which == "read":
+        assert real[:2] == (502, b"Bad Gateway\n")
+        assert real[2][-1][0] == "http.disconnect"
+    else:
+        assert [event[0] for event in real] == ["http.request"] * 2
