@@ -11,25 +11,35 @@ import time
 
 from mm_asgi.cli.dev_debug import HOST, bind
 
-PORT_WAIT = 10.0
-"""Seconds that a restarted plugin waits for the port: debugpy's adapter is a process of its own,
-and outlives the old plugin's by a moment."""
+PORT_WAIT = 5.0
+"""Seconds for the port: debugpy's adapter is a process of its own, and after a restart the old
+plugin's lives until its debugger has heard of the end and left."""
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(port: int) -> bool:
     end = time.monotonic() + PORT_WAIT
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
             bind(port)
-            return
+            return True
         time.sleep(0.02)
+    return False
 
 
 def _main(port: int, *line: str) -> None:
-    # An extra, and not for production.
+    # Not ours to bring, and not for production.
     import debugpy
 
-    _wait_for(port)
+    if not _wait_for(port):
+        sentence = (
+            f"debug-port: {HOST}:{port} is still taken, perhaps by a debugger that stays attached to"
+            " the last plugin; disconnect it and save again"
+        )
+        sys.stderr.write(f"{sentence}\n")
+        # The host shows a first line that is no handshake as the reason.
+        sys.stdout.write(f"{sentence}\n")
+        sys.stdout.flush()
+        sys.exit(1)
     debugpy.listen((HOST, port))
     if line[0] == "-m":
         sys.argv = list(line[1:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from mm_asgi.cli import dev
+from mm_asgi.cli.dev_debug import Debugger
 from mm_asgi.cli.dev_session import Saves, matters
 from mm_asgi.cli.target import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
@@ -125,6 +127,39 @@ def test_what_was_given_is_not_made_to_suit_a_terminal(
         table = f"[tool.mm-asgi]\naccess-log = {switch}\ndrain = 8\n"
         (folder / "pyproject.toml").write_text(table)
     assert variables(reload=True) == {}
+
+
+def test_the_variables_under_debug(folder: Path) -> None:
+    stretched = {
+        "MM_ASGI_STARTUP_WAIT": "86400", "MM_ASGI_IMPORT_BUDGET": "0", "MM_ASGI_HOOK_BUDGET": "0",
+        "MM_ASGI_API_TIMEOUT": "0", "MM_ASGI_BLOCKED_WARN": "0", "MM_ASGI_BLOCKED_KILL": "0",
+        "MM_ASGI_ACCESS_LOG": "true",
+    }  # fmt: skip
+    assert variables(debug=True) == stretched
+    # What was given counts.
+    del stretched["MM_ASGI_HOOK_BUDGET"]
+    assert variables(debug=True, hook_budget="3") == stretched
+
+
+def test_the_command_under_debug(folder: Path) -> None:
+    debugger = Debugger.find(Settings(debug=True, debug_port=0))
+    assert debugger.port > 0
+    assert debugger.command(["python", "plugin.py"]) == [
+        "python", "-X", "frozen_modules=off", "-m", "mm_asgi.cli.dev_debuggee",
+        str(debugger.port), "plugin.py",
+    ]  # fmt: skip
+
+
+def test_a_debugger_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"debug-port: {port} on 127.0.0.1 cannot be had"):
+            Debugger.find(Settings(debug=True, debug_port=port))
+    monkeypatch.setattr(sys, "path", [])
+    with pytest.raises(ConfigError, match="debug: the package debugpy is missing; pip install"):
+        Debugger.find(Settings(debug=True, debug_port=0))
 
 
 def variables(**given: object) -> dict[str, str]:
