@@ -73,6 +73,8 @@ async def check_app(
         finally:
             watchdog.stop()
     for task in asyncio.all_tasks() - tasks_before:
+        if task.get_name() == "mm_asgi":
+            continue  # a request that swallows its cancel, which the drain has named
         found.add(
             "L4",
             f"the app left the task {task.get_name()!r} running after its shutdown; expected it to"
@@ -92,7 +94,7 @@ async def _run(
     try:
         await engine.enter()
     except StartupError as exc:
-        found.add("L1", _said(exc))
+        found.refused(exc)
         return
     rules = Rules(plugin_id=PLUGIN_ID)
     try:
@@ -105,13 +107,6 @@ async def _run(
     finally:
         found.probe = "shutdown"
         await engine.leave()
-
-
-def _said(exc: StartupError) -> str:
-    text = str(exc).removeprefix("OnActivate: ")
-    if "did not end" in text:
-        text += "; expected lifespan.startup.complete or lifespan.startup.failed"
-    return text
 
 
 def _with_app(plugin: Any, watched: _Watched | None) -> Any:

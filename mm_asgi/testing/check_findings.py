@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from mm_asgi.errors import AppProtocolError
+from mm_asgi.errors import AppProtocolError, StartupError
 from mm_asgi.importer import last_line
 
 __all__ = ["Finding", "Findings"]
@@ -95,9 +95,10 @@ class Findings:
         self._found.setdefault(sentence, found)
 
     def refused(self, exc: Exception) -> None:
-        """A ``send()`` of the app raised this."""
-        if isinstance(exc, AppProtocolError):
-            self.add(_row(str(exc)), str(exc))
+        """A ``send()`` of the app, or its start-up, raised this."""
+        if isinstance(exc, AppProtocolError | StartupError):
+            text = str(exc).removeprefix("OnActivate: ")
+            self.add(_row(text), text)
 
     def logged(self, record: logging.LogRecord) -> None:
         """The package has logged this."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["PROBES", "Probe", "Probed", "run_probe"]
 
 MOST = 1024 * 1024  # bytes of an answer that are read before the client leaves
-PATIENCE = 0.5  # s for the next piece of an answer before the client leaves
+PATIENCE = 0.5  # s that an answer is read before the client leaves
 LINGER = 2.0  # s that an app may run on after its client left
 
 
@@ -103,18 +104,13 @@ async def run_probe(
 
 
 async def _read(exchange: Exchange) -> None:
-    """The answer, as far as it comes without long pauses: an endless one is no fault."""
+    """The answer, as far as it comes in that time: an endless one is no fault."""
     size = 0
     chunks = exchange.chunks()
-    while size < MOST:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                chunk = await anext(chunks, None)
-        except TimeoutError:
-            return
-        if chunk is None:
-            return
-        size += len(chunk)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            while size < MOST and (chunk := await anext(chunks, None)) is not None:
+                size += len(chunk)
 
 
 async def _ended(call: AppCall | None, found: Findings) -> None:

@@ -82,7 +82,7 @@ async def prepare(
     way = route(request.url, rules)
     if way.kind == "redirect":
         return Head(way.status, ((b"location", way.location.encode("latin-1")),), b"")
-    if way.kind != "plugin":
+    if way.kind != "plugin" or "ServeHTTP" not in engine.implemented:
         text = b"404 page not found\n"
         if way.kind == "public":
             text += b"The host serves /public/ from the bundle: the app never sees such a path.\n"
