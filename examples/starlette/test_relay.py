@@ -137,6 +137,22 @@ async def test_a_session_keeps_the_name(site: Site) -> None:
         assert "session" not in client.cookies
 
 
+async def test_without_a_name_of_ones_own_it_is_mattermosts(site: Site) -> None:
+    async with site.client() as client:
+        assert 'placeholder="alice"' in (await client.get("")).text
+        sending = asyncio.create_task(client.put("parcels/a", content=b"1"))
+        await waiting(client, "a")
+        await client.get("parcels/a")
+        assert (await sending).json()["sender"] == "alice"
+
+
+async def test_outside_mattermost_it_is_somebodys() -> None:
+    async with lifespan(app) as started:
+        transport = httpx.ASGITransport(started)  # as under uvicorn
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            assert 'placeholder="somebody"' in (await client.get("/")).text
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_a_parcel_is_hashed_while_it_moves(site: Site, chunked: bool) -> None:
     async with site.client() as sender, site.client() as receiver:

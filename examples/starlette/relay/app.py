@@ -9,10 +9,12 @@ from typing import TypedDict
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
+from mm_asgi.contrib.starlette import AuthenticationBackend
 from relay import activity, pages
 from relay.parcels import ParcelEndpoint, latest
 from relay.store import Relay
@@ -41,6 +43,9 @@ app = Starlette(
         WebSocketRoute("/live", activity.live, name="live"),
         Mount("/static", StaticFiles(directory=STATIC), name="static"),
     ],
-    middleware=[Middleware(SessionMiddleware, secret_key=SECRET)],
+    middleware=[
+        Middleware(SessionMiddleware, secret_key=SECRET),
+        Middleware(AuthenticationMiddleware, backend=AuthenticationBackend()),  # Mattermost's user
+    ],
     lifespan=lifespan,
 )

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
+from relay.pages import name_of
 from relay.store import Parcel, Relay
 
 PATIENCE = 120.0  # seconds that a sender waits for a receiver
@@ -19,7 +20,7 @@ class ParcelEndpoint(HTTPEndpoint):
         relay: Relay = request.state.relay
         name = request.path_params["name"]
         length = request.headers.get("content-length")
-        sender = request.session.get("name", "somebody")
+        sender = request.session.get("name") or await name_of(request)
         if relay.find(name):
             raise HTTPException(409, "a parcel of this name is on its way")
         parcel = relay.offer(name, sender, None if length is None else int(length))
