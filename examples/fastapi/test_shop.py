@@ -256,13 +256,30 @@ async def test_who_asks(site: Site, user: str | None) -> None:
         assert (await client.get("me", headers=claim)).json()["id"] == user
 
 
-async def test_the_name_is_mattermosts() -> None:
+async def test_name_and_permissions_are_mattermosts() -> None:
     async with Host(directory=HERE, plugin_id=PLUGIN_ID) as host:
         site = ThroughHost(host.url)
         async with site.client() as alice, site.client(None) as nobody:
             name = host.mattermost.users["alice"].username
             assert (await alice.get("me")).json() == {"id": "alice", "username": name}
             assert (await nobody.get("me")).json() == {"id": None, "username": None}
+            assert (await alice.post("orders/forget")).status_code == 403
+        async with site.client("sysadmin") as admin:
+            await admin.post("orders", json={"product": "mug"})
+            assert (await admin.post("orders/forget")).status_code == 200
+            assert (await admin.get("orders")).json() == []
+
+
+async def test_my_orders_are_for_who_is_logged_in(site: Site) -> None:
+    async with site.client() as alice, site.client("bob") as bob, site.client(None) as nobody:
+        await alice.post("orders", json={"product": "mug"})
+        assert [order["buyer"] for order in (await alice.get("orders/mine")).json()] == ["alice"]
+        assert (await bob.get("orders/mine")).json() == []
+        refused = await nobody.get("orders/mine")
+        assert (refused.status_code, refused.json()["detail"]) == (
+            401,
+            "Not logged in to Mattermost.",
+        )
 
 
 async def test_without_an_api_there_is_no_name() -> None:

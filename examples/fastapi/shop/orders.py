@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, BackgroundTasks, Form, HTTPException, Request, Response
 
-from mm_asgi.contrib.fastapi import OptionalUser
+from mm_asgi.contrib.fastapi import CurrentUser, OptionalUser, require_permission
 from shop.dependencies import CurrentShop
 from shop.store import NewOrder, Order, Product, Shop
 
@@ -19,6 +19,18 @@ async def list_products(shop: CurrentShop) -> list[Product]:
 @router.get("/orders")
 async def list_orders(shop: CurrentShop) -> list[Order]:
     return shop.orders
+
+
+@router.get("/orders/mine")
+async def list_my_orders(shop: CurrentShop, user: CurrentUser) -> list[Order]:
+    """Only for who is logged in to Mattermost: others get a 401."""
+    return [order for order in shop.orders if order.buyer == user]
+
+
+@router.post("/orders/forget", dependencies=[require_permission("manage_system")])
+async def forget_orders(shop: CurrentShop) -> None:
+    """Only for Mattermost's administrators: its API is asked."""
+    shop.orders.clear()
 
 
 @router.get("/orders/{order_id}")
