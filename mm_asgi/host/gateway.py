@@ -95,6 +95,8 @@ class Gateway:
         if rewritten.form_of is not None:
             whole = await body.read_all()
             identify_by_form(request, rewritten, whole, strict=self._rules.strict_csrf)
+        for level, note in rewritten.notes:
+            self._log.host(level, note, path=request.url.path, method=request.method)
         for user_id in request.header.get(USER_ID, ()):
             self._on_user(user_id)
         exchange = Exchange(

@@ -10,7 +10,7 @@ import base64
 import os
 import posixpath
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.headers import Header, canonical, cookies, first, make_header, rebuild_cookies
@@ -33,6 +33,13 @@ __all__ = [
 SESSION_COOKIE = "MMAUTHTOKEN"
 USER_ID = "Mattermost-User-Id"
 PLUGIN_ID = "Mattermost-Plugin-Id"
+INVALID_TOKEN = "Token in plugin request is invalid. Treating request as unauthenticated"
+MFA_REQUIRED = "Treating session as unauthenticated since MFA required"
+CSRF_FAILED = "CSRF request failed. Treating the request as unauthenticated."
+XHR_DEPRECATED = (
+    "CSRF Check failed for request - Please migrate your plugin to either send a CSRF Header or"
+    " Form Field, XMLHttpRequest is deprecated"
+)
 FORM = "application/x-www-form-urlencoded"
 FORM_METHODS = ("POST", "PUT", "PATCH")
 FORM_LIMIT = 10 << 20  # net/http's ParseForm; more counts as an empty form
@@ -108,10 +115,12 @@ class Rewritten:
     Attributes:
         form_of: set when only the body can tell who asks: `identify_by_form` has to be called
             with the whole body before the request goes on.
+        notes: what the server logs of it, as level and message.
     """
 
     context: Context
     form_of: Session | None = None
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
 
 def read_request(scope: Mapping[str, Any]) -> Request:
@@ -234,17 +243,23 @@ def rewrite(request: Request, rules: Rules) -> Rewritten:
     url.path = url.path.removeprefix(rules.prefix)
 
     login = find_session(token) if token else Session(rules.user) if rules.user else None
+    done = Rewritten(context)
     if login is None:
-        return Rewritten(context)
+        if token:
+            done.notes.append(("debug", INVALID_TOKEN))
+        return done
     if token:
         # A valid token never reaches the plugin, also where MFA or CSRF fail below.
         header.pop("Authorization", None)
     if login.mfa:
-        return Rewritten(context)
-    if by_cookie and request.method != "GET":
-        return _check_csrf(request, context, login, rules.strict_csrf)
-    _identify(request, context, login)
-    return Rewritten(context)
+        done.notes.append(("warn", MFA_REQUIRED))
+    elif not by_cookie or request.method == "GET":
+        _identify(request, context, login)
+    elif given := first(request.header, "X-Csrf-Token"):
+        _check_csrf(request, done, login, given, strict=rules.strict_csrf)
+    else:
+        done.form_of = login
+    return done
 
 
 def _identify(request: Request, context: Context, login: Session) -> None:
@@ -252,13 +267,17 @@ def _identify(request: Request, context: Context, login: Session) -> None:
     context.session_id = login.id
 
 
-def _check_csrf(request: Request, context: Context, login: Session, strict: bool) -> Rewritten:
-    token = first(request.header, "X-Csrf-Token")
-    if not token:
-        return Rewritten(context, form_of=login)
-    if token == login.csrf or _is_xhr(request, strict):
-        _identify(request, context, login)
-    return Rewritten(context)
+def _check_csrf(
+    request: Request, done: Rewritten, login: Session, given: str, *, strict: bool
+) -> None:
+    passes = given == login.csrf
+    if not passes and first(request.header, "X-Requested-With") == "XMLHttpRequest":
+        done.notes.append(("warn" if strict else "debug", XHR_DEPRECATED))
+        passes = not strict
+    if passes:
+        _identify(request, done.context, login)
+    else:
+        done.notes.append(("debug", CSRF_FAILED))
 
 
 def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, strict: bool) -> None:
@@ -270,12 +289,7 @@ def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, str
     if kind == FORM and request.method in FORM_METHODS and len(body) <= FORM_LIMIT:
         values = parse_query(body.decode("latin-1")).get("csrf", [])
     values = values + parse_query(request.url.raw_query).get("csrf", [])
-    if values[:1] == [login.csrf] or _is_xhr(request, strict):
-        _identify(request, rewritten.context, login)
-
-
-def _is_xhr(request: Request, strict: bool) -> bool:
-    return not strict and first(request.header, "X-Requested-With") == "XMLHttpRequest"
+    _check_csrf(request, rewritten, login, (values or [""])[0], strict=strict)
 
 
 def find_session(token: str) -> Session | None:

@@ -148,6 +148,26 @@ def test_csrf(strict: bool, headers: list[str], body: str, user: str | None, met
     assert made.header.get("Mattermost-User-Id", [None]) == [user]
 
 
+def test_the_server_logs_why_a_user_is_nobody() -> None:
+    def notes(*headers: str, strict: bool = False) -> list[tuple[str, str]]:
+        rules = Rules(plugin_id="com.example.demo", subpath="/mm", strict_csrf=strict)
+        made = request(f"{ROOT}/", *headers, method="POST")
+        done = rewrite(made, rules)
+        if done.form_of is not None:
+            identify_by_form(made, done, b"", strict=strict)
+        return [(level, note.split(" ")[0]) for level, note in done.notes]
+
+    xhr = "X-Requested-With: XMLHttpRequest"
+    assert notes() == []
+    assert notes("Cookie: MMAUTHTOKEN=x") == [("debug", "Token")]
+    assert notes("Cookie: MMAUTHTOKEN=mfa-joe") == [("warn", "Treating")]
+    assert notes(COOKIE) == [("debug", "CSRF")]
+    assert notes(COOKIE, "X-CSRF-Token: no") == [("debug", "CSRF")]
+    assert notes(COOKIE, "X-CSRF-Token: csrf-joe", xhr) == []
+    assert notes(COOKIE, xhr) == [("debug", "CSRF")]  # of the deprecation: the user is joe
+    assert notes(COOKIE, xhr, strict=True) == [("warn", "CSRF"), ("debug", "CSRF")]
+
+
 def test_csrf_in_the_query() -> None:
     made = request(f"{ROOT}/?csrf=csrf-joe", COOKIE, method="POST")
     done = rewrite(made, RULES)
