@@ -138,7 +138,7 @@ def test_the_variables_under_debug(folder: Path) -> None:
     assert variables(debug=True) == stretched
     # What was given counts.
     del stretched["MM_ASGI_HOOK_BUDGET"]
-    assert variables(debug=True, hook_budget="3") == stretched
+    assert variables(app="shop:app", debug=True, hook_budget="3") == stretched
 
 
 def test_the_command_under_debug(folder: Path) -> None:
