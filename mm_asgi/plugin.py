@@ -16,11 +16,12 @@ from mm_asgi.hooks import HOOKS, Hook, snake_case
 from mm_asgi.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from mm_asgi.api.aio import AsyncAPI
 
     ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
+    WSGIApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 __all__ = ["Handler", "Plugin", "as_plugin"]
 
@@ -43,7 +44,8 @@ class Plugin:
     """What a Mattermost plugin is made of.
 
     Args:
-        app: an ASGI app that answers below ``/plugins/{id}/``, or None for hooks alone.
+        app: an ASGI app that answers below ``/plugins/{id}/``, or None for hooks alone. ``run`` and
+            ``serve`` take a WSGI app too, see the setting ``interface``.
 
     Attributes:
         app: the same.
@@ -53,8 +55,8 @@ class Plugin:
         connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
     """
 
-    def __init__(self, app: ASGIApp | None = None) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp | WSGIApp | None = None) -> None:
+        self.app: Any = app
         self.config: dict[str, Any] = {}
         self.connection = Connection()
         self._site = Site(self.connection)
