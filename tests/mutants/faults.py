@@ -50,6 +50,7 @@ WIRE = ("tests/wire", "tests/unit/test_inbox.py")
 HTTP2 = ("tests/wire/http2",)
 H2_CONNECTION, H2_STREAM = "mm_asgi/wire/http2/connection.py", "mm_asgi/wire/http2/stream.py"
 WSGI, WSGI_TESTS = "mm_asgi/contrib/wsgi.py", ("tests/unit/contrib/test_wsgi.py",)
+CHECK = "mm_asgi/cli/check_findings.py"
 HOOK_TESTS = ("tests/unit/hooks", "tests/contract/test_hooks.py")
 UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
 
@@ -970,5 +971,60 @@ FAULTS: tuple[Fault, ...] = (
         "",
         ("tests/unit/test_importer.py",),
         "called_with_less",
+    ),
+    # ---------------------------------------------------------------- check and init
+    Fault(
+        "check: a blocked loop counts while the app is imported",
+        CHECK,
+        "wall_time(line) >= imported_at",
+        "True",
+        ("tests/unit/test_check.py",),
+        "blocked_loop",
+    ),
+    Fault(
+        "check: the time that a client was gone does not count",
+        CHECK,
+        "ended - answer.at > LATE_END",
+        "ended > LATE_END",
+        ("tests/unit/test_check.py",),
+        "a_second_to_see",
+    ),
+    Fault(
+        "check: a route's folder does not count",
+        "mm_asgi/cli/check_probe.py",
+        "yield from _paths(route, path, depth - 1)",
+        'yield from _paths(route, "", depth - 1)',
+        ("tests/unit/test_check.py",),
+        "never_asked",
+    ),
+    Fault(
+        "init: a file that is there is written over",
+        "mm_asgi/cli/init.py",
+        "if (folder / name).exists() or (folder / name).is_symlink():",
+        "if (folder / name).is_symlink():",
+        ("tests/unit/test_init.py",),
+        "nothing_written",
+    ),
+    Fault(
+        "L4: who swallows a cancel is not named",
+        TASKS,
+        "for task, name in rest.values() if not task.done())",
+        "for task, name in rest.values() if task.cancelled())",
+        ("tests/unit/test_tasks.py",),
+        "swallows",
+    ),
+    Fault(
+        "D7: a body that a server still reads is named",
+        HANDLER,
+        "if cycle.unread > SERVER_READS:",
+        "if cycle.unread:",
+        ("tests/unit/bridge/test_unread.py",),
+    ),
+    Fault(
+        "L10: a library's line is named and not the app's",
+        "mm_asgi/observe/stacks.py",
+        "    place = caller or frame\n",
+        "    place = frame\n",
+        ("tests/unit/observe/test_stacks.py",),
     ),
 )

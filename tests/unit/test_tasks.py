@@ -156,14 +156,19 @@ async def test_a_drain_names_twenty_at_the_most(caplog: pytest.LogCaptureFixture
     assert text.count("task ") == 20
 
 
-async def test_a_drain_does_not_wait_for_who_swallows_the_cancel() -> None:
+async def test_a_drain_names_who_swallows_the_cancel_and_does_not_wait(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     tasks, over = TaskSet(), asyncio.Event()
-    task = tasks.start(swallow(over))
+    task = tasks.start(swallow(over), "GET /stubborn")
+    tasks.start(never(), "GET /polite")
     await asyncio.sleep(0)
     began = now()
     await tasks.drain(CANCEL_WAIT + 0.05)
     assert now() - began < CANCEL_WAIT + 0.2
     assert not task.done()
+    (text,) = [text for text in caplog.messages if "run on" in text]
+    assert text.startswith("drain: 1 tasks were cancelled and run on: GET /stubborn; ")
     over.set()
     await task
 
