@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.api.aio import AsyncAPI
 
-    ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
-    WSGIApp = Callable[[dict[str, Any], Any], Iterable[bytes]]
+    App = Callable[..., Awaitable[None] | Iterable[bytes]]  # ASGI or WSGI: told when it is loaded
 
 __all__ = ["Handler", "Plugin", "as_plugin"]
 
@@ -44,8 +43,7 @@ class Plugin:
     """What a Mattermost plugin is made of.
 
     Args:
-        app: an ASGI app that answers below ``/plugins/{id}/``, or None for hooks alone. ``run`` and
-            ``serve`` take a WSGI app too, see the setting ``interface``.
+        app: an ASGI or WSGI app that answers below ``/plugins/{id}/``, or None for hooks alone.
 
     Attributes:
         app: the same.
@@ -55,7 +53,7 @@ class Plugin:
         connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
     """
 
-    def __init__(self, app: ASGIApp | WSGIApp | None = None) -> None:
+    def __init__(self, app: App | None = None) -> None:
         self.app: Any = app
         self.config: dict[str, Any] = {}
         self.connection = Connection()
