@@ -84,12 +84,13 @@ async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str
     ``outcome`` is ``posted``, ``answered``, ``rejected`` or ``dismissed`` (by the plugin) or
     ``refused`` (by the server, or for an error of the plugin's). Refused: nothing was tried.
     """
-    if not user_id:
-        raise Refused(401, "nobody is logged in: choose a user first")
     if channel not in mm.channels and mm.channels.find(channel) is None:
         raise Refused(404, "there is no such channel")
     if not text.strip():
         raise Refused(400, "there is no text")
+    if not user_id:
+        nobody = "nobody is logged in: choose a user first"
+        return {"outcome": "refused", "text": nobody, "action": "", "hooks": []}
     mm.log_in(user_id)
     context = request_context()
     facts: dict[str, Any]

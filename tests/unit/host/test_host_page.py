@@ -234,8 +234,9 @@ async def test_a_browser_becomes_another_user_nobody_and_the_default_again() -> 
         assert await me(**{"as": "user", "user": "emil"}) == ("cookie", "emil")
         assert page.client.cookies["MMAUTHTOKEN"] == f"token-{made.id}"
         assert await me(**{"as": "nobody"}) == ("nobody", "")
-        answer = await page.client.post("/_mm/message", json={"channel": TOWN, "text": "hello"})
-        assert answer.status_code == 401
+        facts = await page.say("hello")
+        assert (facts["outcome"], facts["hooks"]) == ("refused", [])
+        assert not page.mattermost.posts
         assert await me(**{"as": "default"}) == ("default", "alice")
         assert dict(page.client.cookies) == {}
 

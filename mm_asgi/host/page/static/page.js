@@ -15,6 +15,14 @@ const STATES = {
   lost: "no connection to the host",
 };
 
+const SAID = {
+  starting: "The plugin is starting",
+  restarting: "The plugin is restarting",
+  running: "The plugin is running",
+  failed: "The plugin has failed",
+  lost: "There is no connection to the host",
+};
+
 // ------------------------------------------------------------------ tabs
 
 let chosen = WIDE.matches ? "log" : "messages";
@@ -84,7 +92,7 @@ function showState(facts) {
     byId("hooks-listed").textContent = count ? `${count} implemented` : "";
     byId("hooks-listed").title = facts.hooks.join(", ");
   }
-  if (shownState && shownState !== facts.state) announce(`The plugin is ${text}`);
+  if (shownState && shownState !== facts.state) announce(SAID[facts.state]);
   if (shownState !== facts.state) messages.refresh();
   shownState = facts.state;
 }
