@@ -168,6 +168,15 @@ def test_the_server_logs_why_a_user_is_nobody() -> None:
     assert notes(COOKIE, xhr, strict=True) == [("warn", "CSRF"), ("debug", "CSRF")]
 
 
+def test_a_form_over_10_mib_has_no_fields() -> None:
+    for size, users in ((10 << 20, ["joe"]), ((10 << 20) + 1, [None])):
+        made = request(f"{ROOT}/", COOKIE, FORM, method="POST")
+        identify_by_form(
+            made, rewrite(made, RULES), b"csrf=csrf-joe&x=".ljust(size, b"z"), strict=False
+        )
+        assert made.header.get("Mattermost-User-Id", [None]) == users
+
+
 def test_csrf_in_the_query() -> None:
     made = request(f"{ROOT}/?csrf=csrf-joe", COOKIE, method="POST")
     done = rewrite(made, RULES)
