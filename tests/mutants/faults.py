@@ -52,6 +52,7 @@ H2_CONNECTION, H2_STREAM = "mm_asgi/wire/http2/connection.py", "mm_asgi/wire/htt
 WSGI, WSGI_TESTS = "mm_asgi/contrib/wsgi.py", ("tests/unit/contrib/test_wsgi.py",)
 CHECK = "mm_asgi/cli/check_findings.py"
 HOOK_TESTS = ("tests/unit/hooks", "tests/contract/test_hooks.py")
+PAGE = ("tests/unit/host/test_host_page.py", "tests/unit/host/test_host_page_feed.py")
 UNIT_RESPONSE = ("tests/unit/bridge/test_response.py",)
 
 FAULTS: tuple[Fault, ...] = (
@@ -1058,5 +1059,54 @@ FAULTS: tuple[Fault, ...] = (
         "",
         ("tests/unit/host/test_host_rules.py",),
         "10_mib",
+    ),
+    # ---------------------------------------------------------------- the host's page
+    Fault(
+        "page: any Host header will do",
+        "mm_asgi/host/page/guard.py",
+        "name == listens.lower()",
+        "name",
+        PAGE,
+        "strangers",
+    ),
+    Fault(
+        "page: another site's form may post",
+        "mm_asgi/host/page/guard.py",
+        'if method == "POST":',
+        'if method == "PUT":',
+        PAGE,
+        "strangers",
+    ),
+    Fault(
+        "page: what waits for a slow reader grows without end",
+        "mm_asgi/host/page/feed.py",
+        "if self._size > WAITING:",
+        "if not self._size:",
+        PAGE,
+        "slow_reader",
+    ),
+    Fault(
+        "page: a reader that is stuck stays",
+        "mm_asgi/host/page/feed.py",
+        "async with asyncio.timeout(STUCK):",
+        "async with asyncio.timeout(None):",
+        PAGE,
+        "stuck",
+    ),
+    Fault(
+        "page: a hook of another request is shown as this one's",
+        "mm_asgi/host/page/acts.py",
+        "if action_of(hook) == context.request_id",
+        "if action_of(hook)",
+        PAGE,
+        "becomes_of_a_post",
+    ),
+    Fault(
+        "dev: --debug stretches what was given, too",
+        "mm_asgi/cli/dev.py",
+        "row.name in defaults and value",
+        "row.name in defaults or value",
+        ("tests/unit/test_dev.py",),
+        "variables",
     ),
 )
