@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.processes import (
     START_LIMIT,
     BenchmarkError,
+    python_path,
     socket_folder,
     spawned,
     stderr_end,
+    wire_of,
 )
 from tests.wire import tools
 
@@ -37,9 +39,12 @@ def api_calls(workers: int) -> Callable[[Target, str], Awaitable[dict[str, float
         with socket_folder() as folder:
             async with spawned([str(server), "-any"], folder, stdout=pipe) as serving:
                 port = await _line(serving, folder)
-                client = [sys.executable, "-m", "tests.benchmarks.api_client", target.name,
-                          f"127.0.0.1:{port}", str(workers), str(SECONDS)]  # fmt: skip
-                async with spawned(client, folder, stdout=pipe) as calling:
+                # -P: the working directory, which has a mm_asgi too, does not come first.
+                client = [sys.executable, "-P", "-m", "tests.benchmarks.api_client",
+                          wire_of(target.name), f"127.0.0.1:{port}", str(workers),
+                          str(SECONDS)]  # fmt: skip
+                environ = {"PYTHONPATH": python_path(target.name)}
+                async with spawned(client, folder, environ=environ, stdout=pipe) as calling:
                     found: dict[str, float] = json.loads(await _line(calling, folder))
                     return found
 

@@ -11,12 +11,14 @@ import platform
 import resource
 import shlex
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests import compiled
 from tests.benchmarks.cases import CASES, Case, Options
 from tests.benchmarks.figures import judge
+from tests.benchmarks.processes import COMPILED
 from tests.benchmarks.rounds import Result, run_case
 from tests.benchmarks.tables import case_table, goal_table
 from tests.benchmarks.targets import WIRE, Target, all_targets, versions
@@ -43,7 +45,7 @@ class Plan:
 
     @property
     def subject(self) -> str:
-        """The wire that the ratios are of: the first one, which is native where there is one."""
+        """The wire that the ratios are of: the first one, which is the native one, compiled."""
         wires = [target.name for target in self.targets if target.kind == WIRE]
         return wires[0] if wires else self.targets[0].name
 
@@ -57,12 +59,27 @@ def run(argv: list[str]) -> int:
         sys.exit(f"benchmarks: the host is in Go; {reason}")
     _raise_file_limit()
     build()
+    plan = compile_or_leave_out(plan)
     head = facts(argv)
     results = asyncio.run(measure(plan))
     if plan.json is not None:
         plan.json.write_text(json.dumps(as_json(plan, results, head), indent=1) + "\n")
     write(report(plan, results, head))
     return 1 if any(result.failed for result in results) else 0
+
+
+def compile_or_leave_out(plan: Plan) -> Plan:
+    """Where nothing can be compiled, the rest is measured all the same."""
+    if not any(target.name == COMPILED for target in plan.targets):
+        return plan
+    progress("compiling mm_asgi")
+    try:
+        compiled.build()
+    except compiled.CompileError as error:
+        write(f"without the target {COMPILED}: {error}\n")
+        rest = tuple(target for target in plan.targets if target.name != COMPILED)
+        return replace(plan, targets=rest)
+    return plan
 
 
 async def measure(plan: Plan) -> list[Result]:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import compiled
 from tests.go_host import GoHost
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = "compiled"  # the target that is the native wire of tests.compiled's build
 PLUGIN = Path(__file__).resolve().parent / "plugin"
 START_FILE = "start_benchmark.py"
 START_LIMIT = 30.0  # s
@@ -42,14 +44,24 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def plugin(wire: str, app: str) -> AsyncIterator[Running]:
+async def plugin(name: str, app: str) -> AsyncIterator[Running]:
     """An app as a plugin under go-plugin."""
-    async with GoHost(PLUGIN, START_FILE, env=plugin_environ(wire, app)) as host:
+    async with GoHost(PLUGIN, START_FILE, env=plugin_environ(name, app)) as host:
         yield Running(host.pid, host.plugin_url, host)
 
 
-def plugin_environ(wire: str, app: str) -> dict[str, str]:
-    return {"MM_ASGI_WIRE": wire, "BENCHMARK_APP": app, "PYTHONPATH": str(ROOT)}
+def plugin_environ(name: str, app: str) -> dict[str, str]:
+    return {"MM_ASGI_WIRE": wire_of(name), "BENCHMARK_APP": app, "PYTHONPATH": python_path(name)}
+
+
+def wire_of(name: str) -> str:
+    """The setting of a target that is a wire."""
+    return "native" if name == COMPILED else name
+
+
+def python_path(name: str) -> str:
+    """Where such a target's mm_asgi is."""
+    return f"{compiled.FOLDER}{os.pathsep}{ROOT}" if name == COMPILED else str(ROOT)
 
 
 @contextlib.asynccontextmanager

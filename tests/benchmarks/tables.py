@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.figures import judge, ratios, spread, values
+from tests.benchmarks.processes import COMPILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -82,7 +83,7 @@ def _notes(result: Result) -> Iterable[str]:
 
 def goal_table(results: Sequence[Result], subject: str) -> Table:
     """The native wire's goals beside what was found of it, or of what stands in for it."""
-    stands_in = "" if subject == "native" else f", with {subject} in its place"
+    stands_in = "" if subject in (COMPILED, "native") else f", with {subject} in its place"
     cases = {result.case.name: result.case for result in results}
     verdicts = [v for result in results for v in judge(subject, result.case.name, result.samples)]
     rows = [

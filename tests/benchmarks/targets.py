@@ -46,9 +46,10 @@ class Target:
 
 
 def all_targets() -> tuple[Target, ...]:
-    """The wires in the settings' own order, native first."""
+    """The native wire compiled, then the wires in the settings' own order, native first."""
     wires = next(row.choices for row in TABLE if row.name == "wire")
     return (
+        Target(processes.COMPILED, WIRE),
         *(Target(wire, WIRE) for wire in sorted(wires, key=lambda wire: wire != "native")),
         Target("bare", BARE),
         *(Target(server, HTTP) for server in SERVERS),

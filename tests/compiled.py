@@ -1,0 +1,75 @@
+"""The package with its hot modules compiled by mypyc, as a published wheel has them.
+
+``python -m tests.compiled`` builds it, if the sources have changed, and prints the folder to put first
+on PYTHONPATH. It needs a C compiler, and pip has to find hatch-mypyc.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+__all__ = ["CompileError", "build"]
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / ".venv" / "compiled"
+
+
+class CompileError(Exception):
+    """There is no compiled package; the text says why."""
+
+
+def build() -> Path:
+    """The folder with the compiled ``mm_asgi``; takes about a minute when something has changed.
+
+    Raises:
+        CompileError: no C compiler, or what pip said last.
+    """
+    compiler = os.environ.get("CC", "cc").split()[0]
+    if shutil.which(compiler) is None:
+        raise CompileError(f"there is no C compiler {compiler}")
+    stamp, wanted = FOLDER / "stamp", _stamp()
+    if not (stamp.is_file() and stamp.read_text() == wanted):
+        shutil.rmtree(FOLDER, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix="mm-asgi-") as folder:
+            _build(Path(folder))
+        stamp.write_text(wanted)
+    return FOLDER
+
+
+def _build(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT],
+        env={**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CompileError(f"pip wheel failed:\n{(done.stdout + done.stderr).strip()[-2000:]}")
+    (wheel,) = folder.glob("*.whl")
+    if "-none-any" in wheel.name:
+        raise CompileError(f"{wheel.name} has nothing compiled in it")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(FOLDER)
+
+
+def _stamp() -> str:
+    """What the build depends on."""
+    found = hashlib.sha256(sys.version.encode())
+    for path in (ROOT / "pyproject.toml", *sorted((ROOT / "mm_asgi").rglob("*.py"))):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        print(build())  # noqa: T201
+    except CompileError as error:
+        sys.exit(f"compiled: {error}")
