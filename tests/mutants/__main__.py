@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 from tests.mutants.channel_faults import CHANNEL_FAULTS
+from tests.mutants.contrib_faults import CONTRIB_FAULTS
 from tests.mutants.faults import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +78,7 @@ def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tupl
 
 def main(words: list[str]) -> int:
     """Run the chosen faults; gives the exit code."""
-    every = (*FAULTS, *CHANNEL_FAULTS)
+    every = (*FAULTS, *CHANNEL_FAULTS, *CONTRIB_FAULTS)
     chosen = [f for f in every if not words or any(word in f.name for word in words)]
     # A test that fails anyway catches nothing: the sound tree has to pass them all first.
     verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))

@@ -4,10 +4,11 @@ import pytest
 
 from tests.mutants.__main__ import ROOT
 from tests.mutants.channel_faults import CHANNEL_FAULTS
+from tests.mutants.contrib_faults import CONTRIB_FAULTS
 from tests.mutants.faults import FAULTS as OTHERS
 from tests.mutants.faults import Fault
 
-FAULTS = (*OTHERS, *CHANNEL_FAULTS)
+FAULTS = (*OTHERS, *CHANNEL_FAULTS, *CONTRIB_FAULTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

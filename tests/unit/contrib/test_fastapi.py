@@ -61,6 +61,14 @@ async def channel(
     return user
 
 
+@app.get(
+    "/roles/{channel_id}",
+    dependencies=[require_permission("manage_channel_roles", "create_post", channel="channel_id")],
+)
+async def roles() -> str:
+    return "in"
+
+
 @app.get("/teams/{team}", dependencies=[require_permission("view_team", team="team")])
 async def team() -> str:
     return "in"
@@ -123,6 +131,7 @@ async def test_permissions_are_the_servers() -> None:
         expected: dict[str, dict[str | None, int]] = {
             "admin": {"alice": 403, "sysadmin": 200, None: 401, "stranger": 403},
             f"channels/{square}": {"alice": 200, "sysadmin": 200, None: 401, "stranger": 403},
+            f"roles/{square}": {"alice": 403, "sysadmin": 200},  # she has one of the two
             "channels/elsewhere": {"alice": 403, "sysadmin": 200},
             f"teams/{team_id}": {"alice": 200, "stranger": 403},
         }
