@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 from tests.mutants.channel_faults import CHANNEL_FAULTS
 from tests.mutants.contrib_faults import CONTRIB_FAULTS
 from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.testing_faults import TESTING_FAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("mm_asgi", "proto", "tests", "examples", "docs", "pyproject.toml", "CHANGELOG.md")
@@ -78,7 +79,7 @@ def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tupl
 
 def main(words: list[str]) -> int:
     """Run the chosen faults; gives the exit code."""
-    every = (*FAULTS, *CHANNEL_FAULTS, *CONTRIB_FAULTS)
+    every = (*FAULTS, *CHANNEL_FAULTS, *CONTRIB_FAULTS, *TESTING_FAULTS)
     chosen = [f for f in every if not words or any(word in f.name for word in words)]
     # A test that fails anyway catches nothing: the sound tree has to pass them all first.
     verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))

@@ -7,8 +7,9 @@ from tests.mutants.channel_faults import CHANNEL_FAULTS
 from tests.mutants.contrib_faults import CONTRIB_FAULTS
 from tests.mutants.faults import FAULTS as OTHERS
 from tests.mutants.faults import Fault
+from tests.mutants.testing_faults import TESTING_FAULTS
 
-FAULTS = (*OTHERS, *CHANNEL_FAULTS, *CONTRIB_FAULTS)
+FAULTS = (*OTHERS, *CHANNEL_FAULTS, *CONTRIB_FAULTS, *TESTING_FAULTS)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -158,7 +158,10 @@ FAULTY = {
     injection: ("R7", "expected no CR, LF or NUL in it"),
     str_headers: ("R7", "expected name and value as bytes"),
     unread: ("D7", "did not read its body of 70010 bytes"),
-    raises_after_start: ("R9", "the app raised ValueError while the response was 'start sent'"),
+    raises_after_start: (
+        "R9",
+        "the app raised ValueError while the response was 'start sent'",
+    ),
     body_first: ("R7", "sent http.response.body while the response was 'waiting for"),
     returns: ("R10", "the app returned while the response was 'waiting for"),
 }
@@ -227,7 +230,11 @@ async def completes_twice(receive: Any, send: Any) -> None:
 
 
 LIFESPANS = {
-    startup_never_completes: ("L3", "sent neither lifespan.startup.complete nor", "in 0.1 s"),
+    startup_never_completes: (
+        "L3",
+        "sent neither lifespan.startup.complete nor",
+        "in 0.1 s",
+    ),
     startup_fails: ("L3", "lifespan.startup failed: no database", ""),
     startup_returns: ("L3", "returned without lifespan.startup.complete", ""),
     startup_raises: ("L3", "failed in lifespan.startup", "LookupError: planted"),

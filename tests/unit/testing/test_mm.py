@@ -35,7 +35,11 @@ async def order(user: CurrentUser, api: API) -> None:
     buyer = await api.get_user(user_id=user)
     team = (await api.get_teams())[0]
     channel = await api.get_channel_by_name(team_id=team.id, name="town-square")
-    text = {"channel_id": channel.id, "user_id": user, "message": f"{buyer.username} ordered"}
+    text = {
+        "channel_id": channel.id,
+        "user_id": user,
+        "message": f"{buyer.username} ordered",
+    }
     await api.create_post(post=text)  # type: ignore[arg-type]
 
 
@@ -146,7 +150,10 @@ async def test_an_exception_can_be_answered(wire_app: WireApp, mm: MM) -> None:
     with pytest.raises(ValueError, match="planted"):
         await mm.client().get("/raises")
     assert (await mm.client(raise_app_exceptions=False).get("/raises")).status_code == 500
-    assert [line.level for line in mm.log if line.fields.get("error")] == ["error", "error"]
+    assert [line.level for line in mm.log if line.fields.get("error")] == [
+        "error",
+        "error",
+    ]
 
 
 async def test_a_failed_start_leaves_the_log_as_it_was() -> None:

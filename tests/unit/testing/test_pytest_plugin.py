@@ -121,7 +121,10 @@ def test_anyio_alone(folder: Path) -> None:
     ("pyproject", "sentence"),
     [
         ("", "mm: which app? expected [tool.mm-asgi]"),
-        ('[tool.mm-asgi]\napp = "shop:ap"\n', 'mm: app: the module "shop" has no attribute "ap"'),
+        (
+            '[tool.mm-asgi]\napp = "shop:ap"\n',
+            'mm: app: the module "shop" has no attribute "ap"',
+        ),
     ],
 )
 def test_an_app_that_is_not_there(folder: Path, pyproject: str, sentence: str) -> None:

@@ -66,6 +66,16 @@ async def test_a_client_alone_starts_and_stops_the_app(app: WireApp) -> None:
     assert app.seen[3:] == ["shutdown"]
 
 
+async def test_a_client_that_closes_leaves_the_others_alone(app: WireApp) -> None:
+    async with WireTransport(app) as transport:
+        first = httpx.AsyncClient(transport=transport, base_url=transport.base_url)
+        second = httpx.AsyncClient(transport=transport, base_url=transport.base_url)
+        async with first.stream("GET", "/two") as response:
+            await second.aclose()
+            app.gate.set()
+            assert await response.aread() == b"onetwo"
+
+
 async def test_a_failed_start_is_told_with_its_cause() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -273,7 +283,11 @@ async def test_an_upload_that_fails_is_a_truncated_body(
 
 @pytest.mark.parametrize(
     ("path", "text"),
-    [("/raises", "planted"), ("/raises_late", "planted late"), ("/raises_after", "planted after")],
+    [
+        ("/raises", "planted"),
+        ("/raises_late", "planted late"),
+        ("/raises_after", "planted after"),
+    ],
 )
 async def test_an_exception_of_the_app_is_raised(
     client: httpx.AsyncClient, transport: WireTransport, path: str, text: str
@@ -283,13 +297,32 @@ async def test_an_exception_of_the_app_is_raised(
     await transport.settled()  # it is raised once
 
 
+async def test_an_exception_behind_a_500_comes_in_its_place(
+    client: httpx.AsyncClient,
+) -> None:
+    request = client.build_request("GET", "/raises_after")
+    with pytest.raises(ValueError, match="planted after"):
+        await client.send(request, stream=True)
+
+
+async def test_an_exception_behind_a_500_in_pieces_comes_at_its_end(
+    client: httpx.AsyncClient,
+) -> None:
+    async with client.stream("GET", "/raises_after_pieces") as response:
+        chunks = response.aiter_raw()
+        assert (response.status_code, await anext(chunks)) == (500, b"my own ")
+        with pytest.raises(ValueError, match="planted after"):
+            [chunk async for chunk in chunks]
+
+
 async def test_a_timeout_of_the_app_is_its_own(client: httpx.AsyncClient) -> None:
     with pytest.raises(TimeoutError):
         await client.get("/raises_timeout")
 
 
 @pytest.mark.parametrize(
-    ("path", "body"), [("/raises", b"Internal Server Error"), ("/raises_after", b"my own words")]
+    ("path", "body"),
+    [("/raises", b"Internal Server Error"), ("/raises_after", b"my own words")],
 )
 async def test_an_exception_is_answered_on_demand(app: WireApp, path: str, body: bytes) -> None:
     async with WireTransport(app, raise_app_exceptions=False) as transport:
@@ -336,7 +369,9 @@ async def test_the_read_timeout_counts_for_the_head(
     assert app.seen[-1] == "http.disconnect"
 
 
-async def test_the_read_timeout_counts_for_each_piece(client: httpx.AsyncClient) -> None:
+async def test_the_read_timeout_counts_for_each_piece(
+    client: httpx.AsyncClient,
+) -> None:
     async with client.stream("GET", "/events", timeout=0.05) as response:
         chunks = response.aiter_bytes()
         assert await anext(chunks) == b"data: 0\n\n"

@@ -128,6 +128,13 @@ class WireApp:
             await asyncio.sleep(0)
         raise ValueError("planted after")
 
+    async def raises_after_pieces(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await start(send, status=500)
+        await body(send, b"my own ", more=True)
+        await body(send, b"words")
+        await asyncio.sleep(0)
+        raise ValueError("planted after")
+
     async def raises_behind(self, scope: Scope, receive: Receive, send: Send) -> None:
         await answer(send)
         raise ValueError("planted behind")

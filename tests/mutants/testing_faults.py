@@ -1,0 +1,101 @@
+"""The planted faults of the test kit."""
+
+from __future__ import annotations
+
+from tests.mutants.faults import Fault
+
+__all__ = ["TESTING_FAULTS"]
+
+TESTING = "mm_asgi/testing/"
+TESTS = ("tests/unit/testing",)
+
+TESTING_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "kit: half a body is a whole one",
+        TESTING + "exchange.py",
+        "                await self._raise_failure()\n                raise Truncated",
+        "                await self._raise_failure()\n                return",
+        TESTS,
+        "half_a_body",
+    ),
+    Fault(
+        "kit: the exception of a request's body is lost",
+        TESTING + "exchange.py",
+        "            self._upload_failure = exc\n",
+        "",
+        TESTS,
+        "upload_that_fails",
+    ),
+    Fault(
+        "kit: disconnect() does not wait for the app",
+        TESTING + "exchange.py",
+        "await self.app_call.heard()",
+        "pass",
+        TESTS,
+        "does_not_listen",
+    ),
+    Fault(
+        "kit: an exception behind a 500 is lost",
+        TESTING + "exchange.py",
+        "if message.body_complete and status >= 500:",
+        "if False:",
+        TESTS,
+        "comes_in_its_place",
+    ),
+    Fault(
+        "kit: an exception behind a 500 in pieces is lost",
+        TESTING + "exchange.py",
+        "self._is_error = status >= 500",
+        "pass",
+        TESTS,
+        "comes_at_its_end",
+    ),
+    Fault(
+        "kit: the CSRF field of a streamed body is not looked for",
+        TESTING + "exchange.py",
+        'whole = b"".join([chunk async for chunk in sent.stream])',
+        'whole = b""',
+        TESTS,
+        "csrf_form_field",
+    ),
+    Fault(
+        "kit: the plugin's socket stays",
+        TESTING + "engine.py",
+        "            self._listener.close()",
+        "            pass",
+        TESTS,
+        "nothing_behind",
+    ),
+    Fault(
+        "kit: a client that closes ends the others' responses",
+        TESTING + "wire.py",
+        "        if self._entered:\n            return\n",
+        "",
+        TESTS,
+        "closes_leaves",
+    ),
+    Fault(
+        "kit: a plugin is frozen by its first test",
+        TESTING + "engine.py",
+        "self._plugin: Plugin = copy.copy(plugin)",
+        "self._plugin: Plugin = plugin",
+        TESTS,
+        "again_and_again",
+    ),
+    Fault(
+        "check_app: a fault that the app catches is not named",
+        TESTING + "check.py",
+        "                self._found.refused(exc)\n",
+        "",
+        TESTS,
+        "double_start",
+    ),
+    Fault(
+        "check_app: a task that is left is not named",
+        TESTING + "check.py",
+        'if task.get_name() == "mm_asgi":',
+        "if True:",
+        TESTS,
+        "task_that_is_left",
+    ),
+)
