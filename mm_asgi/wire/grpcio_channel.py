@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from mm_asgi.tasks import is_cancelled
-from mm_asgi.wire.calls import ANSWER_LIMIT, CLOSED, UNPARSABLE
+from mm_asgi.wire.calls import ANSWER_LIMIT, CLOSED, DEADLINE_EXCEEDED, UNPARSABLE
 from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class GrpcioChannel:
         start = self._unary.get(path) or self._unary.setdefault(
             path, self._channel.unary_unary(path)
         )
+        deadline = None if timeout is None else time.monotonic() + timeout
         call = start(
             request.SerializeToString(),
             timeout=timeout,
@@ -74,7 +76,7 @@ class GrpcioChannel:
         try:
             data = await call
         except grpc.aio.AioRpcError as error:
-            raise _rpc_error(path, error) from None
+            raise _rpc_error(path, error, deadline) from None
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
@@ -248,9 +250,12 @@ def _parse(path: str, response: type[M], data: bytes) -> M:
         raise RPCError(StatusCode.INTERNAL, UNPARSABLE, path=path) from None
 
 
-def _rpc_error(path: str, error: grpc.aio.AioRpcError) -> RPCError:
+def _rpc_error(path: str, error: grpc.aio.AioRpcError, deadline: float | None = None) -> RPCError:
     metadata = _pairs(error.trailing_metadata())
     code = StatusCode(error.code().value[0])
+    if code is StatusCode.CANCELLED and deadline is not None and deadline <= time.monotonic():
+        # grpc-go's clock rang first, and it resets the stream then (its own client does the same).
+        return RPCError(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, metadata, path=path)
     return RPCError(code, error.details() or "", metadata, path=path)
 
 

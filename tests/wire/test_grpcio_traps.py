@@ -10,13 +10,16 @@ import gc
 import logging
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.wire.grpcio import GrpcioServer
+from mm_asgi.wire.grpcio_channel import _rpc_error
 from mm_asgi.wire.port import Method, StatusCode
 
 from .roads import LIMIT, RPC, GrpcPeer, GrpcRoad, counted, message, number, settled
@@ -331,3 +334,14 @@ async def test_unusual_text_in_a_status(road: GrpcRoad) -> None:
     peer, stream = await road.pair()
     stream.abort(StatusCode.ABORTED, "a lone surrogate \ud800, 100 %\r\n")
     assert await peer.ended() == (StatusCode.ABORTED, "a lone surrogate ?, 100 %\r\n")
+
+
+# grpc-go resets a stream at its deadline, and may be faster than grpcio's own clock.
+
+
+def test_a_server_whose_clock_rang_first() -> None:
+    nothing = grpc.aio.Metadata()
+    reset = grpc.aio.AioRpcError(grpc.StatusCode.CANCELLED, nothing, nothing, details="RST_STREAM")
+    now = time.monotonic()
+    codes = [_rpc_error(RPC, reset, deadline).code for deadline in (None, now + 60, now)]
+    assert codes == [StatusCode.CANCELLED, StatusCode.CANCELLED, StatusCode.DEADLINE_EXCEEDED]
