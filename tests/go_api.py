@@ -74,6 +74,13 @@ class GoAPI:
         await self._host.control("/api/faults", [])
         await self._host.control("/api/release")
 
+    async def restored(self) -> None:
+        """As at the beginning, but for the state: no faults, nothing held, serving."""
+        await self.heal()
+        facts = await self._host.control(f"/api/calls?since={self._seen}", method="GET")
+        if not facts["serving"]:
+            await self.start()
+
     async def stop(self, *, gracefully: bool = False) -> None:
         """End the server; its state stays."""
         await self._host.control("/api/stop", {"gracefully": gracefully})
