@@ -18,6 +18,9 @@ __all__ = ["HostLog"]
 KEPT = 10_000
 """Lines; a guess at what a test or a person looks back to."""
 
+KEPT_SIZE = 32 * 1024 * 1024
+"""Characters in them: a line may have 64 KiB, and a plugin that runs for days may write many."""
+
 
 class HostLog:
     """Keeps the latest lines, hands each to who listens, and can be waited for.
@@ -27,8 +30,9 @@ class HostLog:
 
     def __init__(self, on_line: Callable[[LogLine], None] | None = None) -> None:
         self._listeners = [] if on_line is None else [on_line]
-        self._kept: deque[LogLine] = deque(maxlen=KEPT)
+        self._kept: deque[LogLine] = deque()
         self._count = 0
+        self._size = 0
         self._closed = False
         self._news = asyncio.Event()
 
@@ -39,7 +43,12 @@ class HostLog:
     def add(self, line: LogLine) -> None:
         """Take a line; its time is now."""
         line = replace(line, time=time.time())
+        self._size += _size(line)
+        if len(self._kept) == KEPT:
+            self._size -= _size(self._kept.popleft())
         self._kept.append(line)
+        while self._size > KEPT_SIZE and len(self._kept) > 1:
+            self._size -= _size(self._kept.popleft())
         self._count += 1
         self._wake()
         for listener in tuple(self._listeners):
@@ -88,3 +97,8 @@ class HostLog:
                 if wanted(line):
                     return line
         raise LookupError("the host was closed and no such line had come")
+
+
+def _size(line: LogLine) -> int:
+    texts = (value for value in line.fields.values() if isinstance(value, str))
+    return len(line.message) + sum(map(len, texts))

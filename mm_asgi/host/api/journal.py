@@ -18,6 +18,12 @@ __all__ = ["Call", "Event", "HookCall", "Journal"]
 KEPT = 1000
 """Entries of each kind; a guess at what a page shows and a test looks back to."""
 
+LARGE = 64 * 1024
+"""Bytes of a message; so many small ones need no count."""
+
+KEPT_SIZE = 64 * 1024 * 1024
+"""Bytes in the entries of a kind, when there are large ones: a call may bring a file of 4 MiB."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
@@ -104,5 +110,22 @@ class Journal:
             self.hooks.append(entry)
         else:
             self.events.append(entry)
+        if _size(entry) > LARGE:
+            _trim(self.calls)
+            _trim(self.hooks)
         for listener in tuple(self._listeners):
             listener(entry)
+
+
+def _size(entry: Call | HookCall | Event) -> int:
+    if isinstance(entry, Event):
+        return 0
+    answer = entry.response if isinstance(entry, Call) else entry.answer.response
+    return entry.request.ByteSize() + (answer.ByteSize() if answer is not None else 0)
+
+
+def _trim(entries: deque[Any]) -> None:
+    """Forget the oldest until the rest is small enough; the newest stays."""
+    total = sum(map(_size, entries))
+    while total > KEPT_SIZE and len(entries) > 1:
+        total -= _size(entries.popleft())

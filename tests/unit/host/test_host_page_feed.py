@@ -7,8 +7,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api.journal import Call, HookCall
+from mm_asgi.host.api.journal import KEPT_SIZE, Call, HookCall, Journal
 from mm_asgi.host.hooks import HookAnswer
+from mm_asgi.host.log import KEPT as LOG_KEPT
+from mm_asgi.host.log import KEPT_SIZE as LOG_SIZE
+from mm_asgi.host.log import HostLog
 from mm_asgi.host.page import feed as feed_module
 from mm_asgi.host.page.brief import brief
 from mm_asgi.host.page.feed import READERS, WAITING, Feed
@@ -196,3 +199,30 @@ def test_a_call_that_failed() -> None:
         assert not call_facts(Call(name="KVGet", request=request, code=code, error=error))["ok"]
     facts = call_facts(Call(name="KVGet", request=request, seconds=0.0123))
     assert (facts["ok"], facts["ms"], facts["arguments"]) == (True, 12.3, 'key="k"')
+
+
+# -------------------------------------------------------------------- what is kept
+
+
+def test_large_calls_are_not_all_kept() -> None:
+    journal = Journal()
+    request = api_kv_config_pb2.KVSetRequest(key="k", value=b"x" * (KEPT_SIZE // 4))
+    for number in range(10):
+        journal.add(Call(name=f"large {number}", request=request))
+    assert [call.name for call in journal.calls] == ["large 7", "large 8", "large 9"]
+    journal.add(Call(name="small", request=api_kv_config_pb2.KVGetRequest(key="k")))
+    assert len(journal.calls) == 4
+
+
+async def test_long_lines_are_not_all_kept() -> None:
+    log = HostLog()
+    text = "x" * (LOG_SIZE // 4)
+    for number in range(10):
+        log.host("info", text, number=number)
+    assert [line.fields["number"] for line in log.lines()] == [6, 7, 8, 9]
+    for number in range(LOG_KEPT + 5):
+        log.host("info", "short", number=number)
+    lines = log.lines()
+    assert (len(lines), lines[0].fields["number"]) == (LOG_KEPT, 5)
+    log.close()
+    assert [line async for line in log] == lines
