@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mm_asgi.host import Mattermost
-from mm_asgi.host.api import APIServer
-from mm_asgi.host.log import HostLog
+from tests.go_api import GoAPI
 from tests.go_host import GoHost, go_missing_reason
 
 if TYPE_CHECKING:
@@ -44,28 +42,15 @@ async def test_it_runs_as_its_own_test_says(folder: Path) -> None:
 @pytest.mark.parametrize("wire", ["native", "grpcio"])
 async def test_it_runs_in_the_go_host(folder: Path, wire: str) -> None:
     (folder / "plugin.py").write_text('import mm_asgi\n\nmm_asgi.run("tidy.main:plugin")\n')
-    mattermost = Mattermost("com.example.demo", log=HostLog())
-    server = APIServer(mattermost)
-    await server.start()
-    flags = [f"-api-target={server.target}"]
-    try:
-        async with GoHost(folder, env={"MM_ASGI_WIRE": wire}, flags=flags) as host:
-            assert {command.trigger for command in mattermost.plugin_commands.values()} == {"dice"}
-
-            async def hook(name: str, **request: Any) -> Any:
-                answer = await host.control(f"/hook/{name}", request)
-                assert answer["ok"], answer
-                return answer["response"]
-
-            answer = await hook("MessageWillBePosted", post={"message": "teh cat"})
-            assert answer == {"modified_post": {"message": "the cat"}}
-            answer = await hook("MessageWillBePosted", post={"message": "darn"})
-            assert answer == {"rejection_reason": "mind your language"}
-            answer = await hook("MessageWillBePosted", post={"message": "hello"})
-            assert answer == {}
-            args = {"command": "/dice 1", "user_id": "alice"}
-            answer = await hook("ExecuteCommand", args=args)
-            assert answer["response"]["text"] == "alice rolled 1"
-    finally:
-        await mattermost.hooks.close()
-        await server.stop()
+    async with GoHost(folder, env={"MM_ASGI_WIRE": wire}, api="beside") as host:
+        api = GoAPI(host)
+        [command] = (await api.state())["commands"]
+        assert (command["trigger"], command["auto_complete_hint"]) == ("dice", "[sides]")
+        for message, kept in (("teh cat", "the cat"), ("hello", "hello")):
+            assert (await api.post("alice", message))["post"]["message"] == kept
+        refused = await api.post("alice", "darn")
+        assert refused["error"]["id"] == "Post rejected by plugin. mind your language"
+        answer = await api.command("alice", "/dice 1")
+        assert answer["response"]["text"] == "alice rolled 1"
+        [shown] = (await api.state())["ephemeral"]
+        assert (shown["user_id"], shown["post"]["message"]) == ("alice", "alice rolled 1")
