@@ -78,7 +78,8 @@ async def everything(address: str, *sent: bytes) -> bytes:
         writer.write(data)
         await writer.drain()
     try:
-        return await reader.read()
+        async with asyncio.timeout(10):
+            return await reader.read()
     finally:
         writer.close()
 
