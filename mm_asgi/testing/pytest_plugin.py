@@ -22,6 +22,10 @@ NO_APP = (
     'mm: which app? expected [tool.mm-asgi] with app = "shop.main:app" in {folder}/pyproject.toml,'
     " or a fixture mm_app of your own that gives the ASGI app or the Plugin"
 )
+NO_TRIO = (
+    "mm: {test} runs on anyio's backend {backend}; expected asyncio, on which plugins run: a fixture"
+    ' anyio_backend of your own that returns "asyncio"'
+)
 NO_RUNNER = (
     "mm: {test} is run by neither pytest-asyncio nor anyio; expected an async test of one of them:"
     ' asyncio_mode = "auto", @pytest.mark.asyncio or @pytest.mark.anyio'
@@ -64,10 +68,13 @@ async def _mm_anyio(
 def pytest_configure(config: pytest.Config) -> None:
     """Offer the fixture to pytest-asyncio, which in strict mode takes only fixtures made by it."""
     if config.pluginmanager.has_plugin("asyncio"):
+        import inspect
         import types
 
         import pytest_asyncio
 
+        if "loop_scope" not in inspect.signature(pytest_asyncio.fixture).parameters:
+            return  # before 0.24: no reason to break a session that may not ask for mm
         module = types.ModuleType(ASYNCIO)
         for scope in LOOP_SCOPES:
             fixture = pytest_asyncio.fixture(loop_scope=scope, name=f"_mm_{scope}")
@@ -89,6 +96,9 @@ def _runner_of(request: pytest.FixtureRequest) -> str:
     import inspect
 
     if "anyio_backend" in request.fixturenames:
+        backend = request.getfixturevalue("anyio_backend")
+        if (backend if isinstance(backend, str) else backend[0]) != "asyncio":
+            pytest.fail(NO_TRIO.format(test=request.node.name, backend=backend), pytrace=False)
         return "_mm_anyio"
     config = request.config
     if config.pluginmanager.has_plugin(ASYNCIO) and inspect.iscoroutinefunction(request.function):
@@ -97,7 +107,10 @@ def _runner_of(request: pytest.FixtureRequest) -> str:
             return f"_mm_{marker.kwargs['loop_scope']}"
         mode = config.getoption("asyncio_mode") or config.getini("asyncio_mode")
         if marker is not None or mode == "auto":
-            return f"_mm_{config.getini('asyncio_default_test_loop_scope')}"
+            try:
+                return f"_mm_{config.getini('asyncio_default_test_loop_scope')}"
+            except (KeyError, ValueError):  # before 1.0 there is no such option
+                return "_mm_function"
     pytest.fail(NO_RUNNER.format(test=request.node.name), pytrace=False)
 
 

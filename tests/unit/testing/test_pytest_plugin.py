@@ -64,6 +64,17 @@ def mm_app():
 async def test_no_filter(mm):
     assert (await mm.post("hello")).rejected is None
 """
+TRIO = """
+import pytest
+
+@pytest.fixture
+def anyio_backend():
+    return ("trio", {})
+
+@pytest.mark.anyio
+def test_trio(mm, anyio_backend):
+    pass
+"""
 SYNC = "def test_sync(mm):\n    pass\n"
 MARKS = {
     "strict": "@pytest.mark.asyncio",
@@ -99,8 +110,10 @@ def test_each_runner_of_a_strict_session(folder: Path) -> None:
         (folder / f"test_{name}.py").write_text(TESTS.format(mark=mark))
     (folder / "test_other_app.py").write_text(OTHER_APP)
     (folder / "test_sync.py").write_text(SYNC)
+    (folder / "test_trio.py").write_text(TRIO)
     said = session(folder, *LOOP_SCOPE)
-    assert "9 passed, 1 error" in said, said
+    assert "9 passed, 2 errors" in said, said
+    assert "mm: test_trio runs on anyio's backend ('trio', {}); expected asyncio" in said
     assert "mm: test_sync is run by neither pytest-asyncio nor anyio" in said
 
 
@@ -133,6 +146,31 @@ def test_an_app_that_is_not_there(folder: Path, pyproject: str, sentence: str) -
     said = session(folder, *LOOP_SCOPE)
     assert "2 errors" in said, said
     assert sentence in said
+
+
+WITHOUT_GRPC = """
+import asyncio, sys
+for name in ("grpc", "uvicorn", "starlette", "hpack", "asgiref", "pytest_asyncio"):
+    sys.modules[name] = None
+from mm_asgi.testing import MM, WireTransport, as_user, check_app
+from shop import plugin
+
+async def main():
+    async with MM(plugin) as mm:
+        assert (await mm.client(user="alice").get("/")).text == "alice"
+        assert (await mm.post("hello")).rejected == "no"
+        assert (await plugin.api.get_user(user_id="bob")).username == "bob"
+    assert [finding.rule for finding in await check_app(plugin)] == ["D7"]  # a body unread
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.full
+def test_httpx_and_pytest_are_all_that_it_needs(folder: Path) -> None:
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_GRPC]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_loading_it_imports_next_to_nothing() -> None:
