@@ -80,7 +80,7 @@ async def test_a_breakpoint_holds_a_request_also_after_a_reload(folder: Path) ->
         assert "blocked" not in terminal.text
 
 
-@pytest.mark.full
+@pytest.mark.nightly
 async def test_ctrl_c_ends_it_at_a_breakpoint(folder: Path) -> None:
     async with dev(folder) as terminal:
         port = await debugger_port(terminal)

@@ -192,7 +192,7 @@ class Page:
             channel = scope["query_string"].decode("latin-1")
             _, user = who_asks(header, self._rules.user)
             await _json(send, posts_facts(self._mm, channel, user))
-        elif name == "events":
+        elif name == "events" and scope["method"] == "GET":
             await self._stream(receive, send)
         else:
             await _fail(send, 404, "there is no such page")

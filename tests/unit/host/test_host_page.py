@@ -416,7 +416,8 @@ async def test_the_end_of_the_host_ends_the_events() -> None:
         assert (await page.client.get("/_mm/events")).status_code == 503
 
 
-async def test_the_state_of_a_plugin_over_a_restart_and_its_death() -> None:
+@pytest.mark.full
+async def test_the_state_of_a_plugin_over_a_restart() -> None:
     async with (
         host(page=True, user="alice") as running,
         httpx.AsyncClient(trust_env=False) as client,

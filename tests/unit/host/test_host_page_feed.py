@@ -7,10 +7,11 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api.journal import KEPT_SIZE, Call, HookCall, Journal
+from mm_asgi.host import log as log_module
+from mm_asgi.host.api import journal as journal_module
+from mm_asgi.host.api.journal import Call, HookCall, Journal
 from mm_asgi.host.hooks import HookAnswer
 from mm_asgi.host.log import KEPT as LOG_KEPT
-from mm_asgi.host.log import KEPT_SIZE as LOG_SIZE
 from mm_asgi.host.log import HostLog
 from mm_asgi.host.page import feed as feed_module
 from mm_asgi.host.page.brief import brief
@@ -204,9 +205,10 @@ def test_a_call_that_failed() -> None:
 # -------------------------------------------------------------------- what is kept
 
 
-def test_large_calls_are_not_all_kept() -> None:
+def test_large_calls_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "KEPT_SIZE", 400_000)
     journal = Journal()
-    request = api_kv_config_pb2.KVSetRequest(key="k", value=b"x" * (KEPT_SIZE // 4))
+    request = api_kv_config_pb2.KVSetRequest(key="k", value=b"x" * 100_000)
     for number in range(10):
         journal.add(Call(name=f"large {number}", request=request))
     assert [call.name for call in journal.calls] == ["large 7", "large 8", "large 9"]
@@ -214,9 +216,10 @@ def test_large_calls_are_not_all_kept() -> None:
     assert len(journal.calls) == 4
 
 
-async def test_long_lines_are_not_all_kept() -> None:
+async def test_long_lines_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_module, "KEPT_SIZE", 400_000)
     log = HostLog()
-    text = "x" * (LOG_SIZE // 4)
+    text = "x" * 100_000
     for number in range(10):
         log.host("info", text, number=number)
     assert [line.fields["number"] for line in log.lines()] == [6, 7, 8, 9]

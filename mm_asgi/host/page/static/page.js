@@ -149,11 +149,18 @@ function take(facts) {
   }
 }
 
+let lost = 0;
+
 function listen() {
   const source = new EventSource("events");
-  source.onmessage = (event) => take(JSON.parse(event.data));
+  source.onmessage = (event) => {
+    clearTimeout(lost);
+    lost = 0;
+    take(JSON.parse(event.data));
+  };
   source.onerror = () => {
-    showState({ state: "lost" });
+    // The host ends every answer after 300 s: only a longer gap is worth a word.
+    lost ||= setTimeout(() => showState({ state: "lost" }), 3000);
     // A refusal (403, 503) is final for an EventSource, but not for us.
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
   };
