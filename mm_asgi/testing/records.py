@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from mm_asgi.host import LogLine
+from mm_asgi.running import RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,9 @@ class LogRecorder(logging.Handler):
         _ROOT.setLevel(self._level_before)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record."""
+        """One record, unless it is about the test's own requests, which no server would log."""
+        if record.name in ("httpx", "httpx2") and RUNNING.get(None) is None:
+            return
         level = next((name for least, name in LEVELS if record.levelno >= least), "debug")
         fields = {}
         if record.exc_info and record.exc_info[1] is not None:
