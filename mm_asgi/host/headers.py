@@ -8,12 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["Header", "canonical", "clean_value", "cookies", "is_token", "rebuild_cookies"]
+__all__ = [
+    "Header",
+    "canonical",
+    "clean_value",
+    "cookies",
+    "is_token",
+    "media_type",
+    "rebuild_cookies",
+]
 
 Header = dict[str, list[str]]
 """Go's http.Header: canonical names to their values in order. Ours also keeps the names' order."""
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_PARAMETER = re.compile(
+    rf'\s*;\s*({_TOKEN.pattern})\s*=\s*({_TOKEN.pattern}|"(?:[^"\\\r\n]|\\.)*")'
+)
 _COOKIE_VALUE = re.compile(r"[\x20\x21\x23-\x3a\x3c-\x5b\x5d-\x7e]*")
 _MOST_COOKIES = 3000
 """net/http's defaultCookieMaxNum: with more of them none is read."""
@@ -78,3 +89,17 @@ def rebuild_cookies(header: Header, without: str) -> None:
     header.pop("Cookie", None)
     if kept:
         header["Cookie"] = ["; ".join(kept)]
+
+
+def media_type(text: str) -> str:
+    """Go's mime.ParseMediaType without the parameters; empty when one comes twice with two values."""
+    kind, semicolon, rest = text.partition(";")
+    rest = semicolon + rest
+    seen: dict[str, str] = {}
+    at = 0
+    while found := _PARAMETER.match(rest, at):
+        name, value = found[1].lower(), re.sub(r"\\(.)", r"\1", found[2].strip('"'))
+        if seen.setdefault(name, value) != value:
+            return ""
+        at = found.end()
+    return kind.strip().lower()

@@ -13,7 +13,15 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.headers import Header, canonical, cookies, first, make_header, rebuild_cookies
+from mm_asgi.host.headers import (
+    Header,
+    canonical,
+    cookies,
+    first,
+    make_header,
+    media_type,
+    rebuild_cookies,
+)
 from mm_asgi.host.urls import URL, encode_query, parse_query, parse_request_uri
 
 if TYPE_CHECKING:
@@ -284,7 +292,7 @@ def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, str
     """The host's last look for a CSRF token: a form field ``csrf`` in the body, then in the query."""
     login = rewritten.form_of
     assert login is not None
-    kind = first(request.header, "Content-Type").partition(";")[0].strip().lower()
+    kind = media_type(first(request.header, "Content-Type"))
     values: list[str] = []
     if kind == FORM and request.method in FORM_METHODS and len(body) <= FORM_LIMIT:
         values = parse_query(body.decode("latin-1")).get("csrf", [])

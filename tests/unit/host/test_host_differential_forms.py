@@ -67,7 +67,8 @@ PROOFS = st.sampled_from(
 )  # fmt: skip
 FORM = "application/x-www-form-urlencoded"
 TYPES = st.sampled_from(
-    ["", FORM, f"{FORM}; charset=utf-8", FORM.title(), f"{FORM};charset", f"{FORM}; a=1; a=2", f"{FORM}/x",
+    ["", FORM, f"{FORM}; charset=utf-8", FORM.title(), f"{FORM};charset", f"{FORM}; a=1; A=2", f"{FORM}; a=1; a=\"1\"",
+     f'{FORM}; a="x;a=2"; b', f"{FORM}; a=1; ; a=2", f"{FORM}/x",
      f" {FORM} ;", f"{FORM}, text/x", "text/plain", "multipart/form-data; boundary=x", ";", f"{FORM}; =x"]
 )  # fmt: skip
 FIELDS = st.lists(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.host.headers import canonical, clean_value
+from mm_asgi.host.headers import canonical, clean_value, media_type
 from mm_asgi.host.rules import (
     Request,
     Rewritten,
@@ -175,6 +175,20 @@ def test_a_form_over_10_mib_has_no_fields() -> None:
             made, rewrite(made, RULES), b"csrf=csrf-joe&x=".ljust(size, b"z"), strict=False
         )
         assert made.header.get("Mattermost-User-Id", [None]) == users
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("text/HTML ; charset=x", "text/html"),
+        ("a/b; a=1; A=2", ""),
+        ('a/b; a=1; a="1"', "a/b"),
+        (r'a/b; a="\;"; a=;', "a/b"),
+        ("", ""),
+    ],
+)
+def test_media_types(text: str, kind: str) -> None:
+    assert media_type(text) == kind
 
 
 def test_csrf_in_the_query() -> None:
