@@ -167,10 +167,10 @@ async def test_a_drain_names_who_swallows_the_cancel_and_does_not_wait(
     await tasks.drain(CANCEL_WAIT + 0.05)
     assert now() - began < CANCEL_WAIT + 0.2
     assert not task.done()
-    (text,) = [text for text in caplog.messages if "run on" in text]
-    assert text.startswith("drain: 1 tasks were cancelled and run on: GET /stubborn; ")
     over.set()
     await task
+    (text,) = [text for text in caplog.messages if "run on" in text]
+    assert text.startswith("drain: 1 tasks were cancelled and run on: GET /stubborn; ")
 
 
 async def test_a_running_drain_can_be_shortened_and_not_prolonged() -> None:
