@@ -93,9 +93,15 @@ class Dev:
             shown = self._lines.get(timeout=30)
             while "GET /plugins/" in shown:
                 shown = self._lines.get(timeout=30)
-            assert plain(shown) == [expected]
+            assert plain(shown) == [expected], shown + self._rest()
             if address := ADDRESS.search(shown):
                 self.address = address[0]
+
+    def _rest(self) -> str:
+        """What else it says, when it has ended: a traceback, mostly."""
+        self._process.kill()
+        self._reader.join(timeout=10)
+        return "".join(self._lines.queue)
 
     def load(self, url: str) -> object:
         """A page as a browser gets it."""
