@@ -44,8 +44,13 @@ def build() -> Path:
 
 
 def _build(folder: Path) -> None:
+    # From a copy: meanwhile hatch-mypyc takes pyproject.toml away, and it leaves what it made.
+    copy = folder / "copy"
+    shutil.copytree(ROOT / "mm_asgi", copy / "mm_asgi", ignore=shutil.ignore_patterns("*.so"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, ROOT],
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, copy],
         env={**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"},
         capture_output=True,
         text=True,
