@@ -184,8 +184,7 @@ class Dispatch:
         try:
             self._plugin = self._load()
             self._hooks = self._plugin.freeze()
-            RUNNING.set(self._plugin.connection)
-            self._tasks.use_context()
+            self._tasks.use_context().run(RUNNING.set, self._plugin.connection)
         except Exception as exc:
             logger.exception("the app could not be imported")
             self._fault = _fault_of(exc)

@@ -36,9 +36,10 @@ class TaskSet:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def use_context(self) -> None:
-        """Take the present context as the one that later tasks get a copy of."""
+    def use_context(self) -> contextvars.Context:
+        """Take a copy of the present context, which is given, as the one of later tasks."""
         self._context = contextvars.copy_context()
+        return self._context
 
     def start(
         self, coroutine: Coroutine[Any, Any, None], name: Name = "a task"

@@ -29,9 +29,7 @@ __all__ = ["TARGET", "TIMEOUT", "Connection"]
 TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 TIMEOUT = 10.0  # s, as the setting api-timeout
 
-# Seconds before a read that met UNAVAILABLE is made again; a host that is being restarted takes
-# longer, one that has closed an idle connection is back at once.
-PAUSES = (0.05, 0.25)
+PAUSES = (0.05, 0.25)  # s until a read that met UNAVAILABLE is made again
 
 
 def _open_native(target: str) -> Channel:
@@ -69,8 +67,7 @@ class Connection:
         self._closed = False
 
     def use(self, target: str | None, timeout: float) -> None:
-        """Take what the runtime knows, on the loop that is running: before the first call, or anew
-        after ``close()``, as tests do that run one plugin again and again."""
+        """Take what the runtime knows, on this loop: before the first call or after ``close()``."""
         self.timeout = timeout
         self._target = target or ""
         self._loop = self._channel = None
@@ -146,8 +143,8 @@ class Connection:
     def _refuse_when_closed(self, name: str) -> None:
         if self._closed:
             raise Unavailable(
-                f"{name}: the connection to the host's API is closed, as it is once the plugin has "
-                "stopped; make calls until lifespan.shutdown ends"
+                f"{name}: the plugin has stopped, and its connection to the host's API is closed;"
+                " make calls until lifespan.shutdown ends"
             )
 
     def _channel_for(self, call: Call) -> Channel:
@@ -156,9 +153,8 @@ class Connection:
             target = os.environ.get(TARGET) if self._target is None else self._target
             if not target:
                 raise Unavailable(
-                    f"{call.name}: the host's API has no address: {TARGET} is not set in the "
-                    "environment; run this as a plugin, under a host that serves the API, or give "
-                    "the client an address, in tests as_user(app, user_id, api=...)"
+                    f"{call.name}: the host's API has no address: {TARGET} is not set; run this "
+                    "under a host, or give an address, in tests as_user(app, user_id, api=...)"
                 )
             self._channel = self._open_channel(target)
         return self._channel
@@ -181,7 +177,7 @@ class Connection:
 
     def _start_thread(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=_run, args=(loop,), name="mm_asgi api", daemon=True)
+        self._thread = threading.Thread(target=loop.run_forever, name="mm_asgi api", daemon=True)
         self._thread.start()
         return loop
 
@@ -190,13 +186,7 @@ class Connection:
         if thread is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
-
-
-def _run(loop: asyncio.AbstractEventLoop) -> None:
-    try:
-        loop.run_forever()
-    finally:
-        loop.close()
+            self._loop.close()
 
 
 def _refuse_on_a_loop(name: str) -> None:

@@ -64,8 +64,8 @@ CONTRIB_FAULTS: tuple[Fault, ...] = (
     Fault(
         "contrib: an app finds no API of its plugin",
         "mm_asgi/dispatch.py",
-        "            RUNNING.set(self._plugin.connection)\n",
-        "",
+        "            self._tasks.use_context().run(RUNNING.set, self._plugin.connection)\n",
+        "            self._tasks.use_context()\n",
         ("examples/fastapi",),
         "are_mattermosts",
     ),

@@ -92,11 +92,11 @@ async def test_django_has_no_finding() -> None:
 
     if not settings.configured:
         settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=(), SECRET_KEY="x")
-    import django
+    from django.apps import apps
     from django.core.handlers.asgi import ASGIHandler
     from django.test.utils import override_settings
 
-    django.setup(set_prefix=False)
+    apps.populate(())
     urls = (path("", lambda request: HttpResponse(f"{len(request.body)} bytes")),)
     with override_settings(ROOT_URLCONF=urls, ALLOWED_HOSTS=["*"]):
         assert await check_app(ASGIHandler()) == []
