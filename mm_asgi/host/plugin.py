@@ -90,7 +90,9 @@ class RunningPlugin:
         if error is not None:
             raise HostError("activate", error)
 
-    async def deactivate(self, timeout: float | None = None, *, crashed: bool = False) -> str | None:
+    async def deactivate(
+        self, timeout: float | None = None, *, crashed: bool = False
+    ) -> str | None:
         """OnDeactivate; the error as the host logs it, or None.
 
         A process that has ended is not asked, unless it `crashed`: the health check asks and logs.

@@ -482,8 +482,11 @@ async def test_a_receive_that_fails_ends_the_request() -> None:
     async def receive() -> Any:
         raise OSError("broken")
 
+    async def broken(scope: Any, _: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
     with pytest.raises(OSError, match="broken"):
-        await app(Client(app).scope, receive, lambda event: asyncio.sleep(0))
+        await Client(broken).end()
 
 
 # -------------------------------------------------------------------- the rest
