@@ -304,7 +304,7 @@ class HTTPCycle:
         if self._state is State.HELD and head is not None and not event.get("more_body"):
             message = whole_answer(head, event.get("body", b""))
             if message is not None:  # nearly every answer
-                self._state = State.COMPLETE
+                self._move(Step.LAST)
                 self._sent = head.length or 0
                 return (message,), True, None
         given, more = check_body(event)

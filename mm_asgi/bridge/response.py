@@ -175,7 +175,7 @@ def _length_field(size: int) -> bytes:
 
 _kept_length = lru_cache(maxsize=1024)(_length_field)
 
-# Not state: the same answer each time, only sooner. Too short for what an app keeps secret.
+# Not state: the same answer each time, only sooner. Short ones alone: what is kept stays small.
 _kept_header = lru_cache(maxsize=1024)(_header)
 
 
@@ -266,7 +266,7 @@ def whole_answer(head: Head, body: object) -> Encoded | None:
         return None
     size = len(body)
     if head.length is None:
-        head.length = size  # row R6
+        head.set_length(size)
     elif head.length != size:
         return None
     if size > CHUNK_SIZE:

@@ -203,7 +203,7 @@ def _header(header: bytes, underscores: bool) -> tuple[Headers, str, list[str]]:
     return pairs, name, [value.decode() for value in values]
 
 
-# Not state: the same answer each time, only sooner. Too short for what somebody keeps secret.
+# Not state: the same answer each time, only sooner. Short ones alone: what is kept stays small.
 _kept_header = lru_cache(maxsize=2048)(_header)
 
 

@@ -19,7 +19,7 @@ from . import interop_client, tools
 from .interop import messages
 from .interop.cases import CASES, COMPRESSED
 from .interop.service import SERVICE
-from .test_judges import ROOT, interop_server
+from .test_judges import ROOT, interop_server, needs_go
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +29,6 @@ pytestmark = [
     # The first test builds the judges: a minute on two cores.
     pytest.mark.timeout(600),
 ]
-needs_go = pytest.mark.skipif(
-    tools.go_missing_reason() is not None, reason=tools.go_missing_reason() or "there is Go"
-)
 
 
 @contextlib.contextmanager

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
 
 from mm_asgi.wire.calls import DEADLINE_EXCEEDED, TOO_LARGE_SENT, UNPARSABLE, notify, wake
-from mm_asgi.wire.http2.encoding import GZIP, deflate, unknown_encoding
+from mm_asgi.wire.http2.encoding import deflate, unknown_encoding
 from mm_asgi.wire.http2.frames import END_HEADERS, END_STREAM, ErrorCode, FrameType, frame
 from mm_asgi.wire.http2.messages import Compressed, MessageStream
 from mm_asgi.wire.http2.rpc import (
+    GZIP,
+    MESSAGE_HEAD,
     PREFIX,
     RESPONSE_HEADERS,
     RESPONSE_HEADERS_ACCEPT,
     RESPONSE_HEADERS_GZIP,
+    SMALL,
     TRAILERS_OK,
     encode_metadata_block,
     encode_trailers,
@@ -41,12 +43,8 @@ __all__ = ["ServerCall"]
 
 log = logging.getLogger("mm_asgi.wire")
 
-_SMALL: Final = 4096
-"""Bytes up to which a whole answer is joined to one piece; a guess, where a copy costs little."""
-
-# The frames of such an answer, without the stream's number.
+# The frames of a small answer, without the stream's number.
 _HEADERS_FRAME: Final = frame(FrameType.HEADERS, END_HEADERS, 0, RESPONSE_HEADERS)[:5]
-_DATA_HEAD: Final = struct.Struct(">HBBBLBL")
 _TRAILERS_FRAME: Final = frame(FrameType.HEADERS, END_HEADERS | END_STREAM, 0, TRAILERS_OK)[:5]
 
 
@@ -152,9 +150,7 @@ class ServerCall(MessageStream):
             if self.compresses:
                 flag, pieces = 1, (deflate(b"".join(pieces)),)
                 size = len(pieces[0])
-        elif (
-            last and size <= _SMALL and not self._has_headers and self.has_room(size + PREFIX.size)
-        ):
+        elif last and size <= SMALL and not self._has_headers and self.has_room(size + PREFIX.size):
             self._answer(pieces[0] if len(pieces) == 1 else b"".join(pieces))
             return
         self.send_metadata(())
@@ -170,7 +166,7 @@ class ServerCall(MessageStream):
         self._has_headers = True
         number = self.id.to_bytes(4, "big")
         head = b"".join((_HEADERS_FRAME, number, RESPONSE_HEADERS,
-                         _DATA_HEAD.pack(size >> 8, size & 0xFF, 0, 0, self.id, 0, size - 5),
+                         MESSAGE_HEAD.pack(size >> 8, size & 0xFF, 0, 0, self.id, 0, size - 5),
                          message, _TRAILERS_FRAME, number, TRAILERS_OK))  # fmt: skip
         self.send_window -= size
         self.connection.emit(head, (), size)

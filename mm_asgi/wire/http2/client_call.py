@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import DecodeError
@@ -14,12 +13,15 @@ from mm_asgi.wire.http2.frames import (
     DEFAULT_FRAME_SIZE,
     END_HEADERS,
     END_STREAM,
+    HEADER,
     ErrorCode,
     FrameType,
 )
 from mm_asgi.wire.http2.messages import Compressed, MessageStream
 from mm_asgi.wire.http2.rpc import (
+    MESSAGE_HEAD,
     PREFIX,
+    SMALL,
     MessageReader,
     MessageTooLarge,
     decode_metadata,
@@ -41,11 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClientCall", "UnaryCall"]
 
-_SMALL: Final = 4096
-"""Bytes up to which a whole request is joined to one piece, as for a server's answer."""
-
-_HEADERS_HEAD: Final = struct.Struct(">HBBBL")
-_DATA_HEAD: Final = struct.Struct(">HBBBLBL")
 _HEADERS: Final = int(FrameType.HEADERS)
 _LEAST_TIMEOUT: Final = 1e-6  # s
 
@@ -252,7 +249,7 @@ class UnaryCall(ClientCall):
         block = self._begin(connection)
         data = self._request
         size = len(data) + PREFIX.size
-        if size > _SMALL or len(block) > DEFAULT_FRAME_SIZE or not self.has_room(size):
+        if size > SMALL or len(block) > DEFAULT_FRAME_SIZE or not self.has_room(size):
             connection.open_stream(self, block)
             self.send_data((PREFIX.pack(self._flag, len(data)), data), size)
             self.send_end()
@@ -264,9 +261,9 @@ class UnaryCall(ClientCall):
         length = len(block)
         connection.emit(
             b"".join((
-                _HEADERS_HEAD.pack(length >> 8, length & 0xFF, _HEADERS, END_HEADERS, number),
+                HEADER.pack(length >> 8, length & 0xFF, _HEADERS, END_HEADERS, number),
                 block,
-                _DATA_HEAD.pack(size >> 8, size & 0xFF, 0, END_STREAM, number, self._flag,
+                MESSAGE_HEAD.pack(size >> 8, size & 0xFF, 0, END_STREAM, number, self._flag,
                                 size - PREFIX.size),
                 data,
             )), (), size)  # fmt: skip

@@ -9,10 +9,11 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.wire.http2 import hpack
-from mm_asgi.wire.http2.encoding import ACCEPTED, IDENTITY
 from mm_asgi.wire.http2.frames import ErrorCode
 from mm_asgi.wire.http2.rpc import (
+    ACCEPTED,
     CONTENT_TYPE,
+    IDENTITY,
     decode_metadata,
     echoed,
     encode_metadata_block,

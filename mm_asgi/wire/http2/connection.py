@@ -307,7 +307,7 @@ class Connection(Sender):
                 self.ids.late_headers(stream_id)
             else:
                 self._request(stream_id, block, end=end)
-        elif self._is_client and stream.state is not StreamState.CLOSED and not stream.begun:
+        elif self._is_client and not stream.begun:
             head = self._blocks.head(stream_id, block)
             stream.move(Step.RECEIVE_HEADERS)
             stream.begun = head.status >= 200  # section 8.1: interim responses go before

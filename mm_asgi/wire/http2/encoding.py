@@ -9,15 +9,9 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from mm_asgi.wire.http2.rpc import MessageTooLarge, echoed
+from mm_asgi.wire.http2.rpc import GZIP, MessageTooLarge, echoed
 
-__all__ = ["ACCEPTED", "GZIP", "IDENTITY", "EncodingError", "check_name", "deflate", "inflate",
-           "unknown_encoding"]  # fmt: skip
-
-IDENTITY: Final = b"identity"
-GZIP: Final = b"gzip"
-ACCEPTED: Final = b"identity,gzip"
-"""The value of grpc-accept-encoding."""
+__all__ = ["EncodingError", "check_name", "deflate", "inflate", "unknown_encoding"]
 
 _LEVEL: Final = 6
 """zlib's own default."""
@@ -40,7 +34,7 @@ def check_name(name: str | None) -> None:
     Raises:
         ValueError: it is neither None nor ``gzip``.
     """
-    if name not in (None, "gzip"):
+    if name not in (None, GZIP.decode()):
         raise ValueError(f"compression is {name!r}, expected None or 'gzip'")
 
 

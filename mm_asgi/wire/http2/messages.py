@@ -10,8 +10,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.wire.calls import TOO_LARGE
-from mm_asgi.wire.http2.encoding import GZIP, EncodingError, inflate
-from mm_asgi.wire.http2.rpc import PREFIX, MessageReader, MessageTooLarge
+from mm_asgi.wire.http2.encoding import EncodingError, inflate
+from mm_asgi.wire.http2.rpc import GZIP, IDENTITY, PREFIX, MessageReader, MessageTooLarge
 from mm_asgi.wire.http2.stream import Stream
 from mm_asgi.wire.port import StatusCode
 
@@ -123,7 +123,7 @@ class MessageStream(Stream):
         name = self.received_encoding
         if name == GZIP:
             return True
-        if name == b"identity":
+        if name == IDENTITY:
             self._leave(StatusCode.INTERNAL, NO_ENCODING)
         else:
             self.refuse_encoding(name)

@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from mm_asgi.wire.port import Metadata
 
 __all__ = [
+    "ACCEPTED",
+    "GZIP",
+    "IDENTITY",
+    "MESSAGE_HEAD",
     "PREFIX",
     "RESPONSE_HEADERS",
     "RESPONSE_HEADERS_ACCEPT",
     "RESPONSE_HEADERS_GZIP",
+    "SMALL",
     "TRAILERS_OK",
     "MessageReader",
     "MessageTooLarge",
@@ -40,14 +45,24 @@ __all__ = [
 PREFIX: Final = struct.Struct(">BL")
 """Compressed-Flag and Message-Length."""
 
+MESSAGE_HEAD: Final = struct.Struct(">HBBBLBL")
+"""The head of a DATA frame and the prefix of the message that it carries."""
+
+SMALL: Final = 4096
+"""Bytes up to which an RPC's whole request or answer is joined to one piece; a guess, where a copy
+costs little."""
+
+IDENTITY: Final = b"identity"
+GZIP: Final = b"gzip"
+ACCEPTED: Final = b"identity,gzip"
+"""The value of grpc-accept-encoding."""
+
 CONTENT_TYPE: Final = b"application/grpc"
 
 _RESPONSE: Final[list[Field]] = [(b":status", b"200"), (b"content-type", CONTENT_TYPE)]
 RESPONSE_HEADERS: Final = hpack.encode(_RESPONSE)
-RESPONSE_HEADERS_ACCEPT: Final = hpack.encode(
-    [*_RESPONSE, (b"grpc-accept-encoding", b"identity,gzip")]
-)
-RESPONSE_HEADERS_GZIP: Final = hpack.encode([*_RESPONSE, (b"grpc-encoding", b"gzip")])
+RESPONSE_HEADERS_ACCEPT: Final = hpack.encode([*_RESPONSE, (b"grpc-accept-encoding", ACCEPTED)])
+RESPONSE_HEADERS_GZIP: Final = hpack.encode([*_RESPONSE, (b"grpc-encoding", GZIP)])
 
 TRAILERS_OK: Final = hpack.encode([(b"grpc-status", b"0")])
 
@@ -149,7 +164,7 @@ class RequestFacts:
     def __init__(self, head: Head) -> None:
         self.path = head.path.decode("utf-8", "replace")
         self.timeout: float | None = None
-        self.encoding = b"identity"
+        self.encoding = IDENTITY
         self.accepts: frozenset[bytes] = frozenset()
         self.fault = ""
         self._fields = head.fields

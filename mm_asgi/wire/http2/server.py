@@ -110,10 +110,8 @@ class NativeServer:
         await self._calls.cancel_handlers()
 
     def _connect(self) -> ServerTransport:
-        made = ServerTransport(self._buffer, self._limits, self._methods, self._calls,
-                               self._connections)  # fmt: skip
-        made.compresses = self._compresses
-        return made
+        return ServerTransport(self._buffer, self._limits, self._methods, self._calls,
+                               self._connections, compresses=self._compresses)  # fmt: skip
 
 
 class ServerTransport(Transport):
@@ -123,8 +121,6 @@ class ServerTransport(Transport):
         compresses: whether messages are compressed for those who take it.
     """
 
-    compresses = False
-
     def __init__(
         self,
         buffer: bytearray,
@@ -132,8 +128,11 @@ class ServerTransport(Transport):
         methods: Mapping[str, Method],
         calls: Calls,
         connections: set[ServerTransport],
+        *,
+        compresses: bool = False,
     ) -> None:
         super().__init__(buffer)
+        self.compresses = compresses
         self.left = asyncio.Event()
         self._limits = limits
         self._methods = methods
