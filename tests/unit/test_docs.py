@@ -87,3 +87,11 @@ def test_python_in_the_docs_is_python(page: Path) -> None:
         if language == "python":
             # Not run: a snippet need not bring its imports.
             compile(code, page.name, "exec")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+def test_each_table_has_its_head(page: Path) -> None:
+    # A blank line inside a table leaves the rest of it as plain text.
+    text = FENCE.sub("", page.read_text())
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert [table for table in tables if not re.fullmatch(r"\|[-|]+\|", table.split("\n")[1])] == []
