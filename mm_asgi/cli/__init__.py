@@ -11,6 +11,7 @@ from typing import NoReturn
 from mm_asgi.cli import check, dev, init, serve
 from mm_asgi.cli.options import refuse_unknown
 from mm_asgi.errors import ConfigError
+from mm_asgi.settings import closest
 
 __all__ = ["main"]
 
@@ -20,8 +21,10 @@ COMMANDS = (init, dev, check, serve)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 2 and a sentence when it was called wrongly."""
     parser = _parser()
+    words = sys.argv[1:] if argv is None else argv
+    _refuse_unknown_command(parser, words)
     try:
-        arguments, extra = parser.parse_known_args(argv)
+        arguments, extra = parser.parse_known_args(words)
         if "command" not in arguments:
             parser.error(f"{extra[0]} is no command" if extra else "a command is missing")
         refuse_unknown(extra, arguments.command.NAME)
@@ -29,6 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         sys.stderr.write(f"mm-asgi: {error}\n")
         return 2
+
+
+def _refuse_unknown_command(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    # argparse's own sentence lists the commands a second time and never says which was meant.
+    word = next((word for word in words if not word.startswith("-")), "")
+    names = [command.NAME for command in COMMANDS]
+    if word and word not in names:
+        meant = closest(word, names)
+        parser.error(f"{word} is no command" + (f"; did you mean {meant}?" if meant else ""))
 
 
 class _TopParser(argparse.ArgumentParser):

@@ -54,7 +54,7 @@ class Debugger:
         except OSError as exc:
             raise ConfigError(
                 f"debug-port: {settings.debug_port} on {HOST} cannot be had ({exc.strerror});"
-                " choose another one"
+                " choose another one, or 0 for any free one"
             ) from exc
 
     @property

@@ -74,14 +74,25 @@ def test_a_wrong_call_is_one_sentence(
     assert served == []
 
 
-@pytest.mark.parametrize("argv", [[], ["unknown"], ["--unknown"]])
-def test_no_command_shows_the_help(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([], "a command is missing"),
+        (["unknown"], "unknown is no command"),
+        (["--unknown"], "--unknown is no command"),
+        (["chek", "x:y"], "chek is no command; did you mean check?"),
+    ],
+)
+def test_no_command_shows_the_help(
+    argv: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(argv)
     out, err = capsys.readouterr()
     assert (stop.value.code, out) == (2, "")
     assert "usage: mm-asgi" in err
     assert "serve" in err
+    assert err.endswith(f"\n\nmm-asgi: {sentence}\n")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
