@@ -73,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command in COMMANDS:
         below = commands.add_parser(
-            command.NAME, help=command.HELP, description=command.HELP, allow_abbrev=False
+            command.NAME,
+            help=command.HELP,
+            description=command.HELP,
+            # argparse's own names all 30 flags, which the list below explains.
+            usage="%(prog)s [options] [TARGET]",
+            allow_abbrev=False,
         )
         command.add_arguments(below)
         below.set_defaults(command=command)

@@ -15,7 +15,7 @@ from mm_asgi.settings import TABLE, Settings, load_settings
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 NAME = "check"
-HELP = "start an app as a server would, and say what would go wrong there"
+HELP = "start an app as a server would, and say what would go wrong"
 
 BLOCKED_WARN = 0.25
 """Seconds for blocked-warn where nobody set it: what a person notices, in a life of one request."""
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--get",
         metavar="PATH",
         action="append",
-        help="path to ask for, below the plugin's root; may come again [default /]",
+        help="path to ask for, below the plugin's root; may be repeated [default /]",
     )
     parser.add_argument("--json", action="store_true", help="show the report as JSON")
 

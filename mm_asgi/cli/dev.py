@@ -15,7 +15,7 @@ from mm_asgi.settings import TABLE, Settings, load_settings
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 NAME = "dev"
-HELP = "serve an app in a simulated Mattermost, for a browser on this machine"
+HELP = "serve an app to a browser, behind a simulated Mattermost"
 
 OUR_DEFAULTS: dict[str, object] = {"access_log": True, "drain": 2.0}
 """The access log is off under a real host, whose own log has a line for each request. The seconds

@@ -14,7 +14,7 @@ from mm_asgi.errors import ConfigError
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
 NAME = "init"
-HELP = "write what makes a plugin of an app: plugin.json, plugin.py, [tool.mm-asgi]"
+HELP = "write plugin.json, plugin.py and [tool.mm-asgi] for an app"
 
 MANIFEST, PROJECT = "plugin.json", "pyproject.toml"
 

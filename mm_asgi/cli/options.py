@@ -12,13 +12,24 @@ __all__ = ["add_settings", "given_settings", "refuse_unknown"]
 def add_settings(parser: argparse.ArgumentParser, command: str) -> None:
     """Give the parser a flag for each setting of the command; absent flags leave no trace."""
     parser.argument_default = argparse.SUPPRESS
-    for row in _rows(command):
+    rows = _rows(command)
+    # The command's own flags first: who asks dev for help looks for --port, not for --wire.
+    own = [row for row in rows if row.commands or not row.flag.startswith("--")]
+    _add(parser, own)
+    settings = parser.add_argument_group(
+        "settings of the plugin", "also keywords of mm_asgi.run and keys of [tool.mm-asgi]"
+    )
+    _add(settings, [row for row in rows if row not in own])
+
+
+def _add(group: argparse._ActionsContainer, rows: Sequence[Setting]) -> None:
+    for row in rows:
         if not row.flag.startswith("--"):
-            parser.add_argument(row.name, metavar=row.flag, nargs="?", help=_help(row))
+            group.add_argument(row.name, metavar=row.flag, nargs="?", help=_help(row))
         elif row.kind is bool:
-            parser.add_argument(row.flag, action=argparse.BooleanOptionalAction, help=_help(row))
+            group.add_argument(row.flag, action=argparse.BooleanOptionalAction, help=_help(row))
         else:
-            parser.add_argument(row.flag, metavar=_metavar(row), help=_help(row))
+            group.add_argument(row.flag, metavar=_metavar(row), help=_help(row))
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The command line: what reaches run_plugin, and the sentence for each wrong call."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -132,3 +133,21 @@ def test_a_wrong_call_imports_no_wire(tmp_path: Path) -> None:
         "assert not {'asyncio', 'grpc', 'google.protobuf', 'logging'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("command", ["init", "dev", "check", "serve"])
+def test_help_begins_with_what_is_the_commands_own(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert text.startswith(f"usage: mm-asgi {command} [options] [TARGET]\n")
+    assert max(map(len, text.splitlines())) < 80
+    own, _, settings = text.partition("settings of the plugin:")
+    for row in TABLE:
+        shown = own if row.commands or row.flag == "TARGET" else settings
+        if command != "init" and (not row.commands or command in row.commands):
+            assert re.search(rf"^  {row.flag}\b", shown, re.MULTILINE), row.flag
