@@ -2,9 +2,9 @@
 
     from mm_asgi.contrib.fastapi import API, CurrentUser
 
-    @app.get("/me")
-    async def me(user: CurrentUser, api: API) -> str:
-        return (await api.get_user(user_id=user)).username
+    @app.post("/orders")
+    async def order(user: CurrentUser, api: API) -> None:
+        await api.create_post(post=Post(user_id=user.id, message=f"{user.username} ordered", ...))
 
 Nothing here is needed to be a plugin: an app that does not ask stays as it is.
 """
@@ -16,19 +16,38 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 from mm_asgi import api as clients
+from mm_asgi import types
 from mm_asgi.contrib import common, starlette
 from mm_asgi.contrib.swagger import docs
 
-__all__ = ["API", "BlockingAPI", "CurrentUser", "OptionalUser", "docs", "require_permission"]
+__all__ = [
+    "API",
+    "BlockingAPI",
+    "CurrentUser",
+    "CurrentUserID",
+    "OptionalUser",
+    "OptionalUserID",
+    "docs",
+    "require_permission",
+]
 
 
 # async, all of them: FastAPI would run a plain function in a thread.
-async def _user(request: Request) -> str:
+async def _user_id(request: Request) -> str:
     return starlette.require_user(request)
 
 
-async def _optional_user(request: Request) -> str | None:
+async def _optional_user_id(request: Request) -> str | None:
     return common.user_id(request)
+
+
+async def _user(request: Request) -> types.User:
+    return await starlette.get_user(starlette.require_user(request))
+
+
+async def _optional_user(request: Request) -> types.User | None:
+    user_id = common.user_id(request)
+    return None if user_id is None else await starlette.get_user(user_id)
 
 
 async def _api() -> clients.AsyncAPI:
@@ -39,10 +58,17 @@ async def _blocking_api() -> clients.API:
     return common.blocking_api()
 
 
-CurrentUser = Annotated[str, Depends(_user)]
-"""The Mattermost user's id; without one the answer is 401 and the route is not called."""
+CurrentUser = Annotated[types.User, Depends(_user)]
+"""The Mattermost user, by one call of the host's API. Without a user the answer is 401, and 503 when
+the API does not say who it is; the route is not called then."""
 
-OptionalUser = Annotated[str | None, Depends(_optional_user)]
+CurrentUserID = Annotated[str, Depends(_user_id)]
+"""The Mattermost user's id, without a call; without one the answer is 401."""
+
+OptionalUser = Annotated[types.User | None, Depends(_optional_user)]
+"""The Mattermost user as in CurrentUser, or None for an anonymous request."""
+
+OptionalUserID = Annotated[str | None, Depends(_optional_user_id)]
 """The Mattermost user's id, or None for an anonymous request."""
 
 API = Annotated[clients.AsyncAPI, Depends(_api)]

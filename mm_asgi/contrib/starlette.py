@@ -25,11 +25,14 @@ from mm_asgi.requester import identity
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
+    from mm_asgi import types
+
 __all__ = [
     "AuthenticationBackend",
     "User",
     "api",
     "blocking_api",
+    "get_user",
     "require_permission",
     "require_user",
     "user_id",
@@ -107,6 +110,19 @@ def require_user(request: HTTPConnection) -> str:
             headers={"WWW-Authenticate": 'Bearer realm="Mattermost"'},
         )
     return found
+
+
+async def get_user(user_id: str) -> types.User:
+    """The Mattermost user with this id, by a call of the host's API.
+
+    Raises:
+        HTTPException: 503, the API did not say.
+    """
+    try:
+        return await api().get_user(user_id=user_id)
+    except APIError as exc:
+        logger.error("the user of a request: %s; the request is refused", exc)
+        raise HTTPException(503, "Mattermost could not be asked who you are.") from None
 
 
 async def require_permission(

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
 
-from mm_asgi.contrib.fastapi import API, OptionalUser, docs
+from mm_asgi.contrib.fastapi import API, OptionalUserID, docs
 from mm_asgi.errors import APIError
 from shop import events, files, orders
 from shop.dependencies import CurrentShop
@@ -66,7 +66,7 @@ async def status(request: Request, shop: CurrentShop) -> Status:
 
 
 @app.get("/me")
-async def me(user: OptionalUser, api: API) -> User:
+async def me(user: OptionalUserID, api: API) -> User:
     """Who asks; the name is Mattermost's, and null where its API cannot be asked."""
     if user is None:
         return User(id=None)

@@ -13,7 +13,7 @@ from fastapi.staticfiles import StaticFiles
 
 from mm_asgi import Plugin, Reject, errors, types
 from mm_asgi.commands import CommandContext
-from mm_asgi.contrib.fastapi import CurrentUser
+from mm_asgi.contrib.fastapi import CurrentUserID
 from mm_asgi.requester import Identity
 from moderator.rules import Rules
 from moderator.store import Journal, RuleBook
@@ -137,13 +137,13 @@ async def index() -> FileResponse:
 
 
 @app.get("/rules")
-async def rules(user: CurrentUser) -> Rules:
+async def rules(user: CurrentUserID) -> Rules:
     return book.rules
 
 
 @app.get("/acts", response_class=EventSourceResponse)
 async def acts(
-    user: CurrentUser, last_event_id: Annotated[int, Header()] = 0
+    user: CurrentUserID, last_event_id: Annotated[int, Header()] = 0
 ) -> AsyncIterator[ServerSentEvent]:
     """What was done, from the beginning or from where the browser was."""
     async for act in journal.since(last_event_id):

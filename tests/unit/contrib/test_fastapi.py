@@ -17,7 +17,9 @@ from mm_asgi.contrib.fastapi import (
     API,
     BlockingAPI,
     CurrentUser,
+    CurrentUserID,
     OptionalUser,
+    OptionalUserID,
     docs,
     require_permission,
 )
@@ -30,22 +32,32 @@ app = FastAPI()
 
 
 @app.api_route("/me", methods=["GET", "POST"])
-async def me(user: CurrentUser) -> str:
+async def me(user: CurrentUserID) -> str:
     return user
 
 
 @app.get("/maybe")
-async def maybe(user: OptionalUser) -> str | None:
+async def maybe(user: OptionalUserID) -> str | None:
     return user
 
 
+@app.get("/maybe/name")
+async def maybe_name(user: OptionalUser) -> str | None:
+    return None if user is None else user.username
+
+
+@app.get("/user")
+async def user_itself(user: CurrentUser) -> list[str]:
+    return [user.id, user.username]
+
+
 @app.get("/name")
-async def name(user: CurrentUser, api: API) -> str:
+async def name(user: CurrentUserID, api: API) -> str:
     return (await api.get_user(user_id=user)).username
 
 
 @app.get("/name/in-a-thread")
-def name_in_a_thread(user: CurrentUser, api: BlockingAPI) -> str:
+def name_in_a_thread(user: CurrentUserID, api: BlockingAPI) -> str:
     return api.get_user(user_id=user).username
 
 
@@ -115,6 +127,24 @@ async def test_routes_call_the_api_on_the_loop_and_in_threads() -> None:
         mattermost.users["alice"].username = "ada"
         assert (await alice.get("name")).json() == "ada"
         assert (await alice.get("name/in-a-thread")).json() == "ada"
+
+
+async def test_the_user_itself_comes_from_the_api(caplog: pytest.LogCaptureFixture) -> None:
+    async with mattermost_api() as (mattermost, api):
+        mattermost.users["alice"].username = "ada"
+        async with client(app, api=api) as alice, client(app, None, api=api) as nobody:
+            assert (await alice.get("user")).json() == ["alice", "ada"]
+            assert (await alice.get("maybe/name")).json() == "ada"
+            assert (await nobody.get("user")).status_code == 401
+            assert (await nobody.get("maybe/name")).json() is None
+    # Without an API the route is not called, and the log says what to do.
+    async with client(app) as alice:
+        refused = await alice.get("user")
+    assert (refused.status_code, refused.json()) == (
+        503,
+        {"detail": "Mattermost could not be asked who you are."},
+    )
+    assert "as_user(app, user_id, api=...)" in caplog.text
 
 
 @pytest.mark.parametrize("path", ["name", "name/in-a-thread"])

@@ -31,14 +31,13 @@ plugin = Plugin(shop)
 
 @shop.post("/orders")
 async def order(user: CurrentUser, api: API) -> None:
-    logging.getLogger("shop").info("ordered by %s", user)
-    buyer = await api.get_user(user_id=user)
+    logging.getLogger("shop").info("ordered by %s", user.id)
     team = (await api.get_teams())[0]
     channel = await api.get_channel_by_name(team_id=team.id, name="town-square")
     text = {
         "channel_id": channel.id,
-        "user_id": user,
-        "message": f"{buyer.username} ordered",
+        "user_id": user.id,
+        "message": f"{user.username} ordered",
     }
     await api.create_post(post=text)  # type: ignore[arg-type]
 
