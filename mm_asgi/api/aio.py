@@ -2598,7 +2598,7 @@ class AsyncAPI(AsyncClient):
         return answer
 
     async def upload_file(self, *, data: bytes, channel_id: str, filename: str) -> types.FileInfo:
-        """Upload a file of at most 4 MiB; see create_upload_session for larger ones.
+        """Upload a file of at most 4 MiB; a larger one needs the REST API.
 
         The host: whole content in one message; server receive limit applies (gRPC default 4 MiB,
         not raised).
@@ -2622,7 +2622,7 @@ class AsyncAPI(AsyncClient):
     async def create_upload_session(
         self, *, upload_session: types.UploadSession
     ) -> types.UploadSession:
-        """Begin the upload of a file in parts.
+        """Begin an upload; its first part is 5 MiB or all of it, so by this API all of it.
 
         The host: remote_id and req_file_id are not carried over by this server.
 

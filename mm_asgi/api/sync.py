@@ -2556,7 +2556,7 @@ class API(BlockingClient):
         return answer
 
     def upload_file(self, *, data: bytes, channel_id: str, filename: str) -> types.FileInfo:
-        """Upload a file of at most 4 MiB; see create_upload_session for larger ones.
+        """Upload a file of at most 4 MiB; a larger one needs the REST API.
 
         The host: whole content in one message; server receive limit applies (gRPC default 4 MiB,
         not raised).
@@ -2578,7 +2578,7 @@ class API(BlockingClient):
         return answer
 
     def create_upload_session(self, *, upload_session: types.UploadSession) -> types.UploadSession:
-        """Begin the upload of a file in parts.
+        """Begin an upload; its first part is 5 MiB or all of it, so by this API all of it.
 
         The host: remote_id and req_file_id are not carried over by this server.
 
