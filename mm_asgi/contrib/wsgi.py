@@ -1,7 +1,7 @@
 """WSGI apps (Flask, Bottle, Django's WSGI handler) as the plugin's app; needs ``mm-asgi[wsgi]``.
 
-``mm_asgi.run`` and ``mm-asgi serve`` do it by themselves, see the setting ``interface``. The thread
-and the queue of each request are a2wsgi's. What it leaves open is done here, from both ends:
+``mm_asgi.run`` and ``mm-asgi serve`` do it by themselves, see the setting ``interface``. What runs
+a request in a thread, and its queue, are a2wsgi's. What it leaves open is done here, from both ends:
 
 - a failed send ends its sender and then the app's thread waits for ever (a2wsgi#48, #49): its
   sender never sees a failure, and the app ends at its next chunk;
@@ -18,6 +18,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from mm_asgi.contrib.threads import DaemonThreads
 from mm_asgi.errors import AppProtocolError, ClientDisconnected, StartupError
 from mm_asgi.requester import identity as identity_of_scope
 
@@ -63,6 +64,7 @@ class WSGIMiddleware:
         # One place in the queue: the client's pace is the app's.
         answer: Any = self._answer  # a2wsgi has its own types for an environ
         self._bridge: Any = a2wsgi.WSGIMiddleware(answer, workers=threads, send_queue_size=1)
+        self._bridge.executor = DaemonThreads(threads)  # type: ignore[assignment]
         self._running: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

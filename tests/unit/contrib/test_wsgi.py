@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
+import subprocess
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -21,6 +24,27 @@ if TYPE_CHECKING:
 ROOT = "/chat/plugins/demo"
 TEXT = [("Content-Type", "text/plain")]
 WAIT = 10  # s at most for another thread
+HANGS = """
+import asyncio, threading, httpx
+from mm_asgi.testing import WireTransport
+
+reached = threading.Event()
+
+def app(environ, start_response):
+    reached.set()
+    threading.Event().wait()
+
+async def main():
+    async with WireTransport(app) as transport:
+        client = httpx.AsyncClient(transport=transport, base_url=transport.base_url)
+        task = asyncio.create_task(client.get("/"))
+        await asyncio.to_thread(reached.wait)
+        task.cancel()
+        await asyncio.wait((task,))
+    print("left")
+
+asyncio.run(main())
+"""
 
 
 class Client:
@@ -520,3 +544,29 @@ async def test_a_large_upload_in_parts() -> None:
     transport = httpx.ASGITransport(as_user(app, "alice"))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         assert (await client.post("/up", content=body())).text == "2000000"
+
+
+def test_python_ends_without_a_thread_that_hangs() -> None:
+    """Or one view that never answers would keep a test run there for ever."""
+    command = [sys.executable, "-c", HANGS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT, check=True)
+    assert done.stdout == "left\n"
+
+
+async def test_threads_are_used_again_and_end_with_their_middleware() -> None:
+    def app(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        thread = threading.current_thread()
+        seen.append(weakref.ref(thread))
+        return [thread.name.encode()]
+
+    seen: list[weakref.ref[threading.Thread]] = []
+    wrapped = WSGIMiddleware(app, threads=1)
+    for _ in range(3):
+        assert text_of(await Client(wrapped).end()) == b"WSGI_1"
+    thread = seen[0]()
+    assert thread is not None
+    del wrapped
+    gc.collect()
+    await asyncio.to_thread(thread.join, WAIT)
+    assert not thread.is_alive()
