@@ -144,3 +144,6 @@ def _is_public(path: str) -> bool:
 
 if __name__ == "__main__":
     main()
+    sys.stderr.flush()
+    # Python would wait for each thread that the app has started.
+    os._exit(0)

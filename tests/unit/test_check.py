@@ -12,12 +12,13 @@ import pytest
 
 from mm_asgi.cli import main
 from mm_asgi.cli.check_findings import LIMITS, Code, Finding, find
-from mm_asgi.cli.check_imports import Imported, Module, parse_importtime
+from mm_asgi.cli.check_imports import Imported, Module, parse_importtime, probe_import
 from mm_asgi.cli.check_life import Answer, Life, Stream
 from mm_asgi.cli.check_probe import Printed, public_routes
 from mm_asgi.cli.check_report import Report
 from mm_asgi.host import HostError, LogLine
 from mm_asgi.plugin import Plugin
+from mm_asgi.settings import Settings
 
 APP = """
 import sys, threading
@@ -238,6 +239,17 @@ def test_a_whole_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 10e6 < facts["memory"] < 1e9
     assert facts["public_routes"] == ["/public"]
     assert "ServeHTTP" in facts["hooks"]
+
+
+def test_the_import_is_measured_although_a_thread_never_ends(folder: Path) -> None:
+    (folder / "shop.py").write_text(
+        "import threading\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "class app:\n    routes = []\n"
+    )
+    imported = probe_import(Settings(app="shop:app", app_dir=str(folder)), "shop")
+    assert imported.public == []
+    assert imported.seconds is not None
 
 
 def test_wrong_calls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
