@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,12 @@ NAME = "init"
 HELP = "write plugin.json, plugin.py and [tool.mm-asgi] for an app"
 
 MANIFEST, PROJECT = "plugin.json", "pyproject.toml"
+
+_NUMBER = r"(0|[1-9]\d{0,8})"
+_SEMANTIC = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-[a-zA-Z][\da-zA-Z]*)?(\+[\da-zA-Z]+)?", re.ASCII
+)
+"""semver.org 2.0.0, with no more behind the numbers than is right for certain."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +70,11 @@ class Plan:
     def manifest(self) -> str:
         """plugin.json."""
         name = self.facts.get("name") or self.id.rpartition(".")[2]
+        words = name.replace("-", " ").replace("_", " ").strip()
         manifest: dict[str, Any] = {
             "id": self.id,
-            "name": name.replace("-", " ").replace("_", " ").capitalize(),
-            "version": self.facts.get("version", "0.1.0"),
+            "name": (words or self.id).capitalize(),
+            "version": _semantic(self.facts.get("version", "0.1.0")),
             "server": {"runtime": "python", "executable": START_FILE},
         }
         if "description" in self.facts:
@@ -118,6 +126,15 @@ def _facts(project: dict[str, Any]) -> dict[str, str]:
         for name in names
         if isinstance(given, dict) and isinstance(given.get(name), str)
     }
+
+
+def _semantic(version: str) -> str:
+    """A version as model/manifest.go, IsValid takes it; of another kind the first three numbers."""
+    if _SEMANTIC.fullmatch(version):
+        return version
+    release = re.match(r"v?(?:\d+!)?([\d.]*)", version, re.ASCII)
+    numbers = re.findall(r"\d{1,9}", release[1] if release else "")
+    return ".".join(str(int(number)) for number in [*numbers, 0, 0, 0][:3])
 
 
 def _id(given: str, app: str) -> str:

@@ -49,7 +49,7 @@ def targets_in(path: Path, module: str) -> Iterator[tuple[str, str]]:
     """Module-level names that are set to an app, each with what made it: ``app = FastAPI()``."""
     try:
         tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return  # not for init to judge
     for node in tree.body:
         match node:
@@ -59,7 +59,11 @@ def targets_in(path: Path, module: str) -> Iterator[tuple[str, str]]:
                 pass
             case _:
                 continue
-        maker = ast.unparse(function).rpartition(".")[2]
+        match function:
+            case ast.Name(id=maker) | ast.Attribute(attr=maker):
+                pass
+            case _:
+                continue
         if any(maker in makers for makers in MAKERS):
             yield f"{module}:{name}", maker
 

@@ -91,6 +91,26 @@ def test_what_stands_in_pyproject_stays(folder: Path, text: str) -> None:
     assert manifest["description"] == "Grüße"
 
 
+@pytest.mark.parametrize(
+    ("given", "version"),
+    [
+        ("1.2.3", "1.2.3"),
+        ("1.2.3-rc1+linux", "1.2.3-rc1+linux"),
+        ("1.2", "1.2.0"),
+        ("2026.01.05", "2026.1.5"),
+        ("1!1.2.3.4", "1.2.3"),
+        ("1.0rc1", "1.0.0"),
+        ("next", "0.0.0"),
+    ],
+)
+def test_a_version_that_a_server_takes(folder: Path, given: str, version: str) -> None:
+    """It refuses a manifest whose version is not semantic, and one without a name."""
+    write(folder, "pyproject.toml", f'[project]\nname = "-"\nversion = "{given}"\n')
+    assert main(["init", "--id", "com.acme.shop"]) == 0
+    manifest = json.loads((folder / "plugin.json").read_text("utf-8"))
+    assert (manifest["version"], manifest["name"]) == (version, "Com.acme.shop")
+
+
 def test_an_app_that_stands_there_is_taken(folder: Path) -> None:
     text = '[tool.mm-asgi]\napp = "shop.other:app"\ndrain = 3\n'
     write(folder, "pyproject.toml", text)
@@ -142,6 +162,8 @@ def test_one_sentence_and_nothing_written(
           "s/wsgi.py": "application = get_wsgi_application()\n"}, "s.asgi:application"),
         ({"main.py": APP, "tests/app.py": APP, ".x/app.py": APP, "test_app.py": APP,
           "a/b/c/d/app.py": APP, "broken.py": "app = FastAPI("}, "main:app"),
+        ({"main.py": APP, "deep.py": f"x = {'-' * 9999}1\n", "far.py": f"x = a{'.a' * 1500}()\n",
+          "call.py": "x = make()()\n"}, "main:app"),
     ],
 )  # fmt: skip
 def test_the_app_that_is_found(tmp_path: Path, files: dict[str, str], expected: str) -> None:
