@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.core.exceptions import DisallowedHost
 from django.middleware import csrf
 
 from mm_asgi.contrib.common import api, blocking_api, user_id
@@ -65,7 +66,11 @@ class CsrfViewMiddleware(csrf.CsrfViewMiddleware):
         told = request.META.keys() & {"HTTP_ORIGIN", "HTTP_REFERER"}
         if told or user_id(request) is None:
             return super().process_view(request, *view)
-        request.META["HTTP_REFERER"] = f"https://{request.get_host()}/"
+        try:
+            site = request.get_host()
+        except DisallowedHost:  # for Django to judge, which does not need it for a GET
+            return super().process_view(request, *view)
+        request.META["HTTP_REFERER"] = f"https://{site}/"
         try:
             return super().process_view(request, *view)
         finally:

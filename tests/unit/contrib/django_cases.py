@@ -196,3 +196,10 @@ async def test_csrf_over_https(user: str | None, headers: dict[str, str], status
         own = (await asking.get("token")).json()["token"]
         answer = await asking.post("sync_view", headers={"X-CSRFToken": own, **headers})
         assert answer.status_code == status
+
+
+async def test_csrf_asks_for_no_host_that_django_does_not_ask_for() -> None:
+    async with client(app, "alice") as asking:
+        strange = {"Host": "not.in.ALLOWED_HOSTS"}
+        assert (await asking.get("sync_view", headers=strange)).status_code == 200
+        assert (await asking.post("sync_view", headers=strange)).status_code == 403
