@@ -23,7 +23,12 @@ class Changes:
 
     async def run(self, change: Coroutine[Any, Any, None]) -> None:
         """Run it when it is its turn. HostError: the host is closed, or was meanwhile."""
-        async with self._turn:
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            change.close()
+            raise
+        try:
             if self._closed:
                 change.close()
                 raise HostError("start", "the host is stopped")
@@ -38,6 +43,8 @@ class Changes:
             if task.cancelled():
                 raise HostError("start", "the host was stopped while the plugin started")
             task.result()
+        finally:
+            self._turn.release()
 
     async def close(self) -> None:
         """End what runs, and let nothing follow."""
