@@ -131,6 +131,7 @@ class Exchange:
         self.app_call: AppCall | None = None
         if self._watch is not None:
             self.app_call = self._watch.expect(self._request_id)
+            self.app_call.is_raised = raise_failures
         self._write_timeout = write_timeout
         self._raise_failures = raise_failures
         self._call: Call = engine.serve_http(ServeHTTPResponse)
@@ -251,7 +252,7 @@ class Exchange:
         if wait:
             await call.ended.wait()
         failure, call.failure = call.failure, None
-        if failure is not None:
+        if failure is not None and failure in self._watch.unraised:  # else settled() raised it
             self._watch.unraised.remove(failure)
             raise failure
 

@@ -25,6 +25,7 @@ class AppCall:
         ended: set when the app has returned or raised, its background tasks included.
         is_begun: whether the app was called at all; a 503 of the bridge comes without.
         left: whether the client has left before the answer was complete.
+        is_raised: whether its failure is raised in the test; else its client takes the answer.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class AppCall:
         self.ended = asyncio.Event()
         self.is_begun = False
         self.left = False
+        self.is_raised = True
 
     async def heard(self) -> None:
         """Wait until the app knows that the client left, or needs to know no more."""
@@ -110,4 +112,5 @@ class Watch:
         parting = is_disconnect(exc) or isinstance(exc, asyncio.CancelledError)
         if not (parting and (call.left or call.told.is_set())):
             call.failure = exc
-            self.unraised.append(exc)
+            if call.is_raised:
+                self.unraised.append(exc)

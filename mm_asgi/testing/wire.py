@@ -57,6 +57,7 @@ class WireTransportBase:
             self._engine = Engine(
                 app_or_plugin, plugin_id=plugin_id, settings=settings, mattermost=mattermost
             )
+        self._is_shared = isinstance(app_or_plugin, Engine)
         self.raise_app_exceptions = raise_app_exceptions
         self._client = client
         self._rules = Rules(
@@ -187,6 +188,9 @@ class WireTransportBase:
         return self._response(head, stream=stream, exchange=exchange)
 
     async def _ensure_started(self, timeout: float | None) -> None:
+        if self._is_shared:
+            _ = self._engine.channel  # whose plugin it is starts and stops it: RuntimeError
+            return
         async with self._starting:
             if not self._entered and not self._is_lazy:
                 try:

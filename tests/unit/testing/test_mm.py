@@ -149,10 +149,23 @@ async def test_an_exception_can_be_answered(wire_app: WireApp, mm: MM) -> None:
     with pytest.raises(ValueError, match="planted"):
         await mm.client().get("/raises")
     assert (await mm.client(raise_app_exceptions=False).get("/raises")).status_code == 500
+    await mm.settled()  # the answer was all that was wanted
     assert [line.level for line in mm.log if line.fields.get("error")] == [
         "error",
         "error",
     ]
+
+
+async def test_a_client_does_not_start_the_plugin_again(wire_app: WireApp) -> None:
+    made = MM(wire_app)
+    client = made.client()
+    with pytest.raises(RuntimeError, match="the plugin does not run"):
+        await client.get("/")
+    async with made:
+        assert (await client.get("/")).status_code == 200
+    with pytest.raises(RuntimeError, match="the plugin does not run"):
+        await client.get("/")
+    assert made.api_target == ""
 
 
 async def test_a_failed_start_leaves_the_log_as_it_was() -> None:

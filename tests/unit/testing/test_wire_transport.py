@@ -332,6 +332,16 @@ async def test_an_exception_is_answered_on_demand(app: WireApp, path: str, body:
         await transport.settled()
 
 
+async def test_what_settled_raised_the_answer_does_not(
+    client: httpx.AsyncClient, transport: WireTransport
+) -> None:
+    async with client.stream("GET", "/raises_late") as response:
+        with pytest.raises(ValueError, match="planted late"):
+            await transport.settled()
+        with pytest.raises(httpx.RemoteProtocolError):
+            await response.aread()
+
+
 async def test_an_exception_behind_the_answer_waits_for_settled(
     client: httpx.AsyncClient, transport: WireTransport
 ) -> None:
