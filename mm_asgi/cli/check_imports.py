@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -72,25 +73,24 @@ def probe_import(settings: Settings, plugin_id: str) -> Imported:
     environ = {**os.environ, "MATTERMOST_PLUGIN_ID": plugin_id}
     limit = settings.import_budget + PATIENCE if settings.import_budget else None
     with tempfile.TemporaryDirectory(prefix="mm-asgi-check-") as folder:
-        answer = Path(folder, "answer.json")
+        answer, said = Path(folder, "answer.json"), Path(folder, "stderr")
         command = [sys.executable, "-X", "importtime", "-m", "mm_asgi.cli.check_probe", str(answer)]
-        try:
-            done = subprocess.run(
+        # A file: the end of a pipe would be that of the last process that the app has started.
+        with said.open("wb") as stderr, contextlib.suppress(subprocess.TimeoutExpired):
+            subprocess.run(
                 command,
                 input=json.dumps(asked).encode(),
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 env=environ,
                 timeout=limit,
                 check=False,
             )
-        except subprocess.TimeoutExpired as exc:
-            return Imported(**_measured((exc.stderr or b"").decode("utf-8", "replace")))
-        measured = _measured(done.stderr.decode("utf-8", "replace"))
+        measured = _measured(said.read_text("utf-8", "replace"))
         try:
             found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
         except (OSError, ValueError):
-            # os._exit in a module, or a crash: what the plugin's process does then says it better.
+            # Too late, os._exit or a crash: what the plugin's process does then says it better.
             return Imported(**measured)
     return Imported(**found, **measured)
 
