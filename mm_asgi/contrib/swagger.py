@@ -73,11 +73,12 @@ def docs(app: FastAPI, path: str | None = None, *, assets: str | Path | None = N
         if not file.is_file():
             raise ConfigError(f"docs: {file} is no file; expected Swagger UI's")
     path = "/" + (path or app.docs_url or "/docs").strip("/")
+    below = path.rstrip("/")  # Mattermost mends a double slash by a redirect
     redirect = app.swagger_ui_oauth2_redirect_url
     # Before the app's own routes: FastAPI's page is among them, and a mount at "/" takes all.
     app.router.routes[:0] = [
         Route(path, _page(app, path), name="swagger_ui_html", include_in_schema=False),
-        *(Route(f"{path}/{file.name}", _file(file), include_in_schema=False) for file in files),
+        *(Route(f"{below}/{file.name}", _file(file), include_in_schema=False) for file in files),
         *([Route(redirect, _redirect, include_in_schema=False)] if redirect else []),
     ]
 
@@ -106,7 +107,7 @@ def _page(app: FastAPI, path: str) -> Callable[[Request], Awaitable[Response]]:
         return HTMLResponse(
             PAGE.format(
                 title=escape(f"{app.title} - Swagger UI"),
-                base=escape(root + path),
+                base=escape(root + path.rstrip("/")),
                 options=escape(json.dumps(jsonable_encoder(options))),
             )
         )

@@ -250,6 +250,14 @@ async def test_docs_elsewhere_before_a_mount_that_takes_all() -> None:
         assert (await alice.get("api/swagger-ui.css")).status_code == 200
 
 
+async def test_docs_as_the_plugins_own_page() -> None:
+    own = FastAPI()
+    docs(own, "/")
+    async with client(own) as alice:
+        assert f'"{ROOT}/docs.js"' in (await alice.get("")).text
+        assert (await alice.get("docs.js")).status_code == 200
+
+
 async def test_docs_with_assets_of_ones_own(tmp_path: Path) -> None:
     for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
         (tmp_path / name).write_text("mine")
