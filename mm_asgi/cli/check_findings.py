@@ -41,6 +41,7 @@ FLOOD = 1000
 """Printed lines in one short life: a guess at where nobody means it any more."""
 
 _BLOCKED = "the event loop has been blocked for"
+_DROPPED = re.compile(r"\d+ log lines were dropped", re.ASCII)
 _CANCELLED = re.compile(r"drain: \d+ tasks were still running and are cancelled: (.+)")
 
 
@@ -125,10 +126,15 @@ def _log(life: Life) -> Iterator[Finding]:
             # An import blocks the loop, too: its time is judged as a whole.
             if life.failure is None and wall_time(line) >= imported_at:
                 yield _blocked(line, life)
-        elif line.module == "mm_asgi.streams":
-            yield Finding("print-flood", "warning", f"{line.message}: print less, or log")
         elif line.module.startswith("mm_asgi.") and line.level in ("warn", "error"):
             yield from _said(line, life)
+    if dropped := sum(int(line.message.partition(" ")[0]) for line in life.lines if _is_drop(line)):
+        text = f"{dropped} log lines were dropped: the host did not read them in time"
+        yield Finding("print-flood", "warning", f"{text}: print less, or log")
+
+
+def _is_drop(line: LogLine) -> bool:
+    return line.module == "mm_asgi.streams" and bool(_DROPPED.match(line.message))
 
 
 def _said(line: LogLine, life: Life) -> Iterator[Finding]:
@@ -137,6 +143,8 @@ def _said(line: LogLine, life: Life) -> Iterator[Finding]:
     code = _CODES.get(line.module, "log")
     if line.module == "mm_asgi.watchdog" and line.message.startswith("thread "):
         return  # stacks for a person
+    if _is_drop(line):
+        return  # one finding for all of them
     if code == "drain":
         left = {_request(answer, life) for answer in life.answers if answer.left}
         if _cancelled(line) and _cancelled(line) <= left:

@@ -95,6 +95,15 @@ def test_one_finding(life: Life, code: str) -> None:
     assert codes(life) == [code]
 
 
+def test_a_flood_is_one_finding() -> None:
+    lines = [
+        line(f"{count} log lines were dropped: x", module="mm_asgi.streams", level="warn")
+        for count in (9, 12)
+    ]
+    (text,) = texts(Life(lines=lines))
+    assert text.startswith("21 log lines were dropped")
+
+
 def test_what_the_app_logs_itself_is_no_finding() -> None:
     assert codes(Life(lines=[line("only 3 left", module="shop.orders", level="error")])) == []
 
