@@ -73,6 +73,7 @@ async def test_another_user_by_cookie_and_by_token(client: httpx.AsyncClient) ->
     assert (await client.get("/who", headers={"Cookie": "MMAUTHTOKEN=x"})).json() is None
 
 
+@pytest.mark.full
 async def test_under_a_subpath_everything_starts_there() -> None:
     async with shop(subpath="/mm") as host, browser(host) as client:
         assert host.url.endswith("/mm/plugins/shop")
@@ -174,6 +175,7 @@ async def test_a_whole_upload_is_taken_though_it_is_refused(client: httpx.AsyncC
         assert (answer.status_code, answer.text) == (413, "too large")
 
 
+@pytest.mark.full
 async def test_a_megabyte_of_print_in_one_line_harms_nobody() -> None:
     async with shop() as host, browser(host) as client:
         assert (await client.post("/print?megabytes=3")).json() == "printed"
@@ -226,10 +228,9 @@ async def run_clients(
     return wrong
 
 
-@pytest.mark.parametrize(
-    "restarts",
-    [2, pytest.param(30, marks=[pytest.mark.full, pytest.mark.timeout(300)])],
-)
+@pytest.mark.full
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("restarts", [10])
 async def test_a_restart_fails_no_request(restarts: int) -> None:
     stop, answered = asyncio.Event(), asyncio.Semaphore(0)
     async with shop() as host:
@@ -255,6 +256,7 @@ async def closed(host: Host) -> None:
     raise AssertionError("the gate stayed open")
 
 
+@pytest.mark.full
 async def test_requests_wait_while_the_plugin_is_replaced() -> None:
     async with shop() as host, browser(host) as client:
         old = host.pid
@@ -291,6 +293,7 @@ def made(folder: Path, **options: Any) -> Host:
     return Host("made:app", directory=folder, plugin_id="made", env=env, **options)
 
 
+@pytest.mark.full
 async def test_a_restart_that_fails_is_told_and_healed_by_the_next(tmp_path: Path) -> None:
     write_app(tmp_path, GOOD)
     async with made(tmp_path) as host, browser(host) as client:
@@ -313,6 +316,7 @@ async def test_a_restart_that_fails_is_told_and_healed_by_the_next(tmp_path: Pat
         assert (await client.get("/")).text == "good"
 
 
+@pytest.mark.full
 async def test_a_host_that_stays_up_without_its_plugin(tmp_path: Path) -> None:
     write_app(tmp_path, "raise RuntimeError('no database')")
     async with made(tmp_path, keep_failed=True) as host, browser(host) as client:
@@ -323,6 +327,7 @@ async def test_a_host_that_stays_up_without_its_plugin(tmp_path: Path) -> None:
         assert (await client.get("/")).text == "good"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("target", "stage", "error"),
     [
@@ -341,6 +346,7 @@ async def test_a_start_that_fails(tmp_path: Path, target: str, stage: str, error
     assert caught.value.stderr != ()
 
 
+@pytest.mark.full
 async def test_a_lifespan_that_fails_is_told(tmp_path: Path) -> None:
     write_app(
         tmp_path,
@@ -390,6 +396,7 @@ async def test_the_end_leaves_nothing(tmp_path: Path) -> None:
         await host.restart()
 
 
+@pytest.mark.full
 async def test_a_plugin_that_does_not_end_is_killed(tmp_path: Path) -> None:
     loop = asyncio.get_running_loop()
     async with shop(env={"SHOP_HANGS": "1", "TMPDIR": str(tmp_path)}) as host:
@@ -400,6 +407,7 @@ async def test_a_plugin_that_does_not_end_is_killed(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.full
 async def test_an_end_during_the_start_leaves_no_process(tmp_path: Path) -> None:
     write_app(tmp_path, "import time, sys\nsys.stderr.write('importing\\n')\ntime.sleep(60)\n")
     loop = asyncio.get_running_loop()
@@ -428,6 +436,7 @@ async def test_a_port_that_is_taken() -> None:
             await shop(port=port).__aenter__()
 
 
+@pytest.mark.full
 async def test_a_start_file_and_the_tcp_network(tmp_path: Path) -> None:
     write_app(tmp_path, GOOD)
     (tmp_path / "plugin.py").write_text("import mm_asgi\nmm_asgi.run('made:app')\n")

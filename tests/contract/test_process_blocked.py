@@ -88,6 +88,7 @@ def test_L10_by_default_a_blocked_loop_ends_the_process_after_30_s() -> None:
         assert host.run(host.go.stop())["ms"] < 3_000
 
 
+@pytest.mark.full
 def test_L10_a_kill_of_0_never_comes() -> None:
     with LightHost(blocked_warn=0.1, blocked_kill=0) as host:
         host.start()
@@ -99,6 +100,7 @@ def test_L10_a_kill_of_0_never_comes() -> None:
         assert host.get("/").status == 200
 
 
+@pytest.mark.full
 def test_L10_the_import_counts() -> None:
     with LightHost("imports:app", PROCESS_HOLD="yes", blocked_warn=0.2, blocked_kill=0.6) as host:
         implemented = host.peer.send_hook("Implemented", timeout=30)

@@ -26,7 +26,7 @@ BUSY = {
     "a thread that is no daemon": ("polite:app", "/thread", "thread"),
     "a lifespan.shutdown that hangs": ("lifespans:hangs", "/", "hello"),
 }
-QUICK = list(BUSY)[:3]
+QUICK = list(BUSY)[:1]
 PARAMETERS = [
     pytest.param(what, marks=[] if what in QUICK else [pytest.mark.full]) for what in BUSY
 ]

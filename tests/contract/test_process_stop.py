@@ -61,6 +61,7 @@ def test_L4_a_drain_waits_for_background_tasks() -> None:
         assert host.bell.names[-2:] == ["background done", "shutdown"]
 
 
+@pytest.mark.full
 @both_hosts
 @pytest.mark.parametrize("what", HOSTILE)
 def test_L4_the_process_is_gone_2_s_after_Shutdown_whatever_holds_it_up(
@@ -127,6 +128,7 @@ def test_L4_OnDeactivate_ends_2_s_before_its_deadline() -> None:
         host.wait_log("lifespan.shutdown did not complete", level="error")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "step",
     [
@@ -176,6 +178,7 @@ def test_L4_Shutdown_before_anything_was_asked_is_safe() -> None:
         assert not find(host.log(), "", level="error")
 
 
+@pytest.mark.full
 def test_L4_Shutdown_during_the_startup_is_safe() -> None:
     with LightHost("lifespans:waits") as host:
         host.peer.implemented()

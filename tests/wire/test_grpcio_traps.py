@@ -254,7 +254,7 @@ async def test_cancelled_rpcs_leave_nothing_behind(
     assert complaints(caplog) == []
 
 
-@pytest.mark.full
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.timeout(120)
 async def test_8000_cancelled_rpcs_do_not_grow_the_process(

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.timeout(60)
 GO = pytest.param(
     "go",
     marks=[
+        pytest.mark.full,
         pytest.mark.skipif(bool(go_missing_reason()), reason=str(go_missing_reason())),
     ],
 )
