@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
-from django.contrib.auth import authenticate, backends
+from django.contrib.auth import BACKEND_SESSION_KEY, authenticate, backends, load_backend
 from django.contrib.auth.models import AnonymousUser
 from django.utils.decorators import sync_and_async_middleware
 from django.utils.functional import SimpleLazyObject
@@ -59,7 +59,7 @@ def RemoteUserMiddleware(get_response: Callable[[Any], Any]) -> Callable[[Any], 
 
     For each request anew, without a session: Django's own middleware would end the session of a
     request that lost its user. Nothing is looked up before the user is asked for. Who has logged in
-    to Django itself, as to the admin, stays that user.
+    to Django itself, as to the admin with a password, stays that user.
     """
 
     def prepare(request: Any) -> None:
@@ -91,7 +91,13 @@ def RemoteUserMiddleware(get_response: Callable[[Any], Any]) -> Callable[[Any], 
 
 
 def _user(request: Any, own: Any) -> Any:
-    if own is not None and own.is_authenticated:
+    if own is not None and own.is_authenticated and not _is_of_host(request):
         return own
     found = user_id(request)
     return (found and authenticate(request, remote_user=found)) or AnonymousUser()
+
+
+def _is_of_host(request: Any) -> bool:
+    """Whether login() kept the host's user of another request, maybe of another user's."""
+    path = getattr(request, "session", {}).get(BACKEND_SESSION_KEY)
+    return path is not None and isinstance(load_backend(path), backends.RemoteUserBackend)

@@ -92,6 +92,11 @@ def log_in(request: HttpRequest) -> JsonResponse:
     return JsonResponse({})
 
 
+def keep(request: HttpRequest) -> JsonResponse:
+    login(request, request.user)
+    return facts(request.user)
+
+
 def sync_name(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"name": blocking_api().get_user(user_id="bob").username})
 
@@ -102,7 +107,7 @@ async def async_name(request: HttpRequest) -> JsonResponse:
 
 urlpatterns = [
     path(view.__name__, view)
-    for view in (sync_view, async_view, no_user, token, log_in, sync_name, async_name)
+    for view in (sync_view, async_view, no_user, token, log_in, keep, sync_name, async_name)
 ]
 app = ASGIHandler()
 
@@ -151,6 +156,16 @@ async def test_who_logged_in_to_django_stays() -> None:
         for view in ("sync_view", "async_view"):
             assert (await alice.get(view)).json()["user"] == "root"
         assert (await alice.get("no_user")).json()["id"] == "alice"
+
+
+async def test_a_session_of_the_hosts_user_says_nothing_of_who_asks_now() -> None:
+    async with client(app, "alice") as alice, client(app, "bob") as bob, client(app, None) as none:
+        assert (await alice.get("keep")).json()["user"] == "alice"
+        bob.cookies.update(alice.cookies)
+        none.cookies.update(alice.cookies)
+        for view in ("sync_view", "async_view"):
+            assert (await bob.get(view)).json()["user"] == "bob"
+            assert (await none.get(view)).json()["in"] is False
 
 
 async def test_the_api(caplog: pytest.LogCaptureFixture) -> None:
