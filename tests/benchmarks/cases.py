@@ -9,7 +9,7 @@ from tests.benchmarks.api import api_calls
 from tests.benchmarks.apps import raw
 from tests.benchmarks.load import Load, hook_load, http_load
 from tests.benchmarks.startup import measure_start
-from tests.benchmarks.targets import BARE, HTTP, WIRE
+from tests.benchmarks.targets import BARE, GO, HTTP, WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -184,7 +184,7 @@ async def hooks(running: Running, options: Options, share: float) -> Sample:
 RAW = "tests.benchmarks.apps.raw:app"
 ITEM = "tests.benchmarks.apps.item:app"
 HOOKED = "tests.benchmarks.apps.hooked:plugin"
-ALL, SERVING = (WIRE, BARE, HTTP), (WIRE, HTTP)
+ALL, CARRYING, SERVING = (WIRE, BARE, GO, HTTP), (WIRE, GO, HTTP), (WIRE, HTTP)
 SIZE = len(raw.HELLO)
 
 CASES = (
@@ -192,8 +192,8 @@ CASES = (
     Case("hello-1", "raw ASGI hello, 1 connection", RAW, ALL, REQUESTS, requests("hello", 1, SIZE)),
     Case("json", "FastAPI JSON, 32 connections", ITEM, SERVING, REQUESTS, requests("item", CONNECTIONS)),
     Case("json-1", "FastAPI JSON, 1 connection", ITEM, SERVING, REQUESTS, requests("item", 1)),
-    Case("up", "{size} MiB up", RAW, SERVING, TRANSFER, upload, long=True),
-    Case("down", "{size} MiB down, 64 KiB chunks", RAW, SERVING, TRANSFER, download, long=True),
+    Case("up", "{size} MiB up", RAW, CARRYING, TRANSFER, upload, long=True),
+    Case("down", "{size} MiB down, 64 KiB chunks", RAW, CARRYING, TRANSFER, download, long=True),
     Case("sse", "{streams} event streams, {events} events each, one a second", RAW, SERVING, STREAMS, streams, long=True),
     Case("start", "exec to handshake (plugin, app not imported) or first answer (server), FastAPI app", ITEM, SERVING, START, measure_start=measure_start, long=True),
     Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub)", "", (WIRE,), REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import compiled
-from tests.go_host import GoHost
+from tests.go_host import GoHost, build
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -67,9 +67,23 @@ def python_path(name: str) -> str:
 @contextlib.asynccontextmanager
 async def bare(app: str) -> AsyncIterator[Running]:
     """bare.py, which has one answer for every app."""
+    async with _dialled([sys.executable, "-m", "tests.benchmarks.bare"]) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def go_server(app: str) -> AsyncIterator[Running]:
+    """The Go host's own server of fixed answers, which has raw.py's paths."""
+    async with _dialled([str(build()), "bare"]) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def _dialled(server: Sequence[str]) -> AsyncIterator[Running]:
+    """A gRPC server that takes its socket as an argument."""
     with socket_folder() as folder:
         path = folder / "s"
-        command = [sys.executable, "-m", "tests.benchmarks.bare", str(path)]
+        command = [*server, str(path)]
         async with spawned(command, folder) as process:
             # First: grpc-go would wait a second after a dial in vain.
             await connected(path, process, folder)

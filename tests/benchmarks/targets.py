@@ -16,7 +16,7 @@ from tests.go_host import find_go
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-WIRE, BARE, HTTP = "wire", "bare", "http"
+WIRE, BARE, GO, HTTP = "wire", "bare", "go", "http"
 SERVERS = ("uvicorn", "granian")
 PACKAGES = (
     "mm-asgi", "protobuf", "grpcio", "uvicorn", "httptools", "uvloop", "granian", "fastapi",
@@ -30,7 +30,7 @@ class Target:
 
     Attributes:
         name: as the tables and --targets spell it.
-        kind: WIRE, BARE or HTTP.
+        kind: WIRE, BARE, GO or HTTP.
     """
 
     name: str
@@ -42,6 +42,8 @@ class Target:
             return processes.plugin(self.name, app)
         if self.kind == BARE:
             return processes.bare(app)
+        if self.kind == GO:
+            return processes.go_server(app)
         return processes.http_server(self.name, app)
 
 
@@ -52,6 +54,7 @@ def all_targets() -> tuple[Target, ...]:
         Target(processes.COMPILED, WIRE),
         *(Target(wire, WIRE) for wire in sorted(wires, key=lambda wire: wire != "native")),
         Target("bare", BARE),
+        Target("go", GO),
         *(Target(server, HTTP) for server in SERVERS),
     )
 

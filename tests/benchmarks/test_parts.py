@@ -214,7 +214,7 @@ def test_targets_are_the_settings_wires_and_the_others() -> None:
     wires = next(row.choices for row in TABLE if row.name == "wire")
     targets = all_targets()
     assert {target.name for target in targets if target.kind == WIRE} == {COMPILED, *wires}
-    assert [target.name for target in targets][-3:] == ["bare", *SERVERS]
+    assert [target.name for target in targets][-4:] == ["bare", "go", *SERVERS]
     assert parse([]).subject == COMPILED
     assert parse(["--targets", "native,uvicorn"]).subject == "native"
     assert parse(["--targets", "uvicorn,granian"]).subject == "uvicorn"

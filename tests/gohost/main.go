@@ -5,6 +5,7 @@
 //	gohost raw -target unix:/path     no go-plugin: dial a gRPC server that offers PluginHooks
 //	gohost proxy -target unix:/path   no plugin: a ReverseProxy before an HTTP server (proxy.go)
 //	gohost api                        no plugin: the PluginAPI server alone (api.go)
+//	gohost bare SOCKET                no host: a gRPC server with fixed answers, in Go (bare.go)
 //	gohost load -url http://...       a load generator (load.go)
 //
 // It prints JSON event lines on stdout (listening, started, ready, failed, exited, stopped) and
@@ -63,6 +64,9 @@ var defaultStop = stopOrder{HTTPFirst: true, WaitMS: 10_000}
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "load" {
 		os.Exit(loadMain(os.Args[2:], os.Stdout, os.Stderr))
+	}
+	if len(os.Args) > 1 && os.Args[1] == "bare" {
+		os.Exit(exitBare(os.Args[2:]))
 	}
 	s, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
