@@ -112,7 +112,7 @@ CONTRIB_FAULTS: tuple[Fault, ...] = (
     Fault(
         "contrib: a Mattermost user takes the place of who logged in to Django",
         "mm_asgi/contrib/remote_user.py",
-        "    if own is not None and own.is_authenticated:\n",
+        "    if own is not None and own.is_authenticated and not _is_of_host(request):\n",
         "    if own is None:\n",
         ("examples/django",),
         "the_admin",
