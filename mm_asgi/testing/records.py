@@ -45,6 +45,11 @@ class LogRecorder(logging.Handler):
         if record.name in ("httpx", "httpx2") and RUNNING.get(None) is None:
             return
         level = next((name for least, name in LEVELS if record.levelno >= least), "debug")
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - as each handler of logging does
+            self.handleError(record)
+            return
         fields = {}
         if record.exc_info and record.exc_info[1] is not None:
             fields["error"] = repr(record.exc_info[1])
@@ -52,7 +57,7 @@ class LogRecorder(logging.Handler):
             LogLine(
                 source="plugin",
                 level=level,
-                message=record.getMessage(),
+                message=message,
                 module=record.name,
                 fields=fields,
                 time=record.created,

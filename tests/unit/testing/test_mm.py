@@ -20,6 +20,7 @@ from mm_asgi.errors import StartupError
 from mm_asgi.host import AppError
 from mm_asgi.settings import Settings
 from mm_asgi.testing import MM
+from mm_asgi.testing.records import LogRecorder
 from tests.unit.testing.wire_apps import WireApp, plugin_of
 
 if TYPE_CHECKING:
@@ -253,3 +254,11 @@ async def until_gone(before: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
             break
         await asyncio.sleep(0)
     return asyncio.all_tasks() - before
+
+
+def test_a_line_with_wrong_arguments_is_no_exception_of_the_app(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    recorder = LogRecorder(lambda line: pytest.fail(line.message))
+    recorder.handle(logging.LogRecord("shop", logging.INFO, __file__, 1, "%d", ("x",), None))
+    assert "--- Logging error ---" in capsys.readouterr().err
