@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MIB, GIB = 1 << 20, 1 << 30
 CONNECTIONS = 32
-HOOK = "OnConfigurationChange"
+HOOK = "MessageHasBeenPosted"
 WARM_SHARE = 0.2
 """A warm-up's length, as a share of a round's."""
 

@@ -7,5 +7,5 @@ plugin = Plugin(raw.app)
 
 
 @plugin.hook
-async def on_configuration_change(context: object) -> None:
+async def message_has_been_posted(context: object, post: object) -> None:
     return None
