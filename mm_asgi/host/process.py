@@ -189,12 +189,14 @@ class PluginProcess(asyncio.SubprocessProtocol):
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Wait for the end; whether it came in time."""
+        # Not asyncio.timeout: until Python 3.11.3 its end is a CancelledError in a task that was
+        # cancelled and cleans up (python/cpython#102780), and then no process would be killed.
+        exited = asyncio.ensure_future(self._exited.wait())
         try:
-            async with asyncio.timeout(timeout):
-                await self._exited.wait()
-        except TimeoutError:
-            return False
-        return True
+            await asyncio.wait((exited,), timeout=timeout)
+        finally:
+            exited.cancel()
+        return self._exited.is_set()
 
     async def kill(self) -> Fate:
         """SIGKILL if it still runs, with its children; then reap it and let go of the pipes."""

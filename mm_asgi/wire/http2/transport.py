@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -215,8 +214,6 @@ class Transport(asyncio.BufferedProtocol):
 
     async def wait_closed(self, seconds: float) -> None:
         """Wait for the end of the transport; after ``seconds`` it is cut."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await asyncio.shield(self.closed)
+        await asyncio.wait((self.closed,), timeout=seconds)
         if not self.closed.done():
             self._transport.abort()
