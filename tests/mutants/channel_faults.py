@@ -29,6 +29,14 @@ CHANNEL_FAULTS: tuple[Fault, ...] = (
         "has_begun",
     ),
     Fault(
+        "channel: an RPC that ends closes the connection that is being made",
+        "mm_asgi/wire/http2/channel.py",
+        "transport is not self._ready and transport.is_taken",
+        "transport is not self._ready and transport.greeted.done()",
+        TESTS,
+        "takes_no_connection_along",
+    ),
+    Fault(
         "channel: RPCs begin on a connection that the server leaves",
         TRANSPORT,
         "            and connection.peer_last is None\n",

@@ -266,7 +266,7 @@ class NativeChannel:
     def _tidy(self) -> None:
         self.pump()
         for transport in tuple(self._transports):
-            if transport is not self._ready and transport.greeted.done():
+            if transport is not self._ready and transport.is_taken:
                 self.retire(transport)
         if self._quiet is not None and not self._calls():
             self._quiet.set()
@@ -310,6 +310,7 @@ class NativeChannel:
                 started = self.loop.time()
                 try:
                     self._ready = await self._dial()
+                    self._ready.is_taken = True
                 except (OSError, ValueError) as error:  # ssl's, and a name that no DNS takes
                     self._failures += 1
                     self._retry_at = started + self._backoff.pause(self._failures)

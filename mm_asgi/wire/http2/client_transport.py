@@ -24,12 +24,14 @@ class ClientTransport(Transport):
 
     Attributes:
         greeted: whether the server has sent its SETTINGS, once that is known.
+        is_taken: whether the channel has had it for its RPCs: before, nobody else may retire it.
         reason: what the loop says of a connection that was lost.
     """
 
     def __init__(self, channel: NativeChannel, buffer: bytearray) -> None:
         super().__init__(buffer)
         self.greeted: asyncio.Future[bool] = self.loop.create_future()
+        self.is_taken = False
         self.reason: Exception | None = None
         self._channel = channel
         self._idle: asyncio.TimerHandle | None = None

@@ -25,6 +25,8 @@ from .scripted import PATH, Peer, answer, head, scripted, trailers
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from mm_asgi.wire.http2.client_transport import ClientTransport
+
 AT_ONCE = Backoff(initial=0.01, maximum=0.01, jitter=0)
 NEVER = Backoff(initial=1000, maximum=1000, jitter=0)
 
@@ -200,6 +202,24 @@ async def test_what_is_no_server(first: bytes, text: str, caplog: pytest.LogCapt
         assert text in error.text
         # Until it is time for the next attempt this is known.
         assert (await failure(server.start())).text == error.text
+
+
+async def test_an_rpc_that_ends_as_the_server_greets_takes_no_connection_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with scripted() as server:
+        call, made = server.channel.stream(PATH, BytesValue), server.channel.made
+
+        def at_the_greeting(transport: ClientTransport) -> None:
+            # Before the dial goes on, which waits for the same.
+            transport.greeted.add_done_callback(lambda _: call.cancel())
+            made(transport)
+
+        monkeypatch.setattr(server.channel, "made", at_the_greeting)
+        task = server.start(b"1")
+        await (await server.accept()).serve(b"answer")
+        assert (await task).value == b"answer"
+        assert (await failure(call.read())).code is StatusCode.CANCELLED
 
 
 async def test_a_server_that_says_nothing() -> None:
