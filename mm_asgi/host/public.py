@@ -20,6 +20,9 @@ PIECE = 256 * 1024
 
 async def serve_file(folder: Path, name: str, answer: Answer) -> None:
     """Send ``folder/name``. Ranges and conditional requests are left to the real host."""
+    if "\0" in name.rpartition("/")[0]:  # net/http cannot look for a folder of that name
+        await answer.plain(500, "500 Internal Server Error")
+        return
     found = await asyncio.to_thread(_open, folder, name)
     if found is None:
         await answer.plain(404, "404 page not found")
