@@ -95,13 +95,14 @@ class GrpcioChannel:
     ) -> _GrpcioCall:
         """Make an RPC of any kind; the arguments are ``unary()``'s."""
         self._refuse_when_closed(path)
+        deadline = None if timeout is None else time.monotonic() + timeout
         call: Any = self._channel.stream_stream(path)(
             timeout=timeout, metadata=tuple(metadata) or None, wait_for_ready=wait_for_ready
         )
         # grpcio cancels an RPC whose object is freed.
         self._open.add(call)
         call.add_done_callback(self._open.discard)
-        return _GrpcioCall(path, call, response)
+        return _GrpcioCall(path, call, response, deadline)
 
     async def close(self, grace: float = 0.0) -> None:
         """Refuse new RPCs, give the open ones ``grace`` seconds, then end them as CANCELLED."""
@@ -130,6 +131,7 @@ def _options(receive_limit: int) -> list[tuple[str, int]]:
 class _GrpcioCall:
     __slots__ = (
         "_call",
+        "_deadline",
         "_end",
         "_half_closed",
         "_path",
@@ -142,8 +144,11 @@ class _GrpcioCall:
         "_writing",
     )
 
-    def __init__(self, path: str, call: Any, response: type[Message]) -> None:
+    def __init__(
+        self, path: str, call: Any, response: type[Message], deadline: float | None
+    ) -> None:
         self._path = path
+        self._deadline = deadline
         self._call = call
         self._response = response
         # One operation a direction is under way; grpcio takes no more.
@@ -202,7 +207,7 @@ class _GrpcioCall:
             self._end = RPCError(StatusCode.CANCELLED, "cancelled", path=self._path)
             return None
         except grpc.aio.AioRpcError as error:
-            self._end = _rpc_error(self._path, error)
+            self._end = _rpc_error(self._path, error, self._deadline)
         self._trailing = _pairs(await self._call.trailing_metadata())
         return None
 
@@ -253,8 +258,10 @@ def _parse(path: str, response: type[M], data: bytes) -> M:
 def _rpc_error(path: str, error: grpc.aio.AioRpcError, deadline: float | None = None) -> RPCError:
     metadata = _pairs(error.trailing_metadata())
     code = StatusCode(error.code().value[0])
-    if code is StatusCode.CANCELLED and deadline is not None and deadline <= time.monotonic():
-        # grpc-go's clock rang first, and it resets the stream then (its own client does the same).
+    is_late = deadline is not None and deadline <= time.monotonic()
+    if is_late and code in (StatusCode.CANCELLED, StatusCode.INTERNAL):
+        # grpc-go's clock rang first, and it resets the stream then (its own client does the same);
+        # the code depends on what grpcio has read of the answer by then.
         return RPCError(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED, metadata, path=path)
     return RPCError(code, error.details() or "", metadata, path=path)
 

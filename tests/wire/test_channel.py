@@ -287,6 +287,7 @@ class Held:
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
+        self.rpcs = asyncio.Semaphore(0)
         self.left = asyncio.Event()
         self.deadline: float | None = None
 
@@ -294,6 +295,7 @@ class Held:
         self.deadline = stream.deadline
         stream.on_cancel(self.left.set)
         self.started.set()
+        self.rpcs.release()
         await self.left.wait()
 
 
@@ -458,7 +460,8 @@ async def test_close(wire: Wire) -> None:
     call = channel.stream(RPC, BytesValue)
     task = asyncio.ensure_future(unary(channel))
     reader = asyncio.ensure_future(call.read())
-    await held.started.wait()
+    for _ in range(2):  # both are with their handlers, so that none begins while the loop ends
+        await held.rpcs.acquire()
     await channel.close()
     assert (await failure(task)).code is StatusCode.CANCELLED
     assert (await failure(reader)).code is StatusCode.CANCELLED
