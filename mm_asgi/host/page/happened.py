@@ -22,16 +22,19 @@ LONGEST_TEXT = 4000
 
 _TEXTS = ("exception", "stack")
 _SHOWN_ELSEWHERE = frozenset((*_TEXTS, "request_id", "user_id"))
+_SAID_BY_ACCESS = _SHOWN_ELSEWHERE | {"method", "path", "status", "ms"}
+"""An access line has these in its message too."""
 
 
 def line_facts(line: LogLine) -> dict[str, Any]:
     """A line of the log; ``below`` is a traceback or what else has lines of its own."""
     message, _, rest = line.message.partition("\n")
     texts = (rest, *(str(line.fields.get(name) or "") for name in _TEXTS))
+    hidden = _SAID_BY_ACCESS if line.module == "mm_asgi.access" else _SHOWN_ELSEWHERE
     fields = ", ".join(
         f"{name}={shortened(str(value), 200)}"
         for name, value in line.fields.items()
-        if name not in _SHOWN_ELSEWHERE and value not in (None, "")
+        if name not in hidden and value not in (None, "")
     )
     return {
         "kind": "log",

@@ -158,6 +158,15 @@ def test_a_long_line_is_cut_and_its_facts_told() -> None:
     facts = line_facts(line)
     assert (len(facts["message"]), len(facts["below"])) == (4000, 4000)
     assert (facts["user"], facts["request"], facts["fields"]) == ("bob", "r", "n=1")
+    said = {"method": "GET", "path": "/", "status": 200, "ms": 3.1, "bytes": 5}
+    line = LogLine(
+        source="plugin",
+        level="info",
+        message="GET / 200 in 3.1 ms",
+        module="mm_asgi.access",
+        fields=said,
+    )
+    assert line_facts(line)["fields"] == "bytes=5"
     assert facts["time"] == 1500
 
 
