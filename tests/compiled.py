@@ -11,29 +11,39 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
 
-__all__ = ["CompileError", "build"]
+__all__ = ["CompileError", "NoCompilerError", "build"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / ".venv" / "compiled"
+NOTHING_TO_DO_IT_WITH = 3
+"""The exit code of NoCompilerError."""
 
 
 class CompileError(Exception):
     """There is no compiled package; the text says why."""
 
 
+class NoCompilerError(CompileError):
+    """Nothing can be compiled on this machine."""
+
+
 def build() -> Path:
     """The folder with the compiled ``mm_asgi``; takes about a minute when something has changed.
 
     Raises:
-        CompileError: no C compiler, or what pip said last.
+        NoCompilerError: no C compiler, or no header files of this Python.
+        CompileError: what pip said last.
     """
     compiler = os.environ.get("CC", "cc").split()[0]
     if shutil.which(compiler) is None:
-        raise CompileError(f"there is no C compiler {compiler}")
+        raise NoCompilerError(f"there is no C compiler {compiler}")
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        raise NoCompilerError("this Python has no header files (Debian's python3-dev)")
     stamp, wanted = FOLDER / "stamp", _stamp()
     if not (stamp.is_file() and stamp.read_text() == wanted):
         shutil.rmtree(FOLDER, ignore_errors=True)
@@ -76,5 +86,8 @@ def _stamp() -> str:
 if __name__ == "__main__":
     try:
         print(build())  # noqa: T201
+    except NoCompilerError as error:
+        sys.stderr.write(f"compiled: {error}\n")
+        sys.exit(NOTHING_TO_DO_IT_WITH)
     except CompileError as error:
         sys.exit(f"compiled: {error}")
