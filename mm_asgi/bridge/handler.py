@@ -192,7 +192,7 @@ class HTTPHandler:
             del self._requests[stream]
         if failure is not None or cycle.state is not State.COMPLETE:
             await cycle.settle(failure)
-        if cycle.wide_cookies or first.init.content_length > SERVER_READS:
+        if cycle.wide_cookies or cycle.unread > SERVER_READS:
             self._remark_answer(cycle, scope, first.init.content_length)
         if settings.access_log:
             log_access(

@@ -118,9 +118,10 @@ class MM:
             raise_app_exceptions: see WireTransport.
             options: more of ``httpx.AsyncClient``'s, such as ``headers`` or ``cookies``.
         """
-        user_id = user.id if isinstance(user, User) else user
         transport = WireTransport(
-            self._engine, user=user_id, raise_app_exceptions=raise_app_exceptions
+            self._engine,
+            user=_id_of(user) if user is not None else None,
+            raise_app_exceptions=raise_app_exceptions,
         )
         self._transports.append(transport)
         options.setdefault("base_url", transport.base_url)
@@ -167,9 +168,8 @@ class MM:
             channel: by name or id.
             fields: more of Post's, such as ``root_id``.
         """
-        user_id = user.id if isinstance(user, User) else user
         try:
-            post = await self.mattermost.post(channel, user_id, message, **fields)
+            post = await self.mattermost.post(channel, _id_of(user), message, **fields)
         except AppError as exc:
             return Posted(None, exc.id.removeprefix(REJECTED))
         finally:
@@ -184,9 +184,8 @@ class MM:
         Raises:
             mm_asgi.host.AppError: there is no such command, or the plugin answered an error.
         """
-        user_id = user.id if isinstance(user, User) else user
         try:
-            return await self.mattermost.execute_command(user_id, channel, text)
+            return await self.mattermost.execute_command(_id_of(user), channel, text)
         finally:
             await self.mattermost.settled()
 
@@ -216,3 +215,8 @@ class MM:
     def log(self) -> list[LogLine]:
         """The server's log: the plugin's lines, from INFO on, and the host's own."""
         return list(self._log)
+
+
+def _id_of(user: str | User) -> str:
+    """A user's id, which here is the name."""
+    return user.id if isinstance(user, User) else user
