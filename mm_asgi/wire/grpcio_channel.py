@@ -255,7 +255,7 @@ def _parse(path: str, response: type[M], data: bytes) -> M:
         raise RPCError(StatusCode.INTERNAL, UNPARSABLE, path=path) from None
 
 
-def _rpc_error(path: str, error: grpc.aio.AioRpcError, deadline: float | None = None) -> RPCError:
+def _rpc_error(path: str, error: grpc.aio.AioRpcError, deadline: float | None) -> RPCError:
     metadata = _pairs(error.trailing_metadata())
     code = StatusCode(error.code().value[0])
     is_late = deadline is not None and deadline <= time.monotonic()

@@ -150,7 +150,11 @@ class Stream:
         self._end: bytes | None = None
 
     def restart(self, connection: Connection) -> None:
-        """Be a new stream, of this connection."""
+        """Be a new stream, of this connection.
+
+        The constructor does not call this: one more call for each RPC of a server, which never
+        restarts one. A second call of the constructor would leak where it is compiled.
+        """
         self.connection = connection
         self.id = 0
         self.state = _IDLE
