@@ -18,9 +18,9 @@ from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.protocol import hooks_pb2
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryServer
 from tests.contract.hook_plugin.scripted import Script, build
 from tests.go_host import GoHost
+from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -24,10 +24,10 @@ from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequest, ServeHTTPRequestInit
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryPeer, MemoryServer
 from tests.contract.apps_response import app as response_app
 from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost
+from tests.wire.memory import MemoryPeer, MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

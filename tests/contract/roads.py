@@ -38,10 +38,10 @@ from mm_asgi.protocol.hooks_http_pb2 import (
 )
 from mm_asgi.settings import TABLE, Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryPeer, MemoryServer
 from tests.contract import apps
 from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost, go_missing_reason
+from tests.wire.memory import MemoryPeer, MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,12 +17,12 @@ from mm_asgi.api import API, AsyncAPI
 from mm_asgi.api.connection import Connection
 from mm_asgi.protocol import api_pb2
 from mm_asgi.protocol.api_kv_config_pb2 import KVSetRequest, KVSetResponse
-from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.http2.client_call import UnaryCall
 from mm_asgi.wire.http2.client_transport import ClientTransport
 from tests.go_api import GoAPI
 from tests.go_host import GoHost, go_missing_reason
+from tests.wire.grpcio_channel import GrpcioChannel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

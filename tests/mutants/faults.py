@@ -38,7 +38,7 @@ DISPATCH, TASKS = "mm_asgi/dispatch.py", "mm_asgi/tasks.py"
 PORT, LISTENER = "mm_asgi/wire/port.py", "mm_asgi/goplugin/listener.py"
 
 CALLS, CONNECTION = "mm_asgi/api/calls.py", "mm_asgi/api/connection.py"
-CHANNEL, FAILURES = "mm_asgi/wire/grpcio_channel.py", "mm_asgi/api/failures.py"
+CHANNEL, FAILURES = "tests/wire/grpcio_channel.py", "mm_asgi/api/failures.py"
 
 TLS, WIRE_TLS = "mm_asgi/goplugin/tls.py", "mm_asgi/wire/http2/tls.py"
 RUNTIME, TRANSPORT = "mm_asgi/runtime.py", "mm_asgi/wire/http2/transport.py"

@@ -11,14 +11,14 @@ from mm_asgi.protocol import hooks_lifecycle_pb2
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryServer
 from mm_asgi.wire.port import StatusCode
+from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from mm_asgi.requester import Identity
-    from mm_asgi.wire.memory import MemoryPeer
+    from tests.wire.memory import MemoryPeer
 
 __all__ = ["App", "Wired", "forever", "now", "with_hook"]
 

@@ -16,8 +16,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from mm_asgi.wire.http2.channel import NativeChannel
+from tests.wire.grpcio_channel import GrpcioChannel
 
 from .interop.cases import CASES, COMPRESSED
 from .interop.messages import Empty

@@ -18,8 +18,8 @@ from urllib.parse import quote
 import grpc
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from mm_asgi.wire.memory import MemoryServer
 from mm_asgi.wire.port import Metadata, Method, Server, StatusCode, Stream
+from tests.wire.memory import MemoryServer
 
 from .servers import LocalListener
 

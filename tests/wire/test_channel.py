@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
-from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.port import Method, RPCError, StatusCode
+from tests.wire.grpcio_channel import GrpcioChannel
 
 from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, message, number
 from .servers import SERVERS, LocalListener

@@ -19,8 +19,8 @@ import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.wire.grpcio import GrpcioServer
-from mm_asgi.wire.grpcio_channel import _rpc_error
 from mm_asgi.wire.port import Method, StatusCode
+from tests.wire.grpcio_channel import _rpc_error
 
 from .roads import LIMIT, RPC, GrpcPeer, GrpcRoad, counted, message, number, settled
 

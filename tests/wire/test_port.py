@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.wire.calls import TOO_LARGE, TOO_LARGE_SENT
-from mm_asgi.wire.memory import MemoryStream
 from mm_asgi.wire.port import Encoded, Method, StatusCode
+from tests.wire.memory import MemoryStream
 
 from .roads import LIMIT, MEBIBYTE, PLENTY, RPC, collect, counted, drain, message, number, settled
 

@@ -15,8 +15,8 @@ from mm_asgi import Plugin, errors, types
 from mm_asgi.api import API, AsyncAPI
 from mm_asgi.api.connection import Connection
 from mm_asgi.protocol import api_channel_post_pb2, api_kv_config_pb2, api_user_team_pb2
-from mm_asgi.wire.grpcio_channel import GrpcioChannel
 from tests.unit.api.loopback import Loopback, Status, loopback
+from tests.wire.grpcio_channel import GrpcioChannel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from mm_asgi.bridge.texts import BROKEN_BY_HOST
 from mm_asgi.errors import AppProtocolError, ClientDisconnected
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
 from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest as ReadRequest
-from mm_asgi.wire.memory import MemoryStream
 from mm_asgi.wire.port import StatusCode
+from tests.wire.memory import MemoryStream
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable

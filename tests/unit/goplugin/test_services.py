@@ -9,8 +9,8 @@ import pytest
 
 from mm_asgi.goplugin.services import Services, unary
 from mm_asgi.protocol import empty_pb2, goplugin_pb2, health_pb2
-from mm_asgi.wire.memory import MemoryServer, MemoryStream
 from mm_asgi.wire.port import Method, StatusCode, Stream
+from tests.wire.memory import MemoryServer, MemoryStream
 
 CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"

@@ -14,14 +14,14 @@ from mm_asgi.hooks import HOOKS
 from mm_asgi.plugin import Plugin
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryServer
 from mm_asgi.wire.port import StatusCode
+from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mm_asgi.requester import Identity
-    from mm_asgi.wire.memory import MemoryPeer
+    from tests.wire.memory import MemoryPeer
 
 LOGIN, POST = "UserWillLogIn", "MessageWillBePosted"
 

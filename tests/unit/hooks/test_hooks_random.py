@@ -14,9 +14,9 @@ from mm_asgi.hooks import HOOKS, LIFECYCLE
 from mm_asgi.plugin import Plugin
 from mm_asgi.settings import Settings
 from mm_asgi.tasks import TaskSet
-from mm_asgi.wire.memory import MemoryServer
 from mm_asgi.wire.port import StatusCode
 from tests.unit.api.messages import messages, values
+from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
