@@ -1,4 +1,4 @@
-"""``python -m tests.mutants``: plant each fault of faults.py in a copy of the tree, run the tests
+"""``python -m tests.mutants``: plant each fault of registry.py in a copy of the tree, run the tests
 that ought to catch it, print the score. Exit code 1 when a fault lives.
 
 ``python -m tests.mutants NAME...`` runs those whose name contains one of the words.
@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-from tests.mutants.channel_faults import CHANNEL_FAULTS
-from tests.mutants.contrib_faults import CONTRIB_FAULTS
-from tests.mutants.faults import FAULTS, Fault
-from tests.mutants.testing_faults import TESTING_FAULTS
+    from tests.mutants.fault import Fault
+
+from tests.mutants.registry import EVERY_FAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("mm_asgi", "proto", "tests", "examples", "docs", "pyproject.toml", "CHANGELOG.md")
@@ -79,8 +78,7 @@ def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tupl
 
 def main(words: list[str]) -> int:
     """Run the chosen faults; gives the exit code."""
-    every = (*FAULTS, *CHANNEL_FAULTS, *CONTRIB_FAULTS, *TESTING_FAULTS)
-    chosen = [f for f in every if not words or any(word in f.name for word in words)]
+    chosen = [f for f in EVERY_FAULT if not words or any(word in f.name for word in words)]
     # A test that fails anyway catches nothing: the sound tree has to pass them all first.
     verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))
     if verdict != "passed":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.faults import Fault
+from tests.mutants.fault import Fault
 
 __all__ = ["CHANNEL_FAULTS"]
 

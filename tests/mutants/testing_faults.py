@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.faults import Fault
+from tests.mutants.fault import Fault
 
 __all__ = ["TESTING_FAULTS"]
 
@@ -97,5 +97,13 @@ TESTING_FAULTS: tuple[Fault, ...] = (
         "if True:",
         TESTS,
         "task_that_is_left",
+    ),
+    Fault(
+        "testing: settled raises what a client took as its answer",
+        "mm_asgi/testing/watch.py",
+        "if call.is_raised:",
+        "if call:",
+        ("tests/unit/testing/test_mm.py",),
+        "can_be_answered",
     ),
 )

@@ -1,0 +1,113 @@
+"""The planted faults of the client of the host's API."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+__all__ = ["API_FAULTS"]
+
+CALLS = "mm_asgi/api/calls.py"
+CONNECTION = "mm_asgi/api/connection.py"
+CHANNEL = "tests/wire/grpcio_channel.py"
+FAILURES = "mm_asgi/api/failures.py"
+API = ("tests/unit/api",)
+CHANNELS = ("tests/wire/test_channel.py",)
+
+API_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "API: every call is repeated",
+        CALLS,
+        "name not in _NOT_READS and _READS.match(name) is not None",
+        "True",
+        API,
+        "repeated or reads",
+    ),
+    Fault(
+        "API: the limit of a request is a byte too low",
+        CALLS,
+        "> REQUEST_LIMIT:",
+        ">= REQUEST_LIMIT:",
+        API,
+        "mebibytes",
+    ),
+    Fault(
+        "API: a message field that is left out stays unset",
+        CALLS,
+        "            getattr(message, name).SetInParent()",
+        "            pass",
+        API,
+        "always_sent",
+    ),
+    Fault(
+        "API: the error in an answer is overlooked",
+        CONNECTION,
+        'if response.HasField("error"):',
+        "if False:",
+        API,
+        "error_in",
+    ),
+    Fault(
+        "API: there is no deadline",
+        CONNECTION,
+        "limit = timeout or None",
+        "limit = None",
+        API,
+        "deadline",
+    ),
+    Fault(
+        "API: a read is repeated past its deadline",
+        CONNECTION,
+        " or (left is not None and left <= pause)",
+        "",
+        API,
+        "past_its_deadline",
+    ),
+    Fault(
+        "API: a status's id stays in its message",
+        FAILURES,
+        "elif match := _ID.fullmatch(error.text):",
+        "elif match := None:",
+        API,
+        "status",
+    ),
+    Fault(
+        "API: calls go over another channel than was given",
+        CONNECTION,
+        "self._open_channel(target)",
+        "_open_native(target)",
+        API,
+        "channel_is",
+    ),
+    Fault(
+        "API: a closed connection opens again",
+        CONNECTION,
+        "        self._closed = True\n        channel, self._channel",
+        "        channel, self._channel",
+        API,
+        "close or runtime",
+    ),
+    Fault(
+        "channel: grpcio's cancel is taken for the task's",
+        CHANNEL,
+        "            if is_cancelled():",
+        "            if True:",
+        CHANNELS,
+        "close",
+    ),
+    Fault(
+        "channel: a cancelled read cancels the RPC",
+        CHANNEL,
+        "data = await asyncio.shield(self._reading)",
+        "data = await self._reading",
+        CHANNELS,
+        "ends_no_rpc",
+    ),
+    Fault(
+        "channel: a write passes the one before it",
+        CHANNEL,
+        "            if self._writing is not None:  # whoever started it was cancelled\n                await asyncio.shield(self._writing)\n",
+        "",
+        CHANNELS,
+        "ends_no_rpc",
+    ),
+)

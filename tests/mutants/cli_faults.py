@@ -1,0 +1,68 @@
+"""The planted faults of the command line."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+__all__ = ["CLI_FAULTS"]
+
+CHECK = "mm_asgi/cli/check_findings.py"
+
+CLI_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "check: a blocked loop counts while the app is imported",
+        CHECK,
+        "wall_time(line) >= imported_at",
+        "True",
+        ("tests/unit/test_check.py",),
+        "blocked_loop",
+    ),
+    Fault(
+        "check: the time that a client was gone does not count",
+        CHECK,
+        "ended - answer.at > LATE_END",
+        "ended > LATE_END",
+        ("tests/unit/test_check.py",),
+        "a_second_to_see",
+    ),
+    Fault(
+        "check: a route's folder does not count",
+        "mm_asgi/cli/check_probe.py",
+        "yield from _paths(route, path, depth - 1)",
+        'yield from _paths(route, "", depth - 1)',
+        ("tests/unit/test_check.py",),
+        "never_asked",
+    ),
+    Fault(
+        "init: a file that is there is written over",
+        "mm_asgi/cli/init.py",
+        "if (folder / name).exists() or (folder / name).is_symlink():",
+        "if (folder / name).is_symlink():",
+        ("tests/unit/test_init.py",),
+        "nothing_written",
+    ),
+    Fault(
+        "dev: --debug stretches what was given, too",
+        "mm_asgi/cli/dev.py",
+        "row.name in defaults and value",
+        "row.name in defaults or value",
+        ("tests/unit/test_dev.py",),
+        "variables",
+    ),
+    Fault(
+        "check: the import's measurement waits for the app's threads",
+        "mm_asgi/cli/check_probe.py",
+        "    os._exit(0)",
+        "    sys.exit(0)",
+        ("tests/unit/test_check.py",),
+        "leaves_something",
+    ),
+    Fault(
+        "init: a version that no server takes is kept",
+        "mm_asgi/cli/init.py",
+        "if _SEMANTIC.fullmatch(version):",
+        "if version:",
+        ("tests/unit/test_init.py",),
+        "server_takes",
+    ),
+)

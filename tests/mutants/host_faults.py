@@ -1,0 +1,84 @@
+"""The planted faults of the simulated host."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+__all__ = ["HOST_FAULTS"]
+
+PAGE = ("tests/unit/host/test_host_page.py", "tests/unit/host/test_host_page_feed.py")
+
+HOST_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "page: any Host header will do",
+        "mm_asgi/host/page/guard.py",
+        "name == listens.lower()",
+        "name",
+        PAGE,
+        "strangers",
+    ),
+    Fault(
+        "page: another site's form may post",
+        "mm_asgi/host/page/guard.py",
+        'if method == "POST":',
+        'if method == "PUT":',
+        PAGE,
+        "strangers",
+    ),
+    Fault(
+        "page: what waits for a slow reader grows without end",
+        "mm_asgi/host/page/feed.py",
+        "if self._size > WAITING:",
+        "if not self._size:",
+        PAGE,
+        "slow_reader",
+    ),
+    Fault(
+        "page: a reader that is stuck stays",
+        "mm_asgi/host/page/feed.py",
+        "async with asyncio.timeout(STUCK):",
+        "async with asyncio.timeout(None):",
+        PAGE,
+        "stuck",
+    ),
+    Fault(
+        "page: a hook of another request is shown as this one's",
+        "mm_asgi/host/page/acts.py",
+        "if action_of(hook) == context.request_id",
+        "if action_of(hook)",
+        PAGE,
+        "becomes_of_a_post",
+    ),
+    Fault(
+        "host: what is written after WriteTimeout goes out",
+        "mm_asgi/host/line.py",
+        "now >= self._write_until",
+        "now < 0",
+        ("tests/unit/host/test_host_timeouts.py",),
+        "written_late",
+    ),
+    Fault(
+        "host: a body that ReadTimeout ends cancels nothing",
+        "mm_asgi/host/body.py",
+        "self.broken = self.late = True",
+        "self.late = True",
+        ("tests/unit/host/test_host_timeouts.py",),
+        "does_not_come",
+    ),
+    Fault(
+        "host: a third failed health check restarts the plugin",
+        "mm_asgi/host/health.py",
+        "now - self._failures[0] <= WINDOW",
+        "now - self._failures[0] < WINDOW",
+        ("tests/unit/host/test_host_health.py",),
+        "three_failures",
+    ),
+    Fault(
+        "host: a large form is looked into",
+        "mm_asgi/host/rules.py",
+        " and len(body) <= FORM_LIMIT",
+        "",
+        ("tests/unit/host/test_host_rules.py",),
+        "10_mib",
+    ),
+)

@@ -1,0 +1,148 @@
+"""The planted faults of the process and of a plugin's life in it."""
+
+from __future__ import annotations
+
+from tests.mutants.fault import Fault
+
+__all__ = ["LIFE_FAULTS"]
+
+CONTRACT = ("tests/contract",)
+HANDLER = "mm_asgi/bridge/handler.py"
+LIFESPAN = "mm_asgi/bridge/lifespan.py"
+DISPATCH = "mm_asgi/dispatch.py"
+TASKS = "mm_asgi/tasks.py"
+LISTENER = "mm_asgi/goplugin/listener.py"
+
+LIFE_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "L1: the second Implemented imports again",
+        DISPATCH,
+        "        self.phase = Phase.LOADED\n",
+        "",
+        CONTRACT,
+        "test_L1_",
+    ),
+    Fault(
+        "L1: an import that failed serves HTTP",
+        DISPATCH,
+        "if self._plugin is not None and self._plugin.app is not None:",
+        "if True:",
+        ("tests/contract", "tests/unit/test_dispatch.py"),
+        "L1 or H1 or fault or import",
+    ),
+    Fault(
+        "L2: a request does not wait for the start-up",
+        DISPATCH,
+        "                await self._settled.wait()\n        except TimeoutError:\n            logger.warning(",
+        "                pass\n        except TimeoutError:\n            logger.warning(",
+        ("tests/contract", "tests/unit/test_dispatch.py"),
+        "L2",
+    ),
+    Fault(
+        "L3: a failed start-up is taken for an app without lifespan",
+        LIFESPAN,
+        'if not self._asked and self._mode == "auto":',
+        'if self._mode == "auto":',
+        ("tests/contract", "tests/unit"),
+        "L3 or lifespan",
+    ),
+    Fault(
+        "L4: event streams are not told of the drain",
+        HANDLER,
+        "            cycle.drain()",
+        "            pass",
+        CONTRACT,
+        "test_L4_",
+    ),
+    Fault(
+        "L4: lifespan.shutdown is forgotten",
+        DISPATCH,
+        "        if self._lifespan is not None:\n            left",
+        "        if self._lifespan is None:\n            left",
+        CONTRACT,
+        "test_L4_",
+    ),
+    Fault(
+        "L4: Shutdown during a drain waits for it",
+        TASKS,
+        "self._drain_until = min(self._drain_until, _cancel_at(seconds))",
+        "pass",
+        ("tests/unit/test_tasks.py", "tests/unit/test_dispatch_stop.py"),
+    ),
+    Fault(
+        "L5: nobody looks whether the host lives",
+        "mm_asgi/observe/watchdog.py",
+        "if not self._orphaned and os.getppid() != self._parent:",
+        "if False:",
+        ("tests/unit/observe", "tests/contract"),
+        "watchdog or orphan or L5",
+    ),
+    Fault(
+        "L9: anybody may enter the socket's directory",
+        LISTENER,
+        "os.mkdir(directory, 0o700)",
+        "os.mkdir(directory, 0o755)",
+        ("tests/unit/goplugin/test_listener.py",),
+    ),
+    Fault(
+        "L7: a line may be as long as it likes",
+        "mm_asgi/observe/hclog.py",
+        "LINE_LIMIT = 64 * 1024\n",
+        "LINE_LIMIT = 64 * 1024 * 1024\n",
+        ("tests/unit/observe",),
+    ),
+    Fault(
+        "L8: a request's log line has no request_id",
+        HANDLER,
+        'LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))',
+        'LOG_CONTEXT.set(LogContext("", facts["user_id"]))',
+        ("tests/contract",),
+        "R8 or L8",
+    ),
+    Fault(
+        "L10: a blocked loop is never ended",
+        "mm_asgi/observe/watchdog.py",
+        "self._end(EXIT_BLOCKED, lambda: _report_kill(seconds))",
+        "_report_kill(seconds)",
+        ("tests/unit/observe", "tests/contract"),
+        "watchdog or L10",
+    ),
+    Fault(
+        "H1: ServeMetrics is listed",
+        DISPATCH,
+        'names.append("ServeHTTP")',
+        'names += ["ServeHTTP", "ServeMetrics"]',
+        ("tests/contract", "tests/unit/test_dispatch.py"),
+        "H1 or implemented",
+    ),
+    Fault(
+        "H6: on_configuration_change waits for the host",
+        DISPATCH,
+        '            await self._call_hook("on_configuration_change")  # this host does not (row H6)',
+        "            pass",
+        ("tests/contract", "tests/unit/test_dispatch.py"),
+        "H6 or configuration",
+    ),
+    Fault(
+        "the handshake has a pipe too many",
+        "mm_asgi/goplugin/handshake.py",
+        'address, "grpc"]',
+        'address, "grpc", ""]',
+        ("tests/unit/goplugin/test_handshake.py",),
+    ),
+    Fault(
+        "L4: who swallows a cancel is not named",
+        TASKS,
+        "for task, name in rest.values() if not task.done())",
+        "for task, name in rest.values() if task.cancelled())",
+        ("tests/unit/test_tasks.py",),
+        "swallows",
+    ),
+    Fault(
+        "L10: a library's line is named and not the app's",
+        "mm_asgi/observe/stacks.py",
+        "    place = caller or frame\n",
+        "    place = frame\n",
+        ("tests/unit/observe/test_stacks.py",),
+    ),
+)
