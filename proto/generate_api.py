@@ -4,7 +4,7 @@
     python proto/generate_api.py --check  change nothing; name what differs and exit 1
 
 The calls and their messages are those of mm_asgi/protocol (which proto/generate.py writes), where
-errors come back and what the host does with a call is said in tests/data/wire/api.tsv, words and
+errors come back and what the host does with a call is said in tables/api.tsv, words and
 defaults in api.toml beside this file. Both faces come from one template.
 """
 
@@ -29,7 +29,7 @@ from mm_asgi.api.calls import LEFT_UNSET, MAY_BE_UNSET, answer_fields  # noqa: E
 from mm_asgi.protocol import api_pb2  # noqa: E402
 
 TEXTS = ROOT / "proto" / "api.toml"
-TABLE = ROOT / "tests" / "data" / "wire" / "api.tsv"
+TABLE = ROOT / "proto" / "tables" / "api.tsv"
 WIDTH = 100
 # Types that users meet live in all files but these.
 PRIVATE_FILES = (

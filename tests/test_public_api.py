@@ -93,7 +93,7 @@ def test_the_types_are_what_calls_and_hooks_carry() -> None:
     """All messages and enums of the contract's tables, without the envelopes of single RPCs."""
 
     def column(table: str, *names: str) -> set[str]:
-        with (ROOT / "tests" / "data" / "wire" / table).open() as file:
+        with (ROOT / "proto" / "tables" / table).open() as file:
             return {row[name] for row in csv.DictReader(file, delimiter="\t") for name in names}
 
     envelopes = column("rpcs.tsv", "request", "response")

@@ -85,7 +85,7 @@ async def road(request: pytest.FixtureRequest, running: dict[tuple[str, ...], An
 
 
 def _rows() -> dict[str, dict[str, str]]:
-    table = Path(__file__).parents[1] / "data" / "wire" / "hooks.tsv"
+    table = Path(__file__).parents[2] / "proto" / "tables" / "hooks.tsv"
     with table.open() as file:
         return {row["hook"]: row for row in csv.DictReader(file, delimiter="\t")}
 

@@ -50,7 +50,7 @@ def test_check_names_what_differs_and_generate_mends_it(tmp_path: Path) -> None:
 def test_calls_that_the_host_lacks_say_so() -> None:
     lacking = [
         line.split("\t")[0]
-        for line in (ROOT / "tests/data/wire/api.tsv").read_text().splitlines()
+        for line in (ROOT / "proto/tables/api.tsv").read_text().splitlines()
         if "UNIMPLEMENTED always" in line
     ]
     assert len(lacking) == 36

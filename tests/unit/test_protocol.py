@@ -1,4 +1,4 @@
-"""The generated messages against the tables in tests/data/wire, and as Python sees them."""
+"""The generated messages against the tables in proto/tables, and as Python sees them."""
 
 import copy
 import csv
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLES = ROOT / "tests" / "data" / "wire"
+TABLES = ROOT / "proto" / "tables"
 MODULES = sorted(path.stem for path in (ROOT / "mm_asgi" / "protocol").glob("*_pb2.py"))
 Row = tuple[str, ...]
 

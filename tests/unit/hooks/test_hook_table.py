@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mm_asgi.requester import Identity
 
 METHODS = hooks_pb2.DESCRIPTOR.services_by_name["PluginHooks"].methods_by_name
-DATA = Path(__file__).parents[2] / "data" / "wire"
+DATA = Path(__file__).parents[3] / "proto" / "tables"
 
 every_hook = pytest.mark.parametrize("hook", HOOKS.values(), ids=lambda hook: hook.name)
 
