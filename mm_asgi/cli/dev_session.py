@@ -1,6 +1,6 @@
 """One run of ``mm-asgi dev``: the simulated host, what the terminal shows, reload and the end.
 
-The plugin has a session of its own (host/process.py), so that Ctrl-C reaches this process alone,
+The plugin has a session of its own (host/plugin/process.py), so that Ctrl-C reaches this process alone,
 which then stops the plugin. It knows the plugin's process from its first moment: a second Ctrl-C
 kills it, and all its children, wherever the first one got stuck.
 """

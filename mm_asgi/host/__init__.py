@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api import AppError, Call, Event, HookCall, Mattermost
-from mm_asgi.host.errors import HostError
-from mm_asgi.host.hook_answer import HookAnswer
-from mm_asgi.host.stderr import LogLine
+from mm_asgi.host.mattermost import AppError, Call, Event, HookCall, Mattermost
+from mm_asgi.host.plugin.hook_answer import HookAnswer
+from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.stderr import LogLine
 
 if TYPE_CHECKING:
     from mm_asgi.host.host import Host

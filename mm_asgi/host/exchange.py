@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.connection import RPCFailed
-from mm_asgi.host.init_message import init_message
-from mm_asgi.host.line import WriteLate
-from mm_asgi.host.writer import ResponseWriter, WriteRefused
+from mm_asgi.host.http.init_message import init_message
+from mm_asgi.host.http.line import WriteLate
+from mm_asgi.host.http.writer import ResponseWriter, WriteRefused
+from mm_asgi.host.plugin.host_connection import RPCFailed
 from mm_asgi.protocol.hooks_http_pb2 import (
     ServeHTTPRequest,
     ServeHTTPRequestInit,
@@ -18,13 +18,13 @@ from mm_asgi.protocol.hooks_http_pb2 import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
-    from mm_asgi.host.body import Body
-    from mm_asgi.host.connection import HTTPStream
-    from mm_asgi.host.gate import Gate, Unanswered
-    from mm_asgi.host.line import Line
-    from mm_asgi.host.log import HostLog
-    from mm_asgi.host.plugin import RunningPlugin
-    from mm_asgi.host.rules import Context, Request
+    from mm_asgi.host.http.body import Body
+    from mm_asgi.host.http.line import Line
+    from mm_asgi.host.http.rules import Context, Request
+    from mm_asgi.host.plugin.gate import Gate, Unanswered
+    from mm_asgi.host.plugin.host_connection import HTTPStream
+    from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
 __all__ = ["Answer", "Exchange"]
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.body import Body
 from mm_asgi.host.exchange import Answer, Exchange
-from mm_asgi.host.line import LINE
-from mm_asgi.host.public import serve_file
-from mm_asgi.host.rules import USER_ID, identify_by_form, read_request, rewrite, route
+from mm_asgi.host.http.body import Body
+from mm_asgi.host.http.line import LINE
+from mm_asgi.host.http.public import serve_file
+from mm_asgi.host.http.rules import USER_ID, identify_by_form, read_request, rewrite, route
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from pathlib import Path
 
-    from mm_asgi.host.gate import Gate
-    from mm_asgi.host.line import Line
-    from mm_asgi.host.log import HostLog
-    from mm_asgi.host.rules import Request, Route, Rules
+    from mm_asgi.host.http.line import Line
+    from mm_asgi.host.http.rules import Request, Route, Rules
+    from mm_asgi.host.plugin.gate import Gate
+    from mm_asgi.host.plugin.log import HostLog
 
 __all__ = ["Gateway"]
 

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.host.api import APIServer
-from mm_asgi.host.errors import HostError
-from mm_asgi.host.gate import Gate
 from mm_asgi.host.gateway import Gateway
-from mm_asgi.host.health import INTERVAL
-from mm_asgi.host.hooks import HOOK_TIMEOUT, HookAnswer
+from mm_asgi.host.http.http_server import HTTPServer
 from mm_asgi.host.launch import command_line, make_mattermost, make_rules
-from mm_asgi.host.life import Life
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.mattermost import APIServer
 from mm_asgi.host.page.app import PATH, Page
-from mm_asgi.host.plugin import RunningPlugin
-from mm_asgi.host.process import plugin_environment
-from mm_asgi.host.server import HTTPServer
+from mm_asgi.host.plugin.gate import Gate
+from mm_asgi.host.plugin.health import INTERVAL
+from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookAnswer
+from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.log import HostLog
+from mm_asgi.host.plugin.plugin_life import Life
+from mm_asgi.host.plugin.process import plugin_environment
+from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from mm_asgi.host.process import Fate
-    from mm_asgi.host.stderr import LogLine
+    from mm_asgi.host.plugin.process import Fate
+    from mm_asgi.host.plugin.stderr import LogLine
 
 __all__ = ["Host"]
 

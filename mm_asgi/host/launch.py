@@ -6,15 +6,15 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api import Mattermost
-from mm_asgi.host.rules import Rules
+from mm_asgi.host.http.rules import Rules
+from mm_asgi.host.mattermost import Mattermost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mm_asgi.host.errors import HostError
-    from mm_asgi.host.log import HostLog
+    from mm_asgi.host.plugin.host_error import HostError
+    from mm_asgi.host.plugin.log import HostLog
 
 __all__ = ["command_line", "failure_page", "make_mattermost", "make_rules"]
 

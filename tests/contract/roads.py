@@ -26,7 +26,7 @@ import pytest
 from google.protobuf import json_format
 
 from mm_asgi.dispatch import SERVICE, Dispatch
-from mm_asgi.host.rules import Rules, read_request, rewrite, route
+from mm_asgi.host.http.rules import Rules, read_request, rewrite, route
 from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.plugin import Plugin
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from mm_asgi.host import AppError, HookAnswer, Mattermost
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.plugin.log import HostLog
 from tests.contract.hook_roads import GoHookRoad, MemoryHookRoad, Outcome, wait_for_errors
 from tests.go_host import go_missing_reason
 

@@ -51,7 +51,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "host: what is written after WriteTimeout goes out",
-        "mm_asgi/host/line.py",
+        "mm_asgi/host/http/line.py",
         "now >= self._write_until",
         "now < 0",
         ("tests/unit/host/test_host_timeouts.py",),
@@ -59,7 +59,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "host: a body that ReadTimeout ends cancels nothing",
-        "mm_asgi/host/body.py",
+        "mm_asgi/host/http/body.py",
         "self.broken = self.late = True",
         "self.late = True",
         ("tests/unit/host/test_host_timeouts.py",),
@@ -67,7 +67,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "host: a third failed health check restarts the plugin",
-        "mm_asgi/host/health.py",
+        "mm_asgi/host/plugin/health.py",
         "now - self._failures[0] <= WINDOW",
         "now - self._failures[0] < WINDOW",
         ("tests/unit/host/test_host_health.py",),
@@ -75,7 +75,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "host: a large form is looked into",
-        "mm_asgi/host/rules.py",
+        "mm_asgi/host/http/rules.py",
         " and len(body) <= FORM_LIMIT",
         "",
         ("tests/unit/host/test_host_rules.py",),

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api.errors import AppError
-from mm_asgi.host.api.mattermost import request_context
-from mm_asgi.host.api.posts import DISMISS
-from mm_asgi.host.headers import cookies
+from mm_asgi.host.http.headers import cookies
+from mm_asgi.host.http.rules import SESSION_COOKIE, Session, find_session
+from mm_asgi.host.mattermost.app_errors import AppError
+from mm_asgi.host.mattermost.calls.posts import DISMISS
+from mm_asgi.host.mattermost.mattermost import request_context
 from mm_asgi.host.page.happened import action_of, hook_facts
-from mm_asgi.host.rules import SESSION_COOKIE, Session, find_session
 
 if TYPE_CHECKING:
-    from mm_asgi.host.api.mattermost import Mattermost
-    from mm_asgi.host.headers import Header
+    from mm_asgi.host.http.headers import Header
+    from mm_asgi.host.mattermost.mattermost import Mattermost
 
 __all__ = ["Refused", "login_cookies", "say", "who_asks"]
 

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.api.journal import Call, HookCall
-from mm_asgi.host.headers import make_header
+from mm_asgi.host.http.headers import make_header
+from mm_asgi.host.mattermost.journal import Call, HookCall
 from mm_asgi.host.page.acts import Refused, login_cookies, say, who_asks
 from mm_asgi.host.page.feed import Feed
 from mm_asgi.host.page.guard import refusal
@@ -27,13 +27,13 @@ from mm_asgi.host.page.places import place_facts, posts_facts
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 
-    from mm_asgi.host.api.journal import Event
-    from mm_asgi.host.api.mattermost import Mattermost
-    from mm_asgi.host.gate import Gate
-    from mm_asgi.host.headers import Header
-    from mm_asgi.host.log import HostLog
-    from mm_asgi.host.rules import Rules
-    from mm_asgi.host.stderr import LogLine
+    from mm_asgi.host.http.headers import Header
+    from mm_asgi.host.http.rules import Rules
+    from mm_asgi.host.mattermost.journal import Event
+    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.plugin.gate import Gate
+    from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.stderr import LogLine
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

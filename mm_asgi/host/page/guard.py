@@ -11,10 +11,10 @@ import ipaddress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mm_asgi.host.headers import first
+from mm_asgi.host.http.headers import first
 
 if TYPE_CHECKING:
-    from mm_asgi.host.headers import Header
+    from mm_asgi.host.http.headers import Header
 
 __all__ = ["refusal"]
 

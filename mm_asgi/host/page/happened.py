@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
-from mm_asgi.host.api.posts import DISMISS
+from mm_asgi.host.mattermost.calls.posts import DISMISS
 from mm_asgi.host.page.brief import brief, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mm_asgi.host.api.journal import Call, HookCall
-    from mm_asgi.host.stderr import LogLine
+    from mm_asgi.host.mattermost.journal import Call, HookCall
+    from mm_asgi.host.plugin.stderr import LogLine
 
 __all__ = ["action_of", "call_facts", "hook_facts", "line_facts"]
 

@@ -11,7 +11,7 @@ from mm_asgi.protocol import channel_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from mm_asgi.host.api.mattermost import Mattermost
+    from mm_asgi.host.mattermost.mattermost import Mattermost
     from mm_asgi.protocol.channel_pb2 import Channel
     from mm_asgi.protocol.post_pb2 import Post
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from mm_asgi.api import AsyncAPI
-from mm_asgi.host.api import APIServer, Mattermost
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.mattermost import APIServer, Mattermost
+from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.testing import as_user
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
-from mm_asgi.host.api import APIServer, Mattermost
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.mattermost import APIServer, Mattermost
+from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol import api_pb2
 
 if TYPE_CHECKING:

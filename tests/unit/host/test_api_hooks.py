@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from mm_asgi.host import AppError, HookCall, Host, Mattermost
-from mm_asgi.host.connection import Connection
-from mm_asgi.host.hooks import Hooks
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.plugin.hook_client import Hooks
+from mm_asgi.host.plugin.host_connection import Connection
+from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN
 from tests.unit.host.api_client import Client, connected
 from tests.unit.host.hook_plugin import DISMISS, METHODS, HookServer

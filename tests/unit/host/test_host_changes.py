@@ -8,7 +8,7 @@ import inspect
 import pytest
 
 from mm_asgi.host import HostError
-from mm_asgi.host.changes import Changes
+from mm_asgi.host.plugin.changes import Changes
 
 
 async def test_a_change_that_is_not_waited_for_any_more_never_begins() -> None:

@@ -14,8 +14,8 @@ import pytest
 import pytest_asyncio
 
 from mm_asgi.host import Host
-from mm_asgi.host.connection import Connection, RPCFailed
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.plugin.host_connection import Connection, RPCFailed
+from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.hooks_http_pb2 import (
     HTTPHeader,
     ServeHTTPRequest,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mm_asgi.host import Host, HostError
-from mm_asgi.host.health import HealthCheck
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.plugin.health import HealthCheck
+from mm_asgi.host.plugin.log import HostLog
 from tests.go_host import GoHost, StartFailed, go_missing_reason
 from tests.unit.host.raw_http import ask
 from tests.unit.host.raw_script import written

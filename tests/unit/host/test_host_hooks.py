@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from mm_asgi.host import Host, HostError
-from mm_asgi.host.body import Body
-from mm_asgi.host.gate import Gate
 from mm_asgi.host.gateway import Gateway
-from mm_asgi.host.log import HostLog
-from mm_asgi.host.rules import Rules
+from mm_asgi.host.http.body import Body
+from mm_asgi.host.http.rules import Rules
+from mm_asgi.host.plugin.gate import Gate
+from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.hooks_lifecycle_pb2 import OnActivateRequest
 from tests.unit.host.raw_http import ask
 

@@ -15,12 +15,12 @@ import pytest
 
 from mm_asgi.host import HookAnswer, Mattermost
 from mm_asgi.host import page as page_package
-from mm_asgi.host.gate import Gate
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.http.http_server import HTTPServer
+from mm_asgi.host.http.rules import USER_ID, Rules, read_request, rewrite
 from mm_asgi.host.page import Page
 from mm_asgi.host.page.acts import who_asks
-from mm_asgi.host.rules import USER_ID, Rules, read_request, rewrite
-from mm_asgi.host.server import HTTPServer
+from mm_asgi.host.plugin.gate import Gate
+from mm_asgi.host.plugin.log import HostLog
 from tests.unit.host.raw_http import ask
 from tests.unit.host.test_api_hooks import host, with_plugin
 from tests.unit.host.test_api_state import TOWN

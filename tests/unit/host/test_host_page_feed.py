@@ -7,17 +7,17 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host import log as log_module
-from mm_asgi.host.api import journal as journal_module
-from mm_asgi.host.api.journal import Call, HookCall, Journal
-from mm_asgi.host.hooks import HookAnswer
-from mm_asgi.host.log import KEPT as LOG_KEPT
-from mm_asgi.host.log import HostLog
+from mm_asgi.host.mattermost import journal as journal_module
+from mm_asgi.host.mattermost.journal import Call, HookCall, Journal
 from mm_asgi.host.page import feed as feed_module
 from mm_asgi.host.page.brief import brief
 from mm_asgi.host.page.feed import READERS, WAITING, Feed
 from mm_asgi.host.page.happened import call_facts, hook_facts, line_facts
-from mm_asgi.host.stderr import LogLine
+from mm_asgi.host.plugin import log as log_module
+from mm_asgi.host.plugin.hook_client import HookAnswer
+from mm_asgi.host.plugin.log import KEPT as LOG_KEPT
+from mm_asgi.host.plugin.log import HostLog
+from mm_asgi.host.plugin.stderr import LogLine
 from mm_asgi.protocol import api_kv_config_pb2, api_user_team_pb2, hooks_message_pb2
 from mm_asgi.protocol.post_pb2 import Post
 from mm_asgi.protocol.user_pb2 import User

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mm_asgi.host.errors import HostError
-from mm_asgi.host.log import HostLog
-from mm_asgi.host.process import PluginProcess, plugin_environment, read_handshake
+from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.log import HostLog
+from mm_asgi.host.plugin.process import PluginProcess, plugin_environment, read_handshake
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.host.headers import canonical, clean_value, media_type
-from mm_asgi.host.rules import (
+from mm_asgi.host.http.headers import canonical, clean_value, media_type
+from mm_asgi.host.http.rules import (
     Request,
     Rewritten,
     Route,
@@ -21,7 +21,7 @@ from mm_asgi.host.rules import (
     rewrite,
     route,
 )
-from mm_asgi.host.urls import parse_request_uri
+from mm_asgi.host.http.urls import parse_request_uri
 
 RULES = Rules(plugin_id="com.example.demo", subpath="/mm")
 ROOT = "/mm/plugins/com.example.demo"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.host.stderr import LINE_LIMIT, LogLine, StderrReader
+from mm_asgi.host.plugin.stderr import LINE_LIMIT, LogLine, StderrReader
 
 STAMP = "2026-01-02T03:04:05.000006Z"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.host.urls import encode_query, parse_query, parse_request_uri
+from mm_asgi.host.http.urls import encode_query, parse_query, parse_request_uri
 
 BYTES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E))
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.host.sniff import detect_content_type
-from mm_asgi.host.writer import ResponseWriter, WriteRefused
+from mm_asgi.host.http.sniff import detect_content_type
+from mm_asgi.host.http.writer import ResponseWriter, WriteRefused
 
 TEXT = ("content-type", "text/plain")
 

@@ -1,0 +1,112 @@
+"""What the PluginAPI answers, whatever wire the call came on: 236 unary RPCs.
+
+Those of `table.py` are answered from the state; the others are UNIMPLEMENTED, as 36 of them always
+are on a real server.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from typing import TYPE_CHECKING
+
+from google.protobuf.message_factory import GetMessageClass
+
+from mm_asgi.host.mattermost.app_errors import AppError, GoError, RPCRefused
+from mm_asgi.host.mattermost.journal import Call
+from mm_asgi.host.mattermost.table import CALLS, IN_RESPONSE, MUST_BE_SENT, REFUSED_UNSET
+from mm_asgi.protocol import api_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.descriptor import MethodDescriptor
+    from google.protobuf.message import Message
+
+    from mm_asgi.host.mattermost.mattermost import Mattermost
+
+__all__ = ["METHODS", "REQUEST_LIMIT", "SERVICE", "answer", "request_class"]
+
+_DESCRIPTOR = api_pb2.DESCRIPTOR.services_by_name["PluginAPI"]
+
+SERVICE = f"/{_DESCRIPTOR.full_name}/"
+METHODS: Mapping[str, MethodDescriptor] = _DESCRIPTOR.methods_by_name
+
+REQUEST_LIMIT = 4 * 1024 * 1024
+"""Bytes: gRPC's own limit, which the host has not raised."""
+
+
+def request_class(name: str) -> type[Message]:
+    """The class of a call's request."""
+    return GetMessageClass(METHODS[name].input_type)
+
+
+async def answer(mm: Mattermost, name: str, request: Message) -> Message:
+    """Answer one call, and keep it in the journal.
+
+    Raises:
+        AppError, GoError, RPCRefused: the call ends with the gRPC status ``code``, ``details``.
+    """
+    started = time.monotonic()
+    failed: AppError | GoError | RPCRefused | None = None
+    response: Message | None = None
+    error = ""
+    try:
+        response = await _respond(mm, name, request)
+    except AppError as exc:
+        if name in IN_RESPONSE:
+            response = GetMessageClass(METHODS[name].output_type)(error=exc.to_wire())
+            error = exc.id
+        else:
+            failed = exc
+    except (GoError, RPCRefused) as exc:
+        failed = exc
+    mm.journal.add(
+        Call(
+            name=name,
+            request=request,
+            response=response,
+            code=failed.code if failed is not None else "OK",
+            error=failed.details if failed is not None else error,
+            time=mm.clock.now(),
+            seconds=time.monotonic() - started,
+        )  # fmt: skip
+    )
+    if failed is not None:
+        raise failed
+    assert response is not None
+    return response
+
+
+async def _respond(mm: Mattermost, name: str, request: Message) -> Message:
+    call = CALLS.get(name)
+    if call is None:
+        raise RPCRefused("UNIMPLEMENTED", f"method {name} not implemented")
+    _check_fields(mm, name, request)
+    try:
+        fields = call(mm, request)
+        if inspect.isawaitable(fields):
+            fields = await fields
+    except (AppError, GoError, RPCRefused):
+        raise
+    except Exception as exc:
+        # Ours: the simulated server is wrong, and lives on.
+        _log(mm, "error", "the simulated API failed", call=name, error=repr(exc))
+        raise RPCRefused("INTERNAL", f"{name}: {exc!r}") from exc
+    return GetMessageClass(METHODS[name].output_type)(**(fields or {}))
+
+
+def _check_fields(mm: Mattermost, name: str, request: Message) -> None:
+    field = REFUSED_UNSET.get(name)
+    if field is not None and not request.HasField(field):
+        raise RPCRefused("INVALID_ARGUMENT", f"{field} is required")
+    field = MUST_BE_SENT.get(name)
+    if field is not None and not request.HasField(field):
+        text = f"{name}: {field} is not set, and a real server would crash here; always send it"
+        _log(mm, "error", text)
+        raise RPCRefused("INTERNAL", text)
+
+
+def _log(mm: Mattermost, level: str, message: str, **fields: object) -> None:
+    if mm.log is not None:
+        mm.log.host(level, message, **fields)

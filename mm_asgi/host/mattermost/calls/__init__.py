@@ -1,0 +1,1 @@
+"""The calls of the PluginAPI, a module for each kind of object."""

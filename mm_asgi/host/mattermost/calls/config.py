@@ -1,0 +1,176 @@
+"""The server's configuration, and the plugin's settings in it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+
+from mm_asgi.host.mattermost.app_errors import AppError, RPCRefused
+from mm_asgi.protocol import hooks_lifecycle_pb2, struct_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.protocol import api_kv_config_pb2 as pb
+
+__all__ = ["CALLS", "default_config", "save", "save_plugin"]
+
+HIDDEN = "*" * 32
+"""What GetConfig shows of a secret; model.FakeSetting."""
+
+_SECRETS = (
+    ("SqlSettings", "DataSource"),
+    ("SqlSettings", "AtRestEncryptKey"),
+    ("FileSettings", "PublicLinkSalt"),
+    ("EmailSettings", "SMTPPassword"),
+)
+
+
+def default_config(plugin_id: str) -> dict[str, Any]:
+    """The part of a server's configuration that plugins ask for; a real one has 700 settings more."""
+    return {
+        "ServiceSettings": {
+            "SiteURL": "",
+            "EnableCommands": True,
+            "EnableBotAccountCreation": True,
+            "EnableDeveloper": True,
+        },
+        "TeamSettings": {"SiteName": "Mattermost", "MaxUsersPerTeam": 50},
+        "SqlSettings": {
+            "DriverName": "postgres",
+            "DataSource": "postgres://mm:secret@localhost/mm",
+            "AtRestEncryptKey": "at-rest",
+        },
+        "LogSettings": {"EnableConsole": True, "ConsoleLevel": "DEBUG"},
+        "FileSettings": {
+            "MaxFileSize": 100 * 1024 * 1024,
+            "EnablePublicLink": False,
+            "PublicLinkSalt": "salt",
+        },
+        "EmailSettings": {"SendEmailNotifications": False, "SMTPPassword": "secret"},
+        "PasswordSettings": {"MinimumLength": 8},
+        "PluginSettings": {
+            "Enable": True,
+            "EnableUploads": True,
+            "Directory": "./plugins",
+            "Plugins": {plugin_id: {}},
+            "PluginStates": {plugin_id: {"Enable": True}},
+        },
+    }
+
+
+async def save(mm: Mattermost, new: Mapping[str, Any]) -> None:
+    """Save a whole configuration: the plugin may change or refuse it, and then hears of it.
+
+    Raises:
+        AppError: ConfigurationWillBeSaved refused it.
+    """
+    wanted: Any = _without_hidden(dict(new), mm.config)
+    answer = await mm.hooks.ask(
+        "ConfigurationWillBeSaved",
+        new_config=hooks_lifecycle_pb2.ConfigJson(config_json=json.dumps(wanted).encode()),
+    )
+    if answer.called:
+        if not answer.ok:
+            # A plugin that fails here refuses, too (fail-closed).
+            raise AppError("saveConfig", "app.save_config.plugin_hook_error", 400)
+        replaced = answer.response.modified_config.config_json
+        if replaced:
+            try:
+                wanted = _object(replaced)
+            except ValueError as exc:
+                raise AppError(
+                    "saveConfig", "app.save_config.plugin_hook_error", 400, str(exc)
+                ) from exc
+    mm.config = wanted
+    mm.publish("config_changed")
+    await mm.hooks.ask("OnConfigurationChange")
+
+
+async def save_plugin(mm: Mattermost, settings: Mapping[str, Any]) -> None:
+    """Replace the plugin's settings. AppError as `save`."""
+    new = copy.deepcopy(mm.config)
+    new.setdefault("PluginSettings", {}).setdefault("Plugins", {})[mm.plugin_id] = dict(settings)
+    await save(mm, new)
+
+
+def plugin_settings(mm: Mattermost) -> dict[str, Any]:
+    """What is configured for the plugin."""
+    found = mm.config.get("PluginSettings", {}).get("Plugins", {}).get(mm.plugin_id)
+    return dict(found or {})
+
+
+def _object(data: bytes) -> dict[str, Any]:
+    value = json.loads(data)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    return value
+
+
+def _hide(given: Mapping[str, Any]) -> dict[str, Any]:
+    shown = copy.deepcopy(dict(given))
+    for section, name in _SECRETS:
+        if shown.get(section, {}).get(name):
+            shown[section][name] = HIDDEN
+    return shown
+
+
+def _without_hidden(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+    """Put back the secrets that the caller never saw (config.desanitize)."""
+    for section, name in _SECRETS:
+        if new.get(section, {}).get(name) == HIDDEN:
+            new[section] = {**new[section], name: old.get(section, {}).get(name, "")}
+    return new
+
+
+# -------------------------------------------------------------------- the calls
+
+
+def _load(mm: Mattermost, request: pb.LoadPluginConfigurationRequest) -> dict[str, Any]:
+    schema = mm.manifest.get("settings_schema") or {}
+    # plugin_api.go lowers every key: Go's decoder does not mind, a Python dict does.
+    settings = {
+        str(row.get("key", "")).lower(): row.get("default") for row in schema.get("settings") or ()
+    }
+    settings |= {name.lower(): value for name, value in plugin_settings(mm).items()}
+    return {"config_json": json.dumps(settings).encode()}
+
+
+def _get(mm: Mattermost, request: pb.GetConfigRequest) -> dict[str, Any]:
+    return {"config_json": json.dumps(_hide(mm.config)).encode()}
+
+
+def _get_unsanitized(mm: Mattermost, request: pb.GetUnsanitizedConfigRequest) -> dict[str, Any]:
+    return {"config_json": json.dumps(mm.config).encode()}
+
+
+async def _save(mm: Mattermost, request: pb.SaveConfigRequest) -> None:
+    try:
+        new = _object(request.config_json)
+    except ValueError as exc:
+        raise RPCRefused("INVALID_ARGUMENT", f"invalid config JSON: {exc}") from exc
+    await save(mm, new)
+
+
+def _get_plugin(mm: Mattermost, request: pb.GetPluginConfigRequest) -> dict[str, Any]:
+    settings = struct_pb2.Struct()
+    settings.update(plugin_settings(mm))
+    return {"config": settings}
+
+
+async def _save_plugin(mm: Mattermost, request: pb.SavePluginConfigRequest) -> None:
+    await save_plugin(mm, json_format.MessageToDict(request.config))
+
+
+CALLS: Mapping[str, Callable[..., Any]] = {
+    "LoadPluginConfiguration": _load,
+    "GetConfig": _get,
+    "GetUnsanitizedConfig": _get_unsanitized,
+    "SaveConfig": _save,
+    "GetPluginConfig": _get_plugin,
+    "SavePluginConfig": _save_plugin,
+}

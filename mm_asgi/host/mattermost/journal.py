@@ -1,0 +1,131 @@
+"""What happened, for tests and for whoever watches: calls, hooks and websocket events, bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from google.protobuf.message import Message
+
+    from mm_asgi.host.plugin.hook_answer import HookAnswer
+
+__all__ = ["Call", "Event", "HookCall", "Journal"]
+
+KEPT = 1000
+"""Entries of each kind; a guess at what a page shows and a test looks back to."""
+
+LARGE = 64 * 1024
+"""Bytes of a message; so many small ones need no count."""
+
+KEPT_SIZE = 64 * 1024 * 1024
+"""Bytes in the entries of a kind, when there are large ones: a call may bring a file of 4 MiB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of the plugin to the API.
+
+    Attributes:
+        name: the RPC's name.
+        request: what it sent.
+        response: what it got; None when the call failed as a gRPC status.
+        code: the gRPC status' name.
+        error: the status' text, or the id of the AppError in the response; empty: none.
+        time: Unix milliseconds of the server's clock when it ended.
+        seconds: how long it took.
+    """
+
+    name: str
+    request: Message
+    response: Message | None = None
+    code: str = "OK"
+    error: str = ""
+    time: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HookCall:
+    """One hook that the plugin was called with.
+
+    Attributes:
+        name: the RPC's name.
+        request: what the plugin got.
+        answer: what became of it.
+        time: Unix milliseconds of the server's clock when it ended.
+    """
+
+    name: str
+    request: Message
+    answer: HookAnswer
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One websocket event, as the server would send it to browsers.
+
+    Attributes:
+        name: such as ``posted`` or ``custom_com.example.shop_refresh``.
+        data: its payload.
+        user_id, channel_id, team_id: whom it is for; all empty: everybody.
+        omit_users: who of them does not get it.
+        omit_connection_id: the one connection that does not get it.
+        time: Unix milliseconds of the server's clock.
+    """
+
+    name: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+    user_id: str = ""
+    channel_id: str = ""
+    team_id: str = ""
+    omit_users: frozenset[str] = frozenset()
+    omit_connection_id: str = ""
+    time: int = 0
+
+
+class Journal:
+    """The latest entries of each kind, and who wants to hear of new ones."""
+
+    def __init__(self) -> None:
+        self.calls: deque[Call] = deque(maxlen=KEPT)
+        self.hooks: deque[HookCall] = deque(maxlen=KEPT)
+        self.events: deque[Event] = deque(maxlen=KEPT)
+        self._listeners: list[Callable[[Call | HookCall | Event], None]] = []
+
+    def listen(self, listener: Callable[[Call | HookCall | Event], None]) -> Callable[[], None]:
+        """Hand every new entry to ``listener``; what is returned ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def add(self, entry: Call | HookCall | Event) -> None:
+        """Keep an entry and tell of it."""
+        if isinstance(entry, Call):
+            self.calls.append(entry)
+        elif isinstance(entry, HookCall):
+            self.hooks.append(entry)
+        else:
+            self.events.append(entry)
+        if _size(entry) > LARGE:
+            _trim(self.calls)
+            _trim(self.hooks)
+        for listener in tuple(self._listeners):
+            listener(entry)
+
+
+def _size(entry: Call | HookCall | Event) -> int:
+    if isinstance(entry, Event):
+        return 0
+    answer = entry.response if isinstance(entry, Call) else entry.answer.response
+    return entry.request.ByteSize() + (answer.ByteSize() if answer is not None else 0)
+
+
+def _trim(entries: deque[Any]) -> None:
+    """Forget the oldest until the rest is small enough; the newest stays."""
+    total = sum(map(_size, entries))
+    while total > KEPT_SIZE and len(entries) > 1:
+        total -= _size(entries.popleft())

@@ -1,0 +1,68 @@
+"""What is there at the beginning."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mm_asgi.host.mattermost.ids import stable_id
+from mm_asgi.protocol.api_channel_post_pb2 import ChannelMember
+from mm_asgi.protocol.api_user_team_pb2 import Status
+from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN, Channel
+from mm_asgi.protocol.team_pb2 import TEAM_TYPE_OPEN, Team, TeamMember
+from mm_asgi.protocol.user_pb2 import User
+
+if TYPE_CHECKING:
+    from mm_asgi.host.mattermost.mattermost import Mattermost
+
+__all__ = ["DEFAULT_CHANNELS", "ensure_account", "fill"]
+
+DEFAULT_CHANNELS = {"town-square": "Town Square", "off-topic": "Off-Topic"}
+"""Of every team; who joins the team is in them."""
+
+TEAM = "demo"
+
+
+def fill(mm: Mattermost) -> None:
+    """A team, its channels, and users in them; no hook hears of it."""
+    now = mm.clock.now()
+    team = Team(
+        id=stable_id(f"team {TEAM}"), name=TEAM, display_name="Demo", type=TEAM_TYPE_OPEN,
+        create_at=now, update_at=now, allow_open_invite=True, email="sysadmin@example.com",
+    )  # fmt: skip
+    mm.teams[team.id] = team
+    for name, shown in DEFAULT_CHANNELS.items():
+        channel = Channel(
+            id=stable_id(f"channel {TEAM} {name}"), team_id=team.id, name=name, display_name=shown,
+            type=CHANNEL_TYPE_OPEN, create_at=now, update_at=now,
+        )  # fmt: skip
+        mm.channels[channel.id] = channel
+    ensure_account(mm, "sysadmin", roles="system_admin system_user")
+    ensure_account(mm, "alice")
+    ensure_account(mm, "bob")
+
+
+def ensure_account(mm: Mattermost, name: str, roles: str = "system_user") -> None:
+    """The user of this name, in the team; no hook hears of it, as if it had always been there.
+
+    A user of 26 characters or any other id that is known stays as it is.
+    """
+    if name in mm.users:
+        return
+    now = mm.clock.now()
+    mm.users[name] = User(
+        id=name, username=name.lower(), email=f"{name.lower()}@example.com", email_verified=True,
+        first_name=name.capitalize(), roles=roles, locale="en", create_at=now, update_at=now,
+    )  # fmt: skip
+    mm.statuses[name] = Status(user_id=name, status="offline", last_activity_at=now)
+    team_id = next(iter(mm.teams))
+    is_admin = "system_admin" in roles
+    mm.team_members[team_id, name] = TeamMember(
+        team_id=team_id, user_id=name, roles="team_user team_admin" if is_admin else "team_user",
+        scheme_user=True, scheme_admin=is_admin, create_at=now,
+    )  # fmt: skip
+    for channel in mm.channels.values():
+        if channel.team_id == team_id and channel.name in DEFAULT_CHANNELS:
+            mm.channel_members[channel.id, name] = ChannelMember(
+                channel_id=channel.id, user_id=name, roles="channel_user", scheme_user=True,
+                last_update_at=now,
+            )  # fmt: skip

@@ -1,0 +1,71 @@
+"""The server's health check of a plugin: health_check.go and supervisor.go of Mattermost.
+
+A plugin that answers none of three pings in a row has failed a check, and is restarted; the third
+failure within 60 minutes deactivates it instead, until somebody enables it again. A ping has no
+deadline: a plugin that hangs is never found, only one whose process or connection is gone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mm_asgi.host.plugin.host_connection import RPCFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_asgi.host.plugin.host_connection import Connection
+    from mm_asgi.host.plugin.log import HostLog
+
+__all__ = ["INTERVAL", "HealthCheck"]
+
+INTERVAL = 30.0
+"""Seconds; HealthCheckInterval."""
+
+PINGS = 3
+"""HealthCheckPingFailLimit."""
+
+FAILURES = 3
+"""HealthCheckNumRestartsLimit."""
+
+WINDOW = 60 * 60.0
+"""Seconds; HealthCheckDeactivationWindow."""
+
+
+class HealthCheck:
+    """What the health check job knows of one plugin."""
+
+    def __init__(
+        self, plugin_id: str, log: HostLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._plugin_id = plugin_id
+        self._log = log
+        self._clock = clock
+        self._failures: deque[float] = deque(maxlen=FAILURES)
+
+    async def passes(self, connection: Connection) -> bool:
+        """Whether one of three pings is answered."""
+        for _ in range(PINGS):
+            try:
+                await connection.ping()
+            except RPCFailed:
+                continue
+            return True
+        return False
+
+    def fail(self) -> bool:
+        """Note a failed check; whether the plugin is to be restarted, or else deactivated."""
+        error = "plugin RPC connection is not responding"
+        self._log.host("warn", "Health check failed for plugin", id=self._plugin_id, error=error)
+        now = self._clock()
+        self._failures.append(now)
+        if len(self._failures) == FAILURES and now - self._failures[0] <= WINDOW:
+            self._log.host(
+                "debug", "Deactivating plugin due to multiple crashes", id=self._plugin_id
+            )
+            self._failures.clear()
+            return False
+        self._log.host("debug", "Restarting plugin due to failed health check", id=self._plugin_id)
+        return True

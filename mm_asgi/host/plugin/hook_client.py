@@ -1,0 +1,157 @@
+"""The plugin's hooks, called and gated as the host does."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from mm_asgi.host.plugin.hook_answer import HookAnswer, error_of
+from mm_asgi.host.plugin.host_connection import HOOKS, RPCFailed
+from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.protocol import hooks_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.descriptor import MethodDescriptor
+
+    from mm_asgi.host.plugin.host_connection import Connection
+    from mm_asgi.host.plugin.log import HostLog
+
+__all__ = ["HookAnswer", "Hooks"]
+
+HOOK_TIMEOUT = 30.0
+"""Seconds; hooks_grpc_client.go's deadline of every unary hook."""
+
+_METHODS: Mapping[str, MethodDescriptor] = hooks_pb2.DESCRIPTOR.services_by_name[
+    "PluginHooks"
+].methods_by_name
+_LIFECYCLE = ("OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP")
+
+
+class Hooks:
+    """Calls over one connection, and what the plugin says that it implements."""
+
+    def __init__(self, connection: Connection, log: HostLog, timeout: float = HOOK_TIMEOUT) -> None:
+        self.timeout = timeout
+        self.names: tuple[str, ...] = ()
+        self._connection = connection
+        self._log = log
+        # Implemented is asked twice: the first answer opens every single hook, the second those
+        # that run over all plugins.
+        self._first: frozenset[str] = frozenset()
+        self._second: frozenset[str] = frozenset()
+
+    async def learn(self) -> None:
+        """Ask Implemented twice, 30 s each; an error in either fails the start."""
+        self.names = await self._implemented(
+            "failed to create gRPC hooks client: failed to query implemented hooks: "
+        )
+        for name in self.names:
+            if name not in _METHODS and name != "ServeMetrics":
+                self._log.host("warn", "Unknown hook name from Python plugin", name=name)
+        self._first = frozenset(self.names)
+        self._second = frozenset(await self._implemented("failed to query implemented hooks: "))
+
+    async def _implemented(self, about: str) -> tuple[str, ...]:
+        answer = await self._invoke("Implemented", None, self.timeout)
+        if answer.error is not None:
+            raise HostError("implemented", about + answer.error)
+        if answer.code != "OK":
+            raise HostError(
+                "implemented",
+                f"{about}gRPC Implemented call failed: {answer.code}: {answer.message}",
+            )
+        return tuple(answer.response.hooks)
+
+    def lists(self, name: str) -> bool:
+        """Whether the first Implemented lists the hook."""
+        return name in self._first
+
+    def callable(self, name: str) -> bool:
+        """Whether the host would call the hook."""
+        if name == "Implemented":
+            return True
+        return name in self._first and (name in _LIFECYCLE or name in self._second)
+
+    async def lifecycle(self, name: str, timeout: float | None = None) -> str | None:
+        """Call a lifecycle hook if it is listed; the error as the admin sees it, or None."""
+        if not self.lists(name):
+            return None
+        answer = await self._invoke(name, None, timeout or self.timeout)
+        if answer.code != "OK":
+            error = f"gRPC {name} call failed: {answer.code}: {answer.message}"
+            self._log.host("error", f"gRPC {name} call failed", error=error)
+            return error
+        if answer.error is not None:
+            self._log.host("error", f"{name} returned error", error=answer.error)
+        return answer.error
+
+    async def call(
+        self,
+        name: str,
+        request: Message | Mapping[str, Any] | str | None = None,
+        *,
+        timeout: float | None = None,
+        force: bool = False,
+    ) -> HookAnswer:
+        """Call any unary hook by its RPC's name.
+
+        Args:
+            name: such as ``MessageWillBePosted``.
+            request: its request, or protojson for it as a dict or as text.
+            timeout: seconds; None: those of every hook.
+            force: call it although it is not listed.
+        """
+        if name not in _METHODS or _METHODS[name].client_streaming:
+            raise ValueError(f"{name}: it is no unary hook of PluginHooks")
+        listed = self.callable(name)
+        if not (listed or force):
+            return HookAnswer(listed=False, called=False)
+        answer = await self._invoke(name, request, timeout or self.timeout, listed=listed)
+        if answer.code != "OK":
+            # All that the server does of it: it goes on as if the plugin had no such hook, but for
+            # the hooks whose answer has an AppError.
+            error = f"rpc error: code = {answer.code} desc = {answer.message}"
+            self._log.host("error", f"gRPC {name} call failed", error=error)
+        return answer
+
+    async def _invoke(
+        self,
+        name: str,
+        given: Message | Mapping[str, Any] | str | None,
+        timeout: float,
+        *,
+        listed: bool = True,
+    ) -> HookAnswer:
+        method = _METHODS[name]
+        request = _message(method, given)
+        started = time.monotonic()
+        try:
+            response = await self._connection.unary(
+                HOOKS + name, request, GetMessageClass(method.output_type), timeout
+            )
+        except RPCFailed as exc:
+            return HookAnswer(
+                listed=listed, called=True, code=exc.code, message=exc.details,
+                seconds=time.monotonic() - started,
+            )  # fmt: skip
+        return HookAnswer(
+            listed=listed, called=True, response=response, error=error_of(response),
+            seconds=time.monotonic() - started,
+        )  # fmt: skip
+
+
+def _message(method: MethodDescriptor, given: Message | Mapping[str, Any] | str | None) -> Message:
+    if isinstance(given, Message):
+        return given
+    message = GetMessageClass(method.input_type)()
+    if isinstance(given, str):
+        json_format.Parse(given, message)
+    elif given:
+        json_format.ParseDict(dict(given), message)
+    return message

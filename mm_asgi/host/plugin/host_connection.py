@@ -1,0 +1,201 @@
+"""The one gRPC connection to a plugin, with grpcio's client and around its traps.
+
+grpcio's asyncio client loses the status of an RPC that the server ends while a message is on its
+way: `write()` then overwrites the status with INTERNAL, and `read()` gives up without handing out
+what has arrived (grpc/grpc#36066; 46 to 95 % of such calls, grpcio 1.85.1). Here messages are taken
+by the call's iterator, which looks at the status only after the last one, and are written below
+`write()`, where a refused message changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from mm_asgi.host.plugin.stderr import LogLine
+from mm_asgi.protocol import empty_pb2, goplugin_pb2, health_pb2
+from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from mm_asgi.host.plugin.log import HostLog
+
+__all__ = ["Connection", "HTTPStream", "RPCFailed"]
+
+HOOKS = "/mattermost.pluginapi.v1.PluginHooks/"
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    # A connection of its own for each plugin process, also where a socket's path comes again.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class RPCFailed(Exception):
+    """An RPC ended with a status other than OK.
+
+    Attributes:
+        code: the status' name, such as ``UNAVAILABLE``.
+        number: its number.
+        details: its text.
+    """
+
+    def __init__(self, code: grpc.StatusCode, details: str | None) -> None:
+        super().__init__(f"rpc error: code = {code.name} desc = {details or ''}")
+        self.code = code.name
+        self.number = int(code.value[0])
+        self.details = details or ""
+
+
+@contextlib.contextmanager
+def _told() -> Any:
+    """Turn grpcio's errors, its way to say "locally cancelled" too, into RPCFailed."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as exc:
+        raise RPCFailed(exc.code(), exc.details()) from None
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise RPCFailed(grpc.StatusCode.CANCELLED, "cancelled by the host") from None
+
+
+class Connection:
+    """One channel to the handshake's address, with go-plugin's own streams held open on it."""
+
+    def __init__(self, target: str, log: HostLog) -> None:
+        self._log = log
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._held: list[asyncio.Task[None]] = []
+
+    def hold_streams(self) -> None:
+        """Open broker and stdio, as go-plugin does right after dialling."""
+        self._held = [
+            asyncio.create_task(self._hold(self._broker), name="GRPCBroker/StartStream"),
+            asyncio.create_task(self._hold(self._stdio), name="GRPCStdio/StreamStdio"),
+        ]
+
+    async def _hold(self, stream: Callable[[], Awaitable[None]]) -> None:
+        try:
+            with _told():
+                await stream()
+        except RPCFailed as exc:
+            # Also what a plugin without these services says; go-plugin tolerates all of it.
+            self._log.go_plugin("debug", "received EOF, stopping recv loop", err=str(exc))
+
+    async def _broker(self) -> None:
+        call: grpc.aio.StreamStreamCall[bytes, bytes]
+        call = self._channel.stream_stream("/plugin.GRPCBroker/StartStream")()
+        async for _ in call:
+            pass  # offers of further connections, of which Mattermost takes none
+
+    async def _stdio(self) -> None:
+        open_stream = self._channel.unary_stream(
+            "/plugin.GRPCStdio/StreamStdio",
+            request_serializer=empty_pb2.Empty.SerializeToString,
+            response_deserializer=goplugin_pb2.StdioData.FromString,
+        )
+        async for data in open_stream(empty_pb2.Empty()):
+            source = "plugin_stderr" if data.channel == data.STDERR else "plugin_stdout"
+            message = data.data.decode("utf-8", "replace").rstrip("\n")
+            self._log.add(LogLine(source=source, level="info", message=message))
+
+    async def unary(
+        self, path: str, request: Message, answer: type[Any], timeout: float | None
+    ) -> Any:
+        """Call one RPC of one message each way; RPCFailed when it ends otherwise."""
+        call = self._channel.unary_unary(
+            path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=answer.FromString,
+        )
+        with _told():
+            return await call(request, timeout=timeout)
+
+    async def ping(self, timeout: float | None = None) -> None:
+        """go-plugin's Ping: Check("plugin"), whose answer it does not look at."""
+        await self.unary(
+            "/grpc.health.v1.Health/Check",
+            health_pb2.HealthCheckRequest(service="plugin"),
+            health_pb2.HealthCheckResponse,
+            timeout,
+        )
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Ask the process to end. A real host waits for the answer without a deadline."""
+        await self.unary(
+            "/plugin.GRPCController/Shutdown", goplugin_pb2.Empty(), goplugin_pb2.Empty, timeout
+        )
+
+    def serve_http(self) -> HTTPStream:
+        """Open a ServeHTTP stream."""
+        return HTTPStream(self._channel.stream_stream(HOOKS + "ServeHTTP")())
+
+    async def close(self) -> None:
+        """Cancel what is open and let the connection go."""
+        for task in self._held:
+            task.cancel()
+        await asyncio.gather(*self._held, return_exceptions=True)
+        await self._channel.close()
+
+
+class HTTPStream:
+    """The host's side of one ServeHTTP stream."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall[bytes, bytes]) -> None:
+        self._call = call
+
+    @property
+    def over(self) -> bool:
+        """Whether the RPC has ended, whatever is still to be read."""
+        return self._call.done()
+
+    async def opened(self) -> None:
+        """Wait until the stream is on the connection; RPCFailed when there is none."""
+        with _told():
+            await self._call.wait_for_connection()
+
+    async def write(self, message: ServeHTTPRequest) -> bool:
+        """Send under flow control; False when the RPC has ended, and then nothing was sent."""
+        inner: Any = self._call
+        if self._call.done():
+            return False
+        try:
+            # Not write(): see the module's docstring.
+            await inner._cython_call.send_serialized_message(message.SerializeToString())
+        except grpc.aio.InternalError:
+            return False
+        return True
+
+    async def half_close(self) -> None:
+        """Say that no message follows."""
+        with contextlib.suppress(grpc.aio.InternalError):
+            await self._call.done_writing()
+
+    async def answers(self) -> AsyncIterator[ServeHTTPResponse]:
+        """The plugin's messages; RPCFailed at the end when the status is not OK."""
+        messages = aiter(self._call)
+        while True:
+            with _told():
+                try:
+                    data = await anext(messages)
+                except StopAsyncIteration:
+                    return
+            try:
+                yield ServeHTTPResponse.FromString(data)
+            except DecodeError as exc:
+                self.cancel()
+                raise RPCFailed(grpc.StatusCode.INTERNAL, f"failed to unmarshal: {exc}") from None
+
+    def cancel(self) -> None:
+        """End the RPC from this side, if it has not ended yet."""
+        self._call.cancel()

@@ -1,0 +1,179 @@
+"""The plugin's life behind the gate: started, replaced, healed, deactivated, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from mm_asgi.host.launch import failure_page
+from mm_asgi.host.plugin.changes import Changes
+from mm_asgi.host.plugin.health import HealthCheck
+from mm_asgi.host.plugin.host_error import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mm_asgi.host.plugin.gate import Gate
+    from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.process import Fate
+    from mm_asgi.host.plugin.running_plugin import RunningPlugin
+
+__all__ = ["Life"]
+
+RESTART_WAIT = 3.0
+"""Seconds that a restart waits for requests without an answer; a guess at a slow view."""
+
+EXIT_DEACTIVATE = 0.8
+"""Seconds for OnDeactivate when the host itself ends; a real one waits 10."""
+
+EXIT_SHUTDOWN = 0.25
+"""Seconds for the Shutdown RPC then; a real host waits for ever."""
+
+EXIT_BUDGET = 1.6
+"""Seconds until SIGKILL then, all in all. With the pipes' last bytes the exit stays below 2."""
+
+
+class Life:
+    """One plugin after the other, and what the gate says of them.
+
+    Attributes:
+        plugin: the process that is there, active or about to end.
+        ended: set when a process has ended by itself, until the next one runs.
+    """
+
+    def __init__(
+        self,
+        plugin_id: str,
+        start: Callable[[], Awaitable[RunningPlugin]],
+        gate: Gate,
+        log: HostLog,
+        patience: float,
+    ) -> None:
+        self.plugin: RunningPlugin | None = None
+        self.ended = asyncio.Event()
+        self._plugin_id = plugin_id
+        self._start_plugin = start
+        self._gate = gate
+        self._log = log
+        self._patience = patience
+        self._changes = Changes()
+        self._health = HealthCheck(plugin_id, log)
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """The first start; HostError."""
+        await self._changes.run(self._start())
+
+    async def restart(self) -> None:
+        """Replace the plugin while requests wait; HostError: the new one did not start."""
+        await self._changes.run(self._replace())
+
+    async def deactivate(self, timeout: float) -> Fate | None:
+        """OnDeactivate, Shutdown, 2 s, SIGKILL; how the process ended, None without one."""
+        self._gate.fail(f"{self._plugin_id} is disabled")
+        plugin = self.plugin
+        if plugin is None:
+            return None
+        await plugin.deactivate(timeout)
+        fate = await plugin.kill()
+        self.plugin = None  # only now: until then a `close` has something to end
+        return fate
+
+    async def stop_changes(self) -> None:
+        """No health check and no start any more; what is under way ends."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self._changes.close()
+
+    async def end_quickly(self) -> None:
+        """The whole host ends."""
+        plugin, self.plugin = self.plugin, None
+        if plugin is None:
+            return
+        loop = asyncio.get_running_loop()
+        end = loop.time() + EXIT_BUDGET
+        await plugin.deactivate(EXIT_DEACTIVATE)
+        await plugin.kill(end - loop.time() - EXIT_SHUTDOWN, shutdown_timeout=EXIT_SHUTDOWN)
+
+    # ---------------------------------------------------------------- health
+
+    def watch(self, interval: Callable[[], float]) -> None:
+        """Check the health again and again, until the interval is 0."""
+
+        async def rounds() -> None:
+            while (seconds := interval()) > 0:
+                await asyncio.sleep(seconds)
+                await self.check_health()
+
+        self._watch = asyncio.create_task(rounds(), name="health checks")
+
+    async def check_health(self) -> bool:
+        """One round; False: the plugin failed it, and was restarted or deactivated."""
+        plugin = self.plugin
+        if plugin is None or plugin.stopping or await self._health.passes(plugin.connection):
+            return True
+        if plugin.stopping:
+            return True  # it was asked to end meanwhile
+        with contextlib.suppress(HostError):  # said already
+            await self._changes.run(self._heal(plugin))
+        return False
+
+    async def _heal(self, plugin: RunningPlugin) -> None:
+        if self.plugin is not plugin:
+            return  # somebody else has replaced it
+        name, restart = self._plugin_id, self._health.fail()
+        self._gate.fail(f"{name} failed its health check and is being restarted", status=404)
+        error = await plugin.deactivate(crashed=True)
+        if error is not None:
+            self._log.host("error", "Plugin OnDeactivate() error", plugin_id=name, error=error)
+        await plugin.kill()
+        self.plugin = None
+        if not restart:
+            self._gate.fail(f"{name} failed to stay running and was deactivated", status=404)
+            return
+        try:
+            await self._start(wait=False)
+        except HostError as exc:
+            self._log.host("error", "Failed to restart plugin", id=name, error=exc.error)
+            raise
+
+    # ---------------------------------------------------------------- the steps
+
+    async def _replace(self) -> None:
+        self._gate.close()
+        try:
+            if self.plugin is not None:
+                await self._gate.answered(RESTART_WAIT)
+                await self.plugin.deactivate(self._patience)
+                await self.plugin.kill(shutdown_timeout=self._patience / 3)
+                self.plugin = None
+            await self._start()
+        except BaseException:
+            if not self._gate.failure:
+                self._gate.fail("the plugin's restart was interrupted")
+            raise
+
+    async def _start(self, *, wait: bool = True) -> None:
+        """``wait``: requests that come meanwhile wait for the plugin."""
+        if wait:
+            self._gate.close()
+        try:
+            plugin = await self._start_plugin()
+        except HostError as exc:
+            self._log.host("error", str(exc), stage=exc.stage)
+            self._gate.fail(failure_page(self._plugin_id, exc))
+            raise
+        self.plugin = plugin
+        self.ended.clear()
+        self._gate.open(plugin)
+        plugin.process.on_exit(lambda: self._exited(plugin))
+
+    def _exited(self, plugin: RunningPlugin) -> None:
+        """The process has ended; if nobody asked it to, every request is told."""
+        if not plugin.stopping and self.plugin is plugin:
+            fate = plugin.process.fate
+            self._log.host("error", "the plugin's process ended by itself", end=str(fate))
+            self._gate.fail(f"{self._plugin_id}: its process ended by itself ({fate})")
+            self.ended.set()

@@ -1,0 +1,144 @@
+"""One plugin from its start to its end, in the order of Mattermost's supervisor and environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, Hooks
+from mm_asgi.host.plugin.host_connection import Connection, RPCFailed
+from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.process import PluginProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.process import Fate
+
+__all__ = ["RunningPlugin"]
+
+HEALTH_TIMEOUT = 10.0
+"""Seconds for the first Check; a real host asks it later, and without a deadline."""
+
+KILL_AFTER = 2.0
+"""Seconds between Shutdown and SIGKILL; go-plugin's Kill."""
+
+
+class RunningPlugin:
+    """A plugin that is active: its process, its connection, its hooks.
+
+    Args:
+        seconds: takes the time of each step, as `Host.seconds` says.
+    """
+
+    def __init__(
+        self, process: PluginProcess, log: HostLog, hook_timeout: float, seconds: dict[str, float]
+    ) -> None:
+        self.process = process
+        self.connection = Connection(process.target, log)
+        self.hooks = Hooks(self.connection, log, hook_timeout)
+        self.stopping = False
+        self._log = log
+        self._seconds = seconds
+
+    @classmethod
+    async def start(
+        cls,
+        argv: Sequence[str],
+        *,
+        directory: Path | str,
+        environ: Mapping[str, str],
+        timeout: float,
+        log: HostLog,
+        hook_timeout: float = HOOK_TIMEOUT,
+        seconds: dict[str, float] | None = None,
+    ) -> RunningPlugin:
+        """Process, handshake, health, Implemented twice, OnActivate. HostError: nothing is left."""
+        seconds = {} if seconds is None else seconds
+        with _timed(seconds, "handshake"):
+            process = await PluginProcess.start(
+                argv, directory=directory, environ=environ, timeout=timeout, log=log
+            )
+        plugin = cls(process, log, hook_timeout, seconds)
+        try:
+            await plugin._activate()
+        except BaseException as exc:
+            plugin.stopping = True
+            if not isinstance(exc, HostError):
+                await plugin.kill(0.5, shutdown_timeout=0.3)
+                raise
+            # A process that just died has its reason on stderr.
+            await process.wait(0.2)
+            await plugin.kill()
+            raise HostError(exc.stage, exc.error, process.last_words()) from None
+        return plugin
+
+    async def _activate(self) -> None:
+        self.connection.hold_streams()
+        try:
+            await self.connection.ping(HEALTH_TIMEOUT)
+        except RPCFailed as exc:
+            raise HostError("health", f"the plugin does not answer: {exc}") from None
+        with _timed(self._seconds, "implemented"):
+            await self.hooks.learn()
+        with _timed(self._seconds, "activate"):
+            error = await self.hooks.lifecycle("OnActivate")
+        if error is not None:
+            raise HostError("activate", error)
+
+    async def deactivate(
+        self, timeout: float | None = None, *, crashed: bool = False
+    ) -> str | None:
+        """OnDeactivate; the error as the host logs it, or None.
+
+        A process that has ended is not asked, unless it `crashed`: the health check asks and logs.
+        """
+        self.stopping = True
+        if not (self.process.running or crashed):
+            return None
+        with _timed(self._seconds, "deactivate"):
+            return await self.hooks.lifecycle("OnDeactivate", timeout)
+
+    async def kill(self, after: float = KILL_AFTER, *, shutdown_timeout: float = 10.0) -> Fate:
+        """go-plugin's Kill: Shutdown, wait, SIGKILL.
+
+        Args:
+            after: seconds that the process has to end by itself.
+            shutdown_timeout: seconds for the Shutdown RPC; a real host waits for ever there.
+        """
+        self.stopping = True
+        process = self.process
+        if process.running:
+            with _timed(self._seconds, "shutdown"):
+                await self._ask_to_end(shutdown_timeout)
+                ended = await process.wait(after)
+            if not ended:
+                self._log.go_plugin("warn", "plugin failed to exit gracefully", pid=process.pid)
+        fate = await process.kill()
+        await self.connection.close()
+        return fate
+
+    async def _ask_to_end(self, timeout: float) -> None:
+        """Shutdown, until it is answered or the process is gone."""
+        asked = asyncio.create_task(self.connection.shutdown(timeout))
+        gone = asyncio.create_task(self.process.wait())
+        try:
+            await asyncio.wait((asked, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            asked.cancel()
+            # Its outcome is nobody's: go-plugin ignores an error of Shutdown.
+            await asyncio.gather(asked, gone, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds[step] = time.monotonic() - started
