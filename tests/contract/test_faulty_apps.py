@@ -12,14 +12,14 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from mm_asgi.cli.check_findings import find
-from mm_asgi.cli.check_imports import Imported
-from mm_asgi.cli.check_life import live
+from mm_asgi.cli.check.findings import find
+from mm_asgi.cli.check.imports import Imported
+from mm_asgi.cli.check.observed import live
 from mm_asgi.host import Host
 from tests.contract.faulty_apps import FAULTS, LARGE
 
 if TYPE_CHECKING:
-    from mm_asgi.cli.check_findings import Finding
+    from mm_asgi.cli.check.findings import Finding
     from tests.contract.faulty_apps import Fault
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(60)]

@@ -6,7 +6,7 @@ from tests.mutants.fault import Fault
 
 __all__ = ["CLI_FAULTS"]
 
-CHECK = "mm_asgi/cli/check_findings.py"
+CHECK = "mm_asgi/cli/check/findings.py"
 
 CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -27,7 +27,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "check: a route's folder does not count",
-        "mm_asgi/cli/check_probe.py",
+        "mm_asgi/cli/check/probe.py",
         "yield from _paths(route, path, depth - 1)",
         'yield from _paths(route, "", depth - 1)',
         ("tests/unit/test_check.py",),
@@ -35,7 +35,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "init: a file that is there is written over",
-        "mm_asgi/cli/init.py",
+        "mm_asgi/cli/init/__init__.py",
         "if (folder / name).exists() or (folder / name).is_symlink():",
         "if (folder / name).is_symlink():",
         ("tests/unit/test_init.py",),
@@ -43,7 +43,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "dev: --debug stretches what was given, too",
-        "mm_asgi/cli/dev.py",
+        "mm_asgi/cli/dev/__init__.py",
         "row.name in defaults and value",
         "row.name in defaults or value",
         ("tests/unit/test_dev.py",),
@@ -51,7 +51,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "check: the import's measurement waits for the app's threads",
-        "mm_asgi/cli/check_probe.py",
+        "mm_asgi/cli/check/probe.py",
         "    os._exit(0)",
         "    sys.exit(0)",
         ("tests/unit/test_check.py",),
@@ -59,7 +59,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "init: a version that no server takes is kept",
-        "mm_asgi/cli/init.py",
+        "mm_asgi/cli/init/__init__.py",
         "if _SEMANTIC.fullmatch(version):",
         "if version:",
         ("tests/unit/test_init.py",),

@@ -14,11 +14,11 @@ from typing import Any, get_args
 import pytest
 
 from mm_asgi.cli import main
-from mm_asgi.cli.check_findings import LIMITS, Code, Finding, find
-from mm_asgi.cli.check_imports import Imported, Module, parse_importtime, probe_import
-from mm_asgi.cli.check_life import Answer, Life, Stream
-from mm_asgi.cli.check_probe import Printed, public_routes
-from mm_asgi.cli.check_report import Report
+from mm_asgi.cli.check.findings import LIMITS, Code, Finding, find
+from mm_asgi.cli.check.imports import Imported, Module, parse_importtime, probe_import
+from mm_asgi.cli.check.observed import Answer, Life, Stream
+from mm_asgi.cli.check.probe import Printed, public_routes
+from mm_asgi.cli.check.report import Report
 from mm_asgi.host import HostError, LogLine
 from mm_asgi.plugin import Plugin
 from mm_asgi.settings import Settings

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mm_asgi.cli import dev
-from mm_asgi.cli.dev_debug import Debugger
-from mm_asgi.cli.dev_session import Saves, matters
-from mm_asgi.cli.target import plugin_command, plugin_id
+from mm_asgi.cli.dev.debug import Debugger
+from mm_asgi.cli.dev.session import Saves, matters
+from mm_asgi.cli.plugin_command import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import Settings
 
@@ -145,7 +145,7 @@ def test_the_command_under_debug(folder: Path) -> None:
     debugger = Debugger.find(Settings(debug=True, debug_port=0))
     assert debugger.port > 0
     assert debugger.command(["python", "plugin.py"]) == [
-        "python", "-X", "frozen_modules=off", "-m", "mm_asgi.cli.dev_debuggee",
+        "python", "-X", "frozen_modules=off", "-m", "mm_asgi.cli.dev.debuggee",
         str(debugger.port), "plugin.py",
     ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mm_asgi.cli import main
-from mm_asgi.cli.init_target import find_target
+from mm_asgi.cli.init.find_target import find_target
 from mm_asgi.errors import ConfigError
 
 if TYPE_CHECKING:

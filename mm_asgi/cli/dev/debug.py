@@ -32,7 +32,7 @@ HOST_STRETCHED: dict[str, Any] = {
 }
 """The simulated host's: a breakpoint holds the request, not the plugin's life."""
 
-DEBUGGEE = "mm_asgi.cli.dev_debuggee"
+DEBUGGEE = "mm_asgi.cli.dev.debuggee"
 
 HOST = "127.0.0.1"
 """Whoever reaches debugpy runs code here."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mm_asgi.cli.options import add_settings, given_settings
-from mm_asgi.cli.target import START_FILE, plugin_command, plugin_id
+from mm_asgi.cli.plugin_command import START_FILE, plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import TABLE, Settings, load_settings
 
@@ -57,14 +57,14 @@ def _check(
 
     try:
         # An extra: the simulated host is on grpcio and uvicorn.
-        from mm_asgi.cli.check_life import live
+        from mm_asgi.cli.check.observed import live
     except ImportError as exc:
         raise ConfigError(
             f"check: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
         ) from exc
-    from mm_asgi.cli.check_findings import find
-    from mm_asgi.cli.check_imports import probe_import
-    from mm_asgi.cli.check_report import Report
+    from mm_asgi.cli.check.findings import find
+    from mm_asgi.cli.check.imports import probe_import
+    from mm_asgi.cli.check.report import Report
 
     environ = {} if settings.app else _variables(given)
     if settings.blocked_warn == Settings().blocked_warn:

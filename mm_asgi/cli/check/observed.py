@@ -1,6 +1,6 @@
 """One life of the plugin for ``mm-asgi check``: start, some requests, stop, as a server does it.
 
-Facts alone: what they mean is said in check_findings.py. The plugin's log is kept with what the
+Facts alone: what they mean is said in findings.py. The plugin's log is kept with what the
 app printed told apart, of which a flood is counted and not kept.
 """
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from watchfiles import Change, awatch
 
-from mm_asgi.cli.dev_debug import HOST_STRETCHED
+from mm_asgi.cli.dev.debug import HOST_STRETCHED
 from mm_asgi.cli.terminal import LEVELS, Terminal, has_app_frames, is_raw, start_reason
 from mm_asgi.errors import ConfigError
 from mm_asgi.host import Host, HostError
@@ -25,7 +25,7 @@ from mm_asgi.host import Host, HostError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mm_asgi.cli.dev_debug import Debugger
+    from mm_asgi.cli.dev.debug import Debugger
     from mm_asgi.host import LogLine
     from mm_asgi.settings import Settings
 

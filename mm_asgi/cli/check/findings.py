@@ -9,14 +9,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mm_asgi.cli.check_life import HEAD_WAIT, wall_time
+from mm_asgi.cli.check.observed import HEAD_WAIT, wall_time
 from mm_asgi.cli.terminal import is_raw, last_sentence, start_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mm_asgi.cli.check_imports import Imported
-    from mm_asgi.cli.check_life import Answer, Life
+    from mm_asgi.cli.check.imports import Imported
+    from mm_asgi.cli.check.observed import Answer, Life
     from mm_asgi.host import LogLine
 
 __all__ = ["LIMITS", "Code", "Finding", "find"]

@@ -9,7 +9,7 @@ import runpy
 import sys
 import time
 
-from mm_asgi.cli.dev_debug import HOST, bind
+from mm_asgi.cli.dev.debug import HOST, bind
 
 PORT_WAIT = 5.0
 """Seconds for the port: debugpy's adapter is a process of its own, and after a restart the old

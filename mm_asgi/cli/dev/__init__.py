@@ -6,9 +6,9 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from mm_asgi.cli.dev_debug import STRETCHED, Debugger
+from mm_asgi.cli.dev.debug import STRETCHED, Debugger
 from mm_asgi.cli.options import add_settings, given_settings
-from mm_asgi.cli.target import plugin_command, plugin_id
+from mm_asgi.cli.plugin_command import plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import TABLE, Settings, load_settings
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         # An extra: uvicorn is the gateway's HTTP server, watchfiles sees what was saved.
-        from mm_asgi.cli.dev_session import Session
+        from mm_asgi.cli.dev.session import Session
     except ImportError as exc:
         raise ConfigError(
             f"dev: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mm_asgi.cli.init_target import find_target
-from mm_asgi.cli.target import START_FILE, VALID_ID
+from mm_asgi.cli.init.find_target import find_target
+from mm_asgi.cli.plugin_command import START_FILE, VALID_ID
 from mm_asgi.errors import ConfigError
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]

@@ -1,6 +1,6 @@
 """A child of ``mm-asgi check``: imports the target alone and tells what can be seen of it.
 
-``python -X importtime -m mm_asgi.cli.check_probe FILE`` with the facts of `Asked` as JSON on stdin;
+``python -X importtime -m mm_asgi.cli.check.probe FILE`` with the facts of `Asked` as JSON on stdin;
 the answer goes into FILE, since stdout and stderr are the app's and importtime's. What a plugin's
 process has loaded before its app is loaded before MARKER, so that it does not count as the app's.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import mm_asgi
 import mm_asgi.runtime
-from mm_asgi.cli.check_imports import MARKER
+from mm_asgi.cli.check.imports import MARKER
 from mm_asgi.errors import StartupError
 from mm_asgi.importer import import_target, last_line
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.cli.target import START_FILE
+from mm_asgi.cli.plugin_command import START_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ def probe_import(settings: Settings, plugin_id: str) -> Imported:
     limit = settings.import_budget + PATIENCE if settings.import_budget else None
     with tempfile.TemporaryDirectory(prefix="mm-asgi-check-") as folder:
         answer, said = Path(folder, "answer.json"), Path(folder, "stderr")
-        command = [sys.executable, "-X", "importtime", "-m", "mm_asgi.cli.check_probe", str(answer)]
+        command = [sys.executable, "-X", "importtime", "-m", "mm_asgi.cli.check.probe", str(answer)]
         # A file: the end of a pipe would be that of the last process that the app has started.
         with said.open("wb") as stderr, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(

@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi import __version__
-from mm_asgi.cli.check_findings import LIMITS
+from mm_asgi.cli.check.findings import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mm_asgi.cli.check_findings import Finding
-    from mm_asgi.cli.check_imports import Imported, Module
-    from mm_asgi.cli.check_life import Answer, Life
+    from mm_asgi.cli.check.findings import Finding
+    from mm_asgi.cli.check.imports import Imported, Module
+    from mm_asgi.cli.check.observed import Answer, Life
 
 __all__ = ["Report"]
 
