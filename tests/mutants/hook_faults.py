@@ -7,7 +7,10 @@ from tests.mutants.fault import Fault
 __all__ = ["HOOK_FAULTS"]
 
 DISPATCH = "mm_asgi/dispatch.py"
-HOOK_TESTS = ("tests/unit/hooks", "tests/contract/test_hooks.py")
+HOOK_TESTS = (
+    *(f"tests/unit/test_{name}.py" for name in ("commands", "hook_calls", "hooks", "hooks_random")),
+    "tests/contract/test_hooks.py",
+)
 
 HOOK_FAULTS: tuple[Fault, ...] = (
     Fault(

@@ -6,7 +6,7 @@ from tests.mutants.fault import Fault
 
 __all__ = ["HOST_FAULTS"]
 
-PAGE = ("tests/unit/host/test_host_page.py", "tests/unit/host/test_host_page_feed.py")
+PAGE = ("tests/unit/host/page/test_host_page.py", "tests/unit/host/page/test_host_page_feed.py")
 
 HOST_FAULTS: tuple[Fault, ...] = (
     Fault(

@@ -7,7 +7,7 @@ from tests.mutants.fault import Fault
 __all__ = ["WIRE_FAULTS"]
 
 PORT = "mm_asgi/wire/port.py"
-WIRE = ("tests/wire", "tests/unit/test_inbox.py")
+WIRE = ("tests/wire",)
 HTTP2 = ("tests/wire/http2",)
 H2_CONNECTION = "mm_asgi/wire/http2/connection.py"
 H2_STREAM = "mm_asgi/wire/http2/stream.py"

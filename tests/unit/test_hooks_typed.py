@@ -1,4 +1,4 @@
-"""typed.py holds for mypy and for pyright: hooks keep their types, and each mistake is seen."""
+"""hooks_typed.py holds for mypy and for pyright: hooks keep their types, and each mistake is seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.api import test_api_typed as checkers
 
-TYPED = Path(__file__).with_name("typed.py")
+TYPED = Path(__file__).with_name("hooks_typed.py")
 
 
 @pytest.fixture(autouse=True)

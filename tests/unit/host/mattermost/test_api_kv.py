@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mm_asgi.host.mattermost.calls.kv import DEFAULT_PAGE, KVStore
-from tests.unit.host.api_client import connected
+from tests.unit.host.mattermost.api_client import connected
 
 KEYS = st.sampled_from(["a", "b", "c", "ä"])
 VALUES = st.sampled_from([b"", b"1", b"2"])

@@ -12,7 +12,7 @@ from mm_asgi.host.mattermost import AppError, Mattermost
 from mm_asgi.host.mattermost.calls.config import HIDDEN
 from mm_asgi.host.mattermost.ids import is_id, stable_id
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN, CHANNEL_TYPE_PRIVATE
-from tests.unit.host.api_client import Client, connected
+from tests.unit.host.mattermost.api_client import Client, connected
 
 TOWN = stable_id("channel demo town-square")
 TEAM = stable_id("team demo")

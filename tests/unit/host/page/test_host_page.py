@@ -21,9 +21,9 @@ from mm_asgi.host.page import Page
 from mm_asgi.host.page.acts import who_asks
 from mm_asgi.host.plugin.gate import Gate
 from mm_asgi.host.plugin.log import HostLog
+from tests.unit.host.mattermost.test_api_hooks import host, with_plugin
+from tests.unit.host.mattermost.test_api_state import TOWN
 from tests.unit.host.raw_http import ask
-from tests.unit.host.test_api_hooks import host, with_plugin
-from tests.unit.host.test_api_state import TOWN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
 """The table of docs/reference/hooks.md, written from the table of hooks and the messages.
 
-python -m tests.unit.hooks.reference      writes it
+python -m tests.unit.hook_reference      writes it
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PAGE", "written"]
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "hooks.md"
-MARKS = ("<!-- hooks: python -m tests.unit.hooks.reference -->\n", "<!-- end of hooks -->\n")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "hooks.md"
+MARKS = ("<!-- hooks: python -m tests.unit.hook_reference -->\n", "<!-- end of hooks -->\n")
 
 
 def written(text: str) -> str:

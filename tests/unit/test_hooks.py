@@ -14,7 +14,7 @@ from mm_asgi import Plugin, Reject, types
 from mm_asgi.errors import ConfigError
 from mm_asgi.hooks import HOOKS, LIFECYCLE, Hook, Kind
 from mm_asgi.protocol import hooks_pb2
-from tests.unit.hooks import reference
+from tests.unit import hook_reference as reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mm_asgi.requester import Identity
 
 METHODS = hooks_pb2.DESCRIPTOR.services_by_name["PluginHooks"].methods_by_name
-DATA = Path(__file__).parents[3] / "proto" / "tables"
+DATA = Path(__file__).parents[2] / "proto" / "tables"
 
 every_hook = pytest.mark.parametrize("hook", HOOKS.values(), ids=lambda hook: hook.name)
 
@@ -106,7 +106,7 @@ assert groups & set(sys.modules) == {"mm_asgi.protocol.hooks_user_channel_pb2"}
 
 def test_the_reference_is_the_table() -> None:
     text = reference.PAGE.read_text()
-    assert text == reference.written(text), "run: python -m tests.unit.hooks.reference"
+    assert text == reference.written(text), "run: python -m tests.unit.hook_reference"
 
 
 def test_the_hand_written_part_of_hooks_and_api_is_thin() -> None:

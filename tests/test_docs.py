@@ -10,7 +10,7 @@ from mm_asgi import errors, servicer, testing
 from mm_asgi.protocol import hooks_pb2
 from mm_asgi.settings import TABLE, Setting
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted(page for page in DOCS.rglob("*.md") if "decisions" not in page.parts)

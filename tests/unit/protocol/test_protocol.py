@@ -35,7 +35,7 @@ from mm_asgi.protocol.struct_pb2 import Struct
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 TABLES = ROOT / "proto" / "tables"
 MODULES = sorted(path.stem for path in (ROOT / "mm_asgi" / "protocol").glob("*_pb2.py"))
 Row = tuple[str, ...]

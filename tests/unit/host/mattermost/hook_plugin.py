@@ -141,7 +141,7 @@ class _GoPlugin(grpc.GenericRpcHandler):
 
 async def main() -> None:
     # Here: as a script it has to be told first where the tests are.
-    from tests.unit.host.api_client import Client
+    from tests.unit.host.mattermost.api_client import Client
 
     done = asyncio.Event()
     server = grpc.aio.server()
@@ -167,5 +167,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[4]))
     asyncio.run(main())

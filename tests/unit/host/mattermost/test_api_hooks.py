@@ -18,9 +18,9 @@ from mm_asgi.host.plugin.hook_client import Hooks
 from mm_asgi.host.plugin.host_connection import Connection
 from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN
-from tests.unit.host.api_client import Client, connected
-from tests.unit.host.hook_plugin import DISMISS, METHODS, HookServer
-from tests.unit.host.test_api_state import TEAM, TOWN, make_channel, make_post, make_user
+from tests.unit.host.mattermost.api_client import Client, connected
+from tests.unit.host.mattermost.hook_plugin import DISMISS, METHODS, HookServer
+from tests.unit.host.mattermost.test_api_state import TEAM, TOWN, make_channel, make_post, make_user
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,7 +19,7 @@ from mm_asgi.protocol import api_pb2
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-TABLE = Path(__file__).resolve().parents[3] / "proto" / "tables" / "api.tsv"
+TABLE = Path(__file__).resolve().parents[4] / "proto" / "tables" / "api.tsv"
 METHODS = api_pb2.DESCRIPTOR.services_by_name["PluginAPI"].methods_by_name
 SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
 

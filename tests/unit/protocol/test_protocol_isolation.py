@@ -15,7 +15,7 @@ from mm_asgi.protocol import _pool
 if TYPE_CHECKING:
     from google.protobuf.descriptor import FileDescriptor
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODULES = sorted(path.stem for path in (ROOT / "mm_asgi" / "protocol").glob("*_pb2.py"))
 # Copies of google's files, under google's names: protobuf finds their helpers by those.
 GOOGLE = ("empty", "struct", "wrappers")

@@ -14,7 +14,7 @@ from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.ids import is_id, new_id, stable_id
 from mm_asgi.host.mattermost.table import CALLS, IN_RESPONSE, MUST_BE_SENT, REFUSED_UNSET
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_DIRECT, CHANNEL_TYPE_OPEN
-from tests.unit.host.api_client import METHODS, Client, Failure, connected, contract
+from tests.unit.host.mattermost.api_client import METHODS, Client, Failure, connected, contract
 
 TOWN = stable_id("channel demo town-square")
 TEAM = stable_id("team demo")

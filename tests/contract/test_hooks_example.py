@@ -14,7 +14,7 @@ from tests.go_host import GoHost, go_missing_reason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "how-to" / "hooks.md"
 FILES = dict(re.findall(r"^```python title=(\S+)\n(.*?)^```$", PAGE.read_text(), re.M | re.S))
 
