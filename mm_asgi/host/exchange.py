@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mm_asgi.host.http.init_message import init_message
+from mm_asgi.host.http.answer import PLAIN
+from mm_asgi.host.http.first_message import init_message
 from mm_asgi.host.http.line import WriteLate
-from mm_asgi.host.http.writer import ResponseWriter, WriteRefused
+from mm_asgi.host.http.writer import WriteRefused
 from mm_asgi.host.plugin.host_connection import RPCFailed
 from mm_asgi.protocol.hooks_http_pb2 import (
     ServeHTTPRequest,
@@ -16,78 +17,20 @@ from mm_asgi.protocol.hooks_http_pb2 import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-
+    from mm_asgi.host.http.answer import Answer
     from mm_asgi.host.http.body import Body
-    from mm_asgi.host.http.line import Line
     from mm_asgi.host.http.rules import Context, Request
     from mm_asgi.host.plugin.gate import Gate, Unanswered
     from mm_asgi.host.plugin.host_connection import HTTPStream
     from mm_asgi.host.plugin.log import HostLog
     from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
-__all__ = ["Answer", "Exchange"]
-
-PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options", "nosniff"))
+__all__ = ["Exchange"]
 
 CANCELLED = "rpc error: code = CANCELLED desc = cancelled by the host"
 
 UNSENDABLE = range(600, 1000)
 """net/http sends these statuses, uvicorn's h11 side has no line for them."""
-
-
-class Answer:
-    """What goes back to the client, through net/http's buffers."""
-
-    def __init__(
-        self,
-        method: str,
-        body: Body,
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-        line: Line | None = None,
-    ) -> None:
-        self.writer = ResponseWriter(method)
-        self._line = line
-        self._body = body
-        self._send = send
-        self._settled = False
-        self._lingers = False
-
-    async def pass_on(self) -> None:
-        """Send what is due; the head not before the request's rest is read or refused.
-
-        WriteLate: the server's WriteTimeout is over, and the connection cut.
-        """
-        if self.writer.head_decided and not self._settled:
-            self._settled = True
-            if not await self._body.settle():
-                self._lingers = True
-                self.writer.close_connection()
-        for event in self.writer.take():
-            if self._lingers and event.get("more_body") is False:
-                await self._body.linger()
-            if self._line is None:
-                await self._send(event)
-            else:
-                await self._line.write(self._send, event)
-
-    async def plain(self, status: int, text: str) -> None:
-        """Go's http.Error: a text and the end."""
-        await self.whole(status, PLAIN, f"{text}\n".encode())
-
-    async def whole(self, status: int, pairs: Iterable[tuple[str, str]], data: bytes) -> None:
-        """An answer in one piece."""
-        self.writer.write_header(status, pairs)
-        self.writer.write(data)
-        await self.finish()
-
-    async def finish(self) -> None:
-        """The handler has returned. A short answer leaves the connection to be cut."""
-        try:
-            self.writer.finish()
-            await self.pass_on()
-        except WriteLate:
-            await self._body.left()
 
 
 class Exchange:

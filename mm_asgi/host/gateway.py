@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.exchange import Answer, Exchange
+from mm_asgi.host.exchange import Exchange
+from mm_asgi.host.http.answer import Answer
 from mm_asgi.host.http.body import Body
 from mm_asgi.host.http.line import LINE
 from mm_asgi.host.http.public import serve_file

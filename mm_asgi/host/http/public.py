@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mm_asgi.host.exchange import Answer
+    from mm_asgi.host.http.answer import Answer
 
 __all__ = ["serve_file"]
 
