@@ -14,13 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.mattermost import AppError, Call, Event, HookCall, Mattermost
-from mm_asgi.host.plugin.hook_answer import HookAnswer
-from mm_asgi.host.plugin.host_error import HostError
-from mm_asgi.host.plugin.stderr import LogLine
-
 if TYPE_CHECKING:
     from mm_asgi.host.host import Host
+    from mm_asgi.host.mattermost import AppError, Call, Event, HookCall, Mattermost
+    from mm_asgi.host.plugin import HookAnswer, HostError, LogLine
 
 __all__ = [
     "AppError",
@@ -34,14 +31,24 @@ __all__ = [
     "Mattermost",
 ]
 
+_HOMES = {
+    "Host": "mm_asgi.host.host",
+    **dict.fromkeys(
+        ("AppError", "Call", "Event", "HookCall", "Mattermost"), "mm_asgi.host.mattermost"
+    ),
+    **dict.fromkeys(("HookAnswer", "HostError", "LogLine"), "mm_asgi.host.plugin"),
+}
+
 
 def __getattr__(name: str) -> Any:
-    # Lazy: it needs grpcio and uvicorn, which the test kit's Mattermost does without.
-    if name == "Host":
-        from mm_asgi.host.host import Host
+    # Lazy: Host needs grpcio and uvicorn, and who takes one room loads no other.
+    import importlib
 
-        return Host
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

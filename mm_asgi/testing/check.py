@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.errors import StartupError
-from mm_asgi.host.http.rules import Rules
+from mm_asgi.host.http import Rules
 from mm_asgi.observe.watchdog import Watchdog
 from mm_asgi.plugin import as_plugin
 from mm_asgi.settings import Settings

@@ -12,7 +12,7 @@ from mm_asgi.testing.exchange import Exchange, Head, Left, Sent, SlowWrite, Trun
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from mm_asgi.host.http.rules import Rules
+    from mm_asgi.host.http import Rules
     from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
     from mm_asgi.testing.check_findings import Findings
     from mm_asgi.testing.engine import Engine

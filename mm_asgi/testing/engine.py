@@ -20,10 +20,9 @@ from mm_asgi.errors import StartupError
 from mm_asgi.goplugin.environ import Environment
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services, unary
-from mm_asgi.host.mattermost import AppError, Mattermost
-from mm_asgi.host.mattermost import answering as answers
-from mm_asgi.host.mattermost.app_errors import GoError, RPCRefused
-from mm_asgi.host.plugin.hook_answer import HookAnswer, error_of
+from mm_asgi.host import mattermost as answers
+from mm_asgi.host.mattermost import AppError, GoError, Mattermost, RPCRefused
+from mm_asgi.host.plugin import HookAnswer, error_of
 from mm_asgi.importer import interface_of
 from mm_asgi.plugin import as_plugin
 from mm_asgi.protocol import hooks_pb2

@@ -8,15 +8,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
 
-from mm_asgi.host.http.init_message import init_message
-from mm_asgi.host.http.rules import USER_ID, identify_by_form, read_request, rewrite, route
+from mm_asgi.host.http import (
+    USER_ID,
+    identify_by_form,
+    init_message,
+    read_request,
+    rewrite,
+    route,
+)
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
 from mm_asgi.wire.port import RPCError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Mapping
 
-    from mm_asgi.host.http.rules import Rules
+    from mm_asgi.host.http import Rules
     from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
     from mm_asgi.testing.engine import Engine
     from mm_asgi.testing.watch import AppCall

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from mm_asgi.host import AppError, Mattermost
-from mm_asgi.host.plugin.log import HostLog
+from mm_asgi.host.plugin import HostLog
 from mm_asgi.protocol.user_pb2 import User
 from mm_asgi.testing.engine import PLUGIN_ID, Engine
 from mm_asgi.testing.records import LogRecorder

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from mm_asgi.host.http.rules import Rules
+from mm_asgi.host.http import Rules
 from mm_asgi.testing.engine import PLUGIN_ID, Engine
 from mm_asgi.testing.exchange import Exchange, Head, Left, Sent, SlowWrite, Truncated, prepare
 

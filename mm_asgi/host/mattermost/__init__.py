@@ -1,21 +1,40 @@
-"""An in-memory Mattermost behind the plugin's API: state goes in and comes out by calls and hooks."""
+"""An in-memory Mattermost behind the plugin's API.
+
+`Mattermost` holds the state and acts for users; `answer` answers one API call of the plugin from
+that state, whatever wire the call came on; `APIServer` does so over gRPC.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.mattermost.app_errors import AppError
+from mm_asgi.host.mattermost.answering import METHODS, REQUEST_LIMIT, SERVICE, answer, request_class
+from mm_asgi.host.mattermost.app_errors import AppError, GoError, RPCRefused
 from mm_asgi.host.mattermost.journal import Call, Event, HookCall
 from mm_asgi.host.mattermost.mattermost import Mattermost
 
 if TYPE_CHECKING:
     from mm_asgi.host.mattermost.service import APIServer
 
-__all__ = ["APIServer", "AppError", "Call", "Event", "HookCall", "Mattermost"]
+__all__ = [
+    "METHODS",
+    "REQUEST_LIMIT",
+    "SERVICE",
+    "APIServer",
+    "AppError",
+    "Call",
+    "Event",
+    "GoError",
+    "HookCall",
+    "Mattermost",
+    "RPCRefused",
+    "answer",
+    "request_class",
+]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: it needs grpcio, which whoever has the Mattermost alone need not have.
+    # Lazy: it needs grpcio, and a Mattermost without a server does not.
     if name == "APIServer":
         from mm_asgi.host.mattermost.service import APIServer
 
