@@ -14,7 +14,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         CHECK,
         "wall_time(line) >= imported_at",
         "True",
-        ("tests/unit/cli/test_check.py",),
+        ("tests/unit/cli/check/test_check.py",),
         "blocked_loop",
     ),
     Fault(
@@ -22,7 +22,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         CHECK,
         "ended - answer.at > LATE_END",
         "ended > LATE_END",
-        ("tests/unit/cli/test_check.py",),
+        ("tests/unit/cli/check/test_check.py",),
         "a_second_to_see",
     ),
     Fault(
@@ -30,7 +30,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/cli/check/probe.py",
         "yield from _paths(route, path, depth - 1)",
         'yield from _paths(route, "", depth - 1)',
-        ("tests/unit/cli/test_check.py",),
+        ("tests/unit/cli/check/test_check.py",),
         "never_asked",
     ),
     Fault(
@@ -38,7 +38,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/cli/init/__init__.py",
         "if (folder / name).exists() or (folder / name).is_symlink():",
         "if (folder / name).is_symlink():",
-        ("tests/unit/cli/test_init.py",),
+        ("tests/unit/cli/init/test_init.py",),
         "nothing_written",
     ),
     Fault(
@@ -46,7 +46,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/cli/dev/__init__.py",
         "row.name in defaults and value",
         "row.name in defaults or value",
-        ("tests/unit/cli/test_dev.py",),
+        ("tests/unit/cli/dev/test_dev.py",),
         "variables",
     ),
     Fault(
@@ -54,7 +54,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/cli/check/probe.py",
         "    os._exit(0)",
         "    sys.exit(0)",
-        ("tests/unit/cli/test_check.py",),
+        ("tests/unit/cli/check/test_check.py",),
         "leaves_something",
     ),
     Fault(
@@ -62,7 +62,7 @@ CLI_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/cli/init/__init__.py",
         "if _SEMANTIC.fullmatch(version):",
         "if version:",
-        ("tests/unit/cli/test_init.py",),
+        ("tests/unit/cli/init/test_init.py",),
         "server_takes",
     ),
 )

@@ -54,7 +54,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/host/http/line.py",
         "now >= self._write_until",
         "now < 0",
-        ("tests/unit/host/test_host_timeouts.py",),
+        ("tests/unit/host/http/test_host_timeouts.py",),
         "written_late",
     ),
     Fault(
@@ -62,7 +62,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/host/http/body.py",
         "self.broken = self.late = True",
         "self.late = True",
-        ("tests/unit/host/test_host_timeouts.py",),
+        ("tests/unit/host/http/test_host_timeouts.py",),
         "does_not_come",
     ),
     Fault(
@@ -70,7 +70,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/host/plugin/health.py",
         "now - self._failures[0] <= WINDOW",
         "now - self._failures[0] < WINDOW",
-        ("tests/unit/host/test_host_health.py",),
+        ("tests/unit/host/plugin/test_host_health.py",),
         "three_failures",
     ),
     Fault(
@@ -78,7 +78,7 @@ HOST_FAULTS: tuple[Fault, ...] = (
         "mm_asgi/host/http/rules.py",
         " and len(body) <= FORM_LIMIT",
         "",
-        ("tests/unit/host/test_host_rules.py",),
+        ("tests/unit/host/http/test_host_rules.py",),
         "10_mib",
     ),
 )

@@ -215,7 +215,7 @@ def test_the_text_fits_a_terminal() -> None:
 
 
 def test_the_reference_has_the_codes_and_the_json() -> None:
-    page = (Path(__file__).resolve().parents[3] / "docs/reference/check.md").read_text("utf-8")
+    page = (Path(__file__).resolve().parents[4] / "docs/reference/check.md").read_text("utf-8")
     rows = re.findall(r"^\| ([`a-z, -]+) \| (?:error|warning)", page, re.MULTILINE)
     assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(get_args(Code))
     written = json.loads(page.partition("```json\n")[2].partition("```")[0])
