@@ -1,205 +1,129 @@
-"""Write mm_asgi/protocol from the .proto files beside this one.
+"""Write the files that follow from the wire contract.
 
-    python proto/generate.py          write the modules and their stubs
-    python proto/generate.py --check  change nothing; name what differs and exit 1
+    python proto/generate.py                 write all of them
+    python proto/generate.py protocol api    write those of the named generators only
+    python proto/generate.py --check         change nothing; name what differs and exit 1
 
-protoc only parses: its Python output registers in protobuf's default pool and refuses older
-runtimes, so the modules come from a template of four lines and mm_asgi/protocol/_pool.py does
-the rest. The stubs are mypy-protobuf's. Both tools are pinned in pyproject.toml, dependency group
-`generate`, because the output is compared byte for byte.
+    protocol    mm_asgi/protocol, the messages, from the .proto files
+    api         the API client, mm_asgi/types.py and docs/reference/api.md, from the .proto files,
+                tables/api.tsv and api.toml
+    gohost      tests/gohost/pb, the Go messages of the test host, from the .proto files; needs Go
+
+A generator is a module `write_NAME.py` beside this one. It imports nothing of mm_asgi: the package
+follows from the contract and never the other way round.
 """
 
 import argparse
-import copy
-import importlib.metadata
-import importlib.resources
-import subprocess
 import sys
 import tempfile
-import tomllib
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
+
+from sources import ROOT, GenerateError, require_pinned_tools
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from google.protobuf.descriptor_pb2 import (
-        DescriptorProto,
-        FieldDescriptorProto,
-        FileDescriptorProto,
-    )
-
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = "mm_asgi/protocol"
-# google's files that ours import become modules of our package. Their descriptors keep this name:
-# json_format knows Int32Value and its like by their file.
-GOOGLE = "google/protobuf/"
+GENERATORS = ("protocol", "api", "gohost")
 
 
-class GenerateError(Exception):
-    """A sentence for the person who started the generator."""
+class Generator(Protocol):
+    """What a module `write_NAME.py` has."""
+
+    OWNED: "Sequence[str]"
+    """Patterns of all files that the generator writes, from the root of a tree."""
+
+    def generate(self, root: Path, scratch: Path) -> dict[str, bytes]:
+        """Return the files by their path from the root.
+
+        Args:
+            root: the tree that is written or compared; a file may keep a part of what is there.
+            scratch: an empty folder for intermediate files.
+
+        Raises:
+            GenerateError: the sources do not fit together, or a tool failed.
+        """
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    parser = argparse.ArgumentParser(description="Write mm_asgi/protocol from the .proto files.")
+    """Run the generators that the arguments name; return the process's exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", type=generator_name)
     parser.add_argument("--check", action="store_true", help="compare only, exit 1 on a difference")
-    parser.add_argument("--folder", type=Path, default=ROOT / PACKAGE, help="another output folder")
+    parser.add_argument("--root", type=Path, default=ROOT, help="another tree to write or compare")
     options = parser.parse_args(argv)
+    different = False
     try:
-        require_pinned_tools(ROOT / "pyproject.toml")
-        with tempfile.TemporaryDirectory() as scratch:
-            fresh = generate(Path(scratch))
+        require_pinned_tools()
+        for name in options.names or GENERATORS:
+            different |= run(name, options.root, check=options.check)
     except GenerateError as error:
         say(f"generate: {error}")
         return 2
-    differences = compare(fresh, generated(options.folder))
-    for name, what in differences.items():
-        say(f"{what}: {PACKAGE}/{name}")
-    if not options.check:
-        install(fresh, differences, options.folder)
-    elif differences:
-        say("generate: not what the .proto files say; run python proto/generate.py")
+    if different and options.check:
+        say("generate: not what the contract says; run python proto/generate.py")
         return 1
     return 0
 
 
-def say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def generator_name(argument: str) -> str:
+    # argparse's own `choices` refuses an empty list of names, in Python 3.11 at least.
+    if argument not in GENERATORS:
+        raise argparse.ArgumentTypeError(
+            f"there is no generator {argument!r}; expected one of {', '.join(GENERATORS)}"
+        )
+    return argument
 
 
-def require_pinned_tools(pyproject: Path) -> None:
-    """Refuse to run with other versions than the pinned ones: their output may differ."""
-    pins = tomllib.loads(pyproject.read_text())["dependency-groups"]["generate"]
-    for pin in pins:
-        name, _, wanted = pin.partition("==")
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = "none"
-        if found != wanted:
-            raise GenerateError(
-                f"needs {name} {wanted} and found {found}; run pip install {' '.join(pins)}"
-            )
+def run(name: str, root: Path, *, check: bool) -> bool:
+    """Compare what one generator writes with a tree, and mend the tree unless `check` is set.
 
-
-def generate(scratch: Path) -> dict[str, bytes]:
-    """Every module and stub by file name."""
-    files = parse(scratch)
-    texts = {module_name(file.name) + ".py": module_text(file) for file in files} | stubs(files)
-    return {name: text.encode() for name, text in texts.items()}
-
-
-def parse(scratch: Path) -> "list[FileDescriptorProto]":
-    """The .proto files and google's as descriptors, with comments, each after its imports."""
-    # Here and not at the top: who lacks the tools shall read require_pinned_tools' sentence.
-    from google.protobuf.descriptor_pb2 import FileDescriptorSet
-
-    sources = sorted(
-        path.relative_to(ROOT / "proto").as_posix()
-        for path in (ROOT / "proto" / PACKAGE).glob("*.proto")
-    )
-    output = scratch / "parsed.binpb"
-    google = importlib.resources.files("grpc_tools") / "_proto"
-    run(
-        "grpc_tools.protoc",
-        f"--proto_path={ROOT / 'proto'}", f"--proto_path={google}", "--include_imports",
-        "--include_source_info", f"--descriptor_set_out={output}", *sources,
-    )  # fmt: skip
-    return list(FileDescriptorSet.FromString(output.read_bytes()).file)
-
-
-def stubs(files: "list[FileDescriptorProto]") -> dict[str, str]:
-    """Stubs by file name. mypy-protobuf is a protoc plugin; its end of the pipe is fed by hand."""
-    from google.protobuf.compiler.plugin_pb2 import CodeGeneratorRequest, CodeGeneratorResponse
-
-    request = CodeGeneratorRequest(
-        file_to_generate=[moved(file.name) for file in files],
-        proto_file=[in_our_package(file) for file in files],
-        parameter="quiet",
-    )
-    output = run("mypy_protobuf.main", stdin=request.SerializeToString())
-    response = CodeGeneratorResponse.FromString(output)
-    return {Path(stub.name).name: stub.content for stub in response.file}
-
-
-def in_our_package(file: "FileDescriptorProto") -> "FileDescriptorProto":
-    """The file as mypy-protobuf is to see it, so that stubs import ours in google's place."""
-    ours = copy.deepcopy(file)
-    ours.name = moved(file.name)
-    ours.dependency[:] = [moved(name) for name in file.dependency]
-    if file.name.startswith(GOOGLE):
-        # Without the licence text and the manual that google's comments are.
-        ours.ClearField("source_code_info")
-    return ours
-
-
-def moved(name: str) -> str:
-    return f"{PACKAGE}/{name.removeprefix(GOOGLE)}" if name.startswith(GOOGLE) else name
-
-
-def run(module: str, *arguments: str, stdin: bytes = b"") -> bytes:
-    """Run a tool in a process of its own: protoc keeps state and writes to file descriptors."""
-    command = [sys.executable, "-m", module, *arguments]
-    done = subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=False)
-    if done.returncode:
-        raise GenerateError(f"{module} failed; its message is above")
-    return done.stdout
-
-
-def module_name(file: str) -> str:
-    return Path(file).stem + "_pb2"
-
-
-def module_text(file: "FileDescriptorProto") -> str:
-    """A module that registers the file's descriptor after those of its imports."""
-    imports = "".join(
-        f"from {PACKAGE.replace('/', '.')} import {module_name(dependency)}\n"
-        for dependency in file.dependency
-    )
-    return (
-        f"# Generated by proto/generate.py from {Path(file.name).name}. Do not edit.\n"
-        f"from {PACKAGE.replace('/', '.')} import _pool\n{imports}\n"
-        f"DESCRIPTOR = _pool.load(globals(), {stripped(file)!r})\n"
-    )
-
-
-def stripped(file: "FileDescriptorProto") -> bytes:
-    """The descriptor without comments and what a runtime works out by itself."""
-    bare = copy.deepcopy(file)
-    bare.ClearField("source_code_info")
-    bare.ClearField("options")  # go_package and its like
-    for message in bare.message_type:
-        for field in fields(message):
-            field.ClearField("json_name")
-    return bare.SerializeToString(deterministic=True)
-
-
-def fields(message: "DescriptorProto") -> "Iterator[FieldDescriptorProto]":
-    yield from message.field
-    for nested in message.nested_type:
-        yield from fields(nested)
-
-
-def generated(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.glob("*_pb2.py*")}
+    Returns:
+        whether anything differed.
+    """
+    # Here and not at the top: the modules need the tools, which are looked for first.
+    generator = cast("Generator", import_module(f"write_{name}"))
+    with tempfile.TemporaryDirectory() as scratch:
+        fresh = generator.generate(root, Path(scratch))
+    found = {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for pattern in generator.OWNED
+        for path in root.glob(pattern)
+    }
+    differences = compare(fresh, found)
+    for path, what in differences.items():
+        say(f"{what}: {path}")
+    if not check:
+        install(fresh, differences, root)
+    return bool(differences)
 
 
 def compare(fresh: dict[str, bytes], found: dict[str, bytes]) -> dict[str, str]:
-    """What is wrong with each file that is not as generated."""
+    """Return what is wrong with each file that is not as generated."""
     words = {(True, False): "missing", (False, True): "extra", (True, True): "differs"}
     return {
-        name: words[name in fresh, name in found]
-        for name in sorted(fresh.keys() | found.keys())
-        if fresh.get(name) != found.get(name)
+        path: words[path in fresh, path in found]
+        for path in sorted(fresh.keys() | found.keys())
+        if fresh.get(path) != found.get(path)
     }
 
 
-def install(fresh: dict[str, bytes], names: "Iterable[str]", folder: Path) -> None:
-    for name in names:
-        if name in fresh:
-            (folder / name).write_bytes(fresh[name])
+def install(fresh: dict[str, bytes], paths: "Iterable[str]", root: Path) -> None:
+    """Write the files of these paths, and remove those that are not generated any more."""
+    for path in paths:
+        target = root / path
+        if path in fresh:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(fresh[path])
         else:
-            (folder / name).unlink()
+            target.unlink()
+
+
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     api = AsyncAPI()                                # or plugin.api, which the runtime sets up
     user = await api.get_user(user_id="...")
 
-``aio.py`` and ``sync.py`` are written by proto/generate_api.py. Importing this package imports no
+``aio.py`` and ``sync.py`` are written by proto/generate.py. Importing this package imports no
 messages: a call brings those of its group when it is first made.
 """
 

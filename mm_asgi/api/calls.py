@@ -1,16 +1,15 @@
 """What a call of the PluginAPI is: its messages, its natural answer, whether it only reads.
 
-All of it follows from the descriptors, but for the exceptions named here; the generator of the
-typed methods (proto/generate_api.py) and the tests read the same rules. No I/O.
+It follows from the descriptors, but for what facts.py says of single calls and fields. No I/O.
 """
 
 from __future__ import annotations
 
 import importlib
-import re
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.api.facts import LEFT_UNSET, MAY_BE_UNSET, READS
 from mm_asgi.errors import ResourceExhausted
 
 if TYPE_CHECKING:
@@ -19,30 +18,14 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-__all__ = ["LEFT_UNSET", "MAY_BE_UNSET", "REQUEST_LIMIT", "Call", "answer_fields", "is_read"]
+__all__ = ["REQUEST_LIMIT", "Call"]
 
 SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
 
 REQUEST_LIMIT = 4 * 2**20  # bytes: grpc-go's default, which the host's server keeps
 
-_READS = re.compile(r"(Get|List|Search|Has|Is|Count|Read|Load|KVGet|KVList)(?=[A-Z]|$)")
-_NOT_READS = {"GetDirectChannel", "GetGroupChannel"}  # they create a channel that is not there
 
-LEFT_UNSET = {"view_restrictions"}
-"""Message fields of requests that are sent only when given: to the host an empty one means that
-nobody is visible. All others are sent always, because it follows the pointer without a check:
-PublishWebSocketEvent without `broadcast` would end the whole server."""
-
-MAY_BE_UNSET = {"GetPluginConfig", "SendEphemeralPost", "UpdateEphemeralPost", "UploadData"}
-"""Calls whose answer's message may be missing without an error: None."""
-
-
-def is_read(name: str) -> bool:
-    """Whether a call changes nothing on the host, so that it may be made twice."""
-    return name not in _NOT_READS and _READS.match(name) is not None
-
-
-def answer_fields(response: Descriptor) -> list[FieldDescriptor]:
+def _answer_fields(response: Descriptor) -> list[FieldDescriptor]:
     """The fields that carry the answer: all but ``error``."""
     return [field for field in response.fields if field.name != "error"]
 
@@ -62,7 +45,7 @@ class Call:
         module = importlib.import_module(f"mm_asgi.protocol.{file}_pb2")
         self.name = name
         self.path = SERVICE + name
-        self.is_read = is_read(name)
+        self.is_read = name in READS
         self.response: type[Message] = getattr(module, f"{name}Response")
         self.answer = _answer(name, self.response.DESCRIPTOR)
         self._request: type[Message] = getattr(module, f"{name}Request")
@@ -111,7 +94,7 @@ class Call:
 
 def _answer(name: str, response: Descriptor) -> Callable[[Any], Any]:
     """How a response becomes what the caller gets."""
-    fields = answer_fields(response)
+    fields = _answer_fields(response)
     if not fields:
         return lambda message: None
     if len(fields) > 1:

