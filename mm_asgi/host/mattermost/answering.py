@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
 
 __all__ = ["METHODS", "REQUEST_LIMIT", "SERVICE", "answer", "request_class"]
 
@@ -41,7 +41,7 @@ def request_class(name: str) -> type[Message]:
     return GetMessageClass(METHODS[name].input_type)
 
 
-async def answer(mm: Mattermost, name: str, request: Message) -> Message:
+async def answer(mm: ServerState, name: str, request: Message) -> Message:
     """Answer one call, and keep it in the journal.
 
     Raises:
@@ -78,7 +78,7 @@ async def answer(mm: Mattermost, name: str, request: Message) -> Message:
     return response
 
 
-async def _respond(mm: Mattermost, name: str, request: Message) -> Message:
+async def _respond(mm: ServerState, name: str, request: Message) -> Message:
     call = CALLS.get(name)
     if call is None:
         raise RPCRefused("UNIMPLEMENTED", f"method {name} not implemented")
@@ -96,7 +96,7 @@ async def _respond(mm: Mattermost, name: str, request: Message) -> Message:
     return GetMessageClass(METHODS[name].output_type)(**(fields or {}))
 
 
-def _check_fields(mm: Mattermost, name: str, request: Message) -> None:
+def _check_fields(mm: ServerState, name: str, request: Message) -> None:
     field = REFUSED_UNSET.get(name)
     if field is not None and not request.HasField(field):
         raise RPCRefused("INVALID_ARGUMENT", f"{field} is required")
@@ -107,6 +107,6 @@ def _check_fields(mm: Mattermost, name: str, request: Message) -> None:
         raise RPCRefused("INTERNAL", text)
 
 
-def _log(mm: Mattermost, level: str, message: str, **fields: object) -> None:
+def _log(mm: ServerState, level: str, message: str, **fields: object) -> None:
     if mm.log is not None:
         mm.log.host(level, message, **fields)

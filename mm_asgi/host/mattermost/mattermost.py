@@ -1,4 +1,4 @@
-"""The in-memory Mattermost: its state, and the face by which tests and the host act in it.
+"""The in-memory Mattermost: the server's state, and what users and tests do in it.
 
 What a plugin calls (`service.py`) and what a user does (the methods here) go through the same
 functions: either reaches the plugin's hooks as on a server.
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.mattermost import seed
 from mm_asgi.host.mattermost.app_errors import AppError
-from mm_asgi.host.mattermost.calls import config, files, members, posts, reactions, users
-from mm_asgi.host.mattermost.calls import slash_commands as commands
-from mm_asgi.host.mattermost.calls.kv import KVStore
-from mm_asgi.host.mattermost.clock import Clock
+from mm_asgi.host.mattermost.calls import (
+    config,
+    files,
+    members,
+    posts,
+    reactions,
+    slash_commands,
+    users,
+)
 from mm_asgi.host.mattermost.ids import new_id
-from mm_asgi.host.mattermost.journal import Event, Journal
-from mm_asgi.host.mattermost.named import Named
-from mm_asgi.host.mattermost.raiser import Raiser
+from mm_asgi.host.mattermost.server_state import ServerState
 from mm_asgi.protocol.api_remaining_pb2 import CommandArgs
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.post_pb2 import Post, Reaction
@@ -28,43 +31,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mm_asgi.host.mattermost.calls.files import StoredFile
-    from mm_asgi.host.mattermost.calls.uploads import Upload
-    from mm_asgi.host.mattermost.journal import Call, HookCall
+    from mm_asgi.host.mattermost.journal import Call, Event, HookCall
     from mm_asgi.host.plugin.log import HostLog
-    from mm_asgi.protocol.api_channel_post_pb2 import ChannelMember
-    from mm_asgi.protocol.api_file_bot_pb2 import Bot
-    from mm_asgi.protocol.api_remaining_pb2 import Command, CommandResponse, Preference
-    from mm_asgi.protocol.api_user_team_pb2 import Status
-    from mm_asgi.protocol.channel_pb2 import Channel
+    from mm_asgi.protocol.api_remaining_pb2 import CommandResponse
     from mm_asgi.protocol.file_pb2 import FileInfo
-    from mm_asgi.protocol.team_pb2 import Team, TeamMember
 
 __all__ = ["Mattermost", "request_context"]
 
 
-class Mattermost:
-    """A Mattermost server's state in memory, with one plugin.
+class Mattermost(ServerState):
+    """A Mattermost server in memory, with one plugin.
 
     It starts with the team ``demo``, its channels ``town-square`` and ``off-topic``, and the users
     ``alice``, ``bob`` and ``sysadmin`` in them. Whoever logs in through the gateway becomes a user
     too. The id of such a user is the name, so that logs can be read and Mattermost-User-Id, the
     tokens and the API agree; all other ids have Mattermost's 26 characters.
 
-    Args:
-        plugin_id: whose keys, commands and configuration these are.
-        manifest: its plugin.json; ``settings_schema`` gives the configuration its defaults.
-        bundle_path: the plugin's folder.
-        log: where the plugin's Log calls go.
-
-    Attributes:
-        users, teams, channels: by id; ``users["bob"]``, ``channels["town-square"]`` by name too.
-        posts: by id, in the order in which they came, deleted ones too.
-        ephemeral_posts: by user's id and post's id.
-        kv: the plugin's keys and values.
-        config: the server's configuration, in Mattermost's form.
-        clock: the server's time.
-        journal: what happened.
+    `ServerState` says what is kept, and what the constructor takes.
     """
 
     def __init__(
@@ -75,44 +58,8 @@ class Mattermost:
         bundle_path: Path | str = ".",
         log: HostLog | None = None,
     ) -> None:
-        self.plugin_id = plugin_id
-        self.manifest = dict(manifest or {})
-        self.bundle_path = bundle_path
-        self.log = log
-        self.clock = Clock()
-        self.journal = Journal()
-        self.hooks = Raiser(self.journal, self.clock)
-        self.installed_at = self.clock.now()
-
-        self.users: Named[User] = Named(lambda user: user.username)
-        self.bots: dict[str, Bot] = {}
-        self.statuses: dict[str, Status] = {}
-        self.preferences: dict[tuple[str, str, str], Preference] = {}
-        self.teams: Named[Team] = Named(lambda team: team.name)
-        self.team_members: dict[tuple[str, str], TeamMember] = {}
-        self.channels: Named[Channel] = Named(lambda channel: channel.name)
-        self.channel_members: dict[tuple[str, str], ChannelMember] = {}
-        self.posts: dict[str, Post] = {}
-        self.ephemeral_posts: dict[tuple[str, str], Post] = {}
-        self.reactions: dict[tuple[str, str, str], Reaction] = {}
-        self.files: dict[str, StoredFile] = {}
-        self.uploads: dict[str, Upload] = {}
-        self.kv = KVStore(self.clock.now)
-        self.plugin_commands: dict[tuple[str, str], Command] = {}
-        self.custom_commands: dict[str, Command] = {}
-        self.triggers: dict[str, str] = {}  # trigger id: the user who got it
-        self.mails: list[tuple[str, str, str]] = []  # to, subject, HTML body
-        self.config = config.default_config(plugin_id)
+        super().__init__(plugin_id, manifest=manifest, bundle_path=bundle_path, log=log)
         seed.fill(self)
-
-    @property
-    def site_url(self) -> str:
-        """Where the site is, without a slash at the end."""
-        return str(self.config.get("ServiceSettings", {}).get("SiteURL", ""))
-
-    @site_url.setter
-    def site_url(self, url: str) -> None:
-        self.config.setdefault("ServiceSettings", {})["SiteURL"] = url
 
     # ---------------------------------------------------------------- what happened
 
@@ -130,10 +77,6 @@ class Mattermost:
     def events(self) -> deque[Event]:
         """The latest websocket events."""
         return self.journal.events
-
-    def publish(self, name: str, data: Mapping[str, Any] | None = None, **to: Any) -> None:
-        """Record a websocket event; ``to`` names whom it is for, see `Event`."""
-        self.journal.add(Event(name=name, data=dict(data or {}), time=self.clock.now(), **to))
 
     async def settled(self) -> None:
         """Wait until the hooks that run beside (MessageHasBeenPosted, ...) have ended."""
@@ -200,7 +143,7 @@ class Mattermost:
         args = CommandArgs(
             user_id=self.users[user].id, channel_id=where.id, team_id=team, command=command
         )
-        return await commands.execute(self, args, context or request_context())
+        return await slash_commands.execute(self, args, context or request_context())
 
     async def upload(self, channel: str, user: str, filename: str, data: bytes) -> FileInfo:
         """Upload a file, for a post's ``file_ids``. AppError: the plugin refuses it."""

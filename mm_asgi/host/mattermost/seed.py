@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.mattermost.ids import stable_id
 from mm_asgi.protocol.api_channel_post_pb2 import ChannelMember
@@ -12,7 +12,7 @@ from mm_asgi.protocol.team_pb2 import TEAM_TYPE_OPEN, Team, TeamMember
 from mm_asgi.protocol.user_pb2 import User
 
 if TYPE_CHECKING:
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
 
 __all__ = ["DEFAULT_CHANNELS", "ensure_account", "fill"]
 
@@ -22,8 +22,9 @@ DEFAULT_CHANNELS = {"town-square": "Town Square", "off-topic": "Off-Topic"}
 TEAM = "demo"
 
 
-def fill(mm: Mattermost) -> None:
-    """A team, its channels, and users in them; no hook hears of it."""
+def fill(mm: ServerState) -> None:
+    """Put in a configuration, a team, its channels, and users in them. No hook hears of it."""
+    mm.config = _default_config(mm.plugin_id)
     now = mm.clock.now()
     team = Team(
         id=stable_id(f"team {TEAM}"), name=TEAM, display_name="Demo", type=TEAM_TYPE_OPEN,
@@ -41,7 +42,40 @@ def fill(mm: Mattermost) -> None:
     ensure_account(mm, "bob")
 
 
-def ensure_account(mm: Mattermost, name: str, roles: str = "system_user") -> None:
+def _default_config(plugin_id: str) -> dict[str, Any]:
+    """The part of a server's configuration that plugins ask for; a real one has 700 settings more."""
+    return {
+        "ServiceSettings": {
+            "SiteURL": "",
+            "EnableCommands": True,
+            "EnableBotAccountCreation": True,
+            "EnableDeveloper": True,
+        },
+        "TeamSettings": {"SiteName": "Mattermost", "MaxUsersPerTeam": 50},
+        "SqlSettings": {
+            "DriverName": "postgres",
+            "DataSource": "postgres://mm:secret@localhost/mm",
+            "AtRestEncryptKey": "at-rest",
+        },
+        "LogSettings": {"EnableConsole": True, "ConsoleLevel": "DEBUG"},
+        "FileSettings": {
+            "MaxFileSize": 100 * 1024 * 1024,
+            "EnablePublicLink": False,
+            "PublicLinkSalt": "salt",
+        },
+        "EmailSettings": {"SendEmailNotifications": False, "SMTPPassword": "secret"},
+        "PasswordSettings": {"MinimumLength": 8},
+        "PluginSettings": {
+            "Enable": True,
+            "EnableUploads": True,
+            "Directory": "./plugins",
+            "Plugins": {plugin_id: {}},
+            "PluginStates": {plugin_id: {"Enable": True}},
+        },
+    }
+
+
+def ensure_account(mm: ServerState, name: str, roles: str = "system_user") -> None:
     """The user of this name, in the team; no hook hears of it, as if it had always been there.
 
     A user of 26 characters or any other id that is known stays as it is.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
 
 __all__ = ["METHODS", "SERVICE", "APIServer"]
 
@@ -32,7 +32,7 @@ class APIServer:
         target: ``127.0.0.1:PORT`` for MATTERMOST_PLUGIN_API_TARGET; empty while it does not run.
     """
 
-    def __init__(self, mattermost: Mattermost) -> None:
+    def __init__(self, mattermost: ServerState) -> None:
         self.target = ""
         self._mm = mattermost
         self._server: grpc.aio.Server | None = None
@@ -54,7 +54,7 @@ class APIServer:
 
 
 class _Handlers(grpc.GenericRpcHandler):
-    def __init__(self, mattermost: Mattermost) -> None:
+    def __init__(self, mattermost: ServerState) -> None:
         self._mm = mattermost
 
     def service(self, details: Any) -> Any:

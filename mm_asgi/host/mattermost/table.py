@@ -15,13 +15,13 @@ from mm_asgi.host.mattermost.calls import (
     post_lists,
     posts,
     reactions,
+    slash_commands,
     statuses,
     system,
     teams,
     uploads,
     users,
 )
-from mm_asgi.host.mattermost.calls import slash_commands as commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +51,7 @@ CALLS: Mapping[str, Callable[..., Any]] = {
     **files.CALLS,
     **uploads.CALLS,
     **bots.CALLS,
-    **commands.CALLS,
+    **slash_commands.CALLS,
     **system.CALLS,
 }
 

@@ -14,7 +14,7 @@ from mm_asgi.protocol.user_pb2 import User
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_file_bot_pb2 as pb
 
 __all__ = ["CALLS"]
@@ -23,14 +23,14 @@ BOT_KEY = "mmi_botid"
 """Where EnsureBotUser remembers its bot: among the plugin's own keys, as on a server."""
 
 
-def _need(mm: Mattermost, user_id: str, *, deleted: bool = True) -> Bot:
+def _need(mm: ServerState, user_id: str, *, deleted: bool = True) -> Bot:
     bot = mm.bots.get(user_id)
     if bot is None or (bot.delete_at and not deleted):
         raise AppError("SqlBotStore.Get", "store.sql_bot.get.missing.app_error", 404)
     return bot
 
 
-def _create_bot(mm: Mattermost, given: Bot) -> Bot:
+def _create_bot(mm: ServerState, given: Bot) -> Bot:
     """The bot and its user; UserHasBeenCreated is not called for a bot."""
     where = "Bot.IsValidCreate"
     check_username(given.username, where, "model.bot.is_valid.username.app_error")
@@ -51,7 +51,7 @@ def _create_bot(mm: Mattermost, given: Bot) -> Bot:
     return bot
 
 
-def _patch_bot(mm: Mattermost, user_id: str, changes: Mapping[str, str]) -> Bot:
+def _patch_bot(mm: ServerState, user_id: str, changes: Mapping[str, str]) -> Bot:
     bot = _need(mm, user_id)
     user = User()
     user.CopyFrom(mm.users[user_id])
@@ -71,7 +71,7 @@ def _patch_bot(mm: Mattermost, user_id: str, changes: Mapping[str, str]) -> Bot:
 # -------------------------------------------------------------------- the calls
 
 
-def _create(mm: Mattermost, request: pb.CreateBotRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateBotRequest) -> dict[str, Any]:
     given = Bot()
     given.CopyFrom(request.bot)
     given.owner_id = given.owner_id or mm.plugin_id
@@ -81,16 +81,16 @@ def _create(mm: Mattermost, request: pb.CreateBotRequest) -> dict[str, Any]:
     return {"bot": _create_bot(mm, given)}
 
 
-def _patch(mm: Mattermost, request: pb.PatchBotRequest) -> dict[str, Any]:
+def _patch(mm: ServerState, request: pb.PatchBotRequest) -> dict[str, Any]:
     changes = {field.name: value for field, value in request.bot_patch.ListFields()}
     return {"bot": _patch_bot(mm, request.bot_user_id, changes)}
 
 
-def _get(mm: Mattermost, request: pb.GetBotRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetBotRequest) -> dict[str, Any]:
     return {"bot": _need(mm, request.bot_user_id, deleted=request.include_deleted)}
 
 
-def _get_all(mm: Mattermost, request: pb.GetBotsRequest) -> dict[str, Any]:
+def _get_all(mm: ServerState, request: pb.GetBotsRequest) -> dict[str, Any]:
     options = request.options
     found = [
         bot
@@ -103,13 +103,13 @@ def _get_all(mm: Mattermost, request: pb.GetBotsRequest) -> dict[str, Any]:
     return {"bots": page_of(found, options.page, options.per_page)}
 
 
-def _is_orphan(mm: Mattermost, bot: Bot) -> bool:
+def _is_orphan(mm: ServerState, bot: Bot) -> bool:
     """Its owner is a user, and deactivated."""
     owner = mm.users.get(bot.owner_id)
     return owner is not None and bool(owner.delete_at)
 
 
-def _update_active(mm: Mattermost, request: pb.UpdateBotActiveRequest) -> dict[str, Any]:
+def _update_active(mm: ServerState, request: pb.UpdateBotActiveRequest) -> dict[str, Any]:
     user = need(mm, request.bot_user_id, "PatchBot")
     bot = _need(mm, request.bot_user_id)
     if bool(user.delete_at) is request.active:
@@ -119,7 +119,7 @@ def _update_active(mm: Mattermost, request: pb.UpdateBotActiveRequest) -> dict[s
     return {"bot": bot}
 
 
-def _delete(mm: Mattermost, request: pb.PermanentDeleteBotRequest) -> None:
+def _delete(mm: ServerState, request: pb.PermanentDeleteBotRequest) -> None:
     user = need(mm, request.bot_user_id)
     if not user.is_bot:
         raise AppError("PermanentDeleteBot", "app.bot.permenent_delete.bad_id", 400)
@@ -129,7 +129,7 @@ def _delete(mm: Mattermost, request: pb.PermanentDeleteBotRequest) -> None:
             del members[key]
 
 
-def _ensure(mm: Mattermost, request: pb.EnsureBotUserRequest) -> dict[str, Any]:
+def _ensure(mm: ServerState, request: pb.EnsureBotUserRequest) -> dict[str, Any]:
     given = Bot()
     given.CopyFrom(request.bot)
     given.owner_id = mm.plugin_id

@@ -22,7 +22,7 @@ from mm_asgi.protocol.channel_pb2 import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_channel_post_pb2 as pb
     from mm_asgi.protocol.team_pb2 import Team
 
@@ -34,7 +34,7 @@ DEFAULT = "town-square"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9_-])?")
 
 
-def need(mm: Mattermost, channel_id: str, where: str = "GetChannel") -> Channel:
+def need(mm: ServerState, channel_id: str, where: str = "GetChannel") -> Channel:
     """The channel of this id, archived or not. AppError: there is none."""
     channel = mm.channels.get(channel_id)
     if channel is None:
@@ -47,7 +47,7 @@ def is_private_talk(channel: Channel) -> bool:
     return channel.type in (CHANNEL_TYPE_DIRECT, CHANNEL_TYPE_GROUP)
 
 
-def add_default_channels(mm: Mattermost, team: Team) -> None:
+def add_default_channels(mm: ServerState, team: Team) -> None:
     """Every team's first channels."""
     for name, shown in DEFAULT_CHANNELS.items():
         given = Channel(
@@ -56,7 +56,7 @@ def add_default_channels(mm: Mattermost, team: Team) -> None:
         _save(mm, given)
 
 
-def _save(mm: Mattermost, given: Channel) -> Channel:
+def _save(mm: ServerState, given: Channel) -> Channel:
     channel = Channel()
     channel.CopyFrom(given)
     channel.id = new_id()
@@ -76,7 +76,7 @@ def _check(channel: Channel) -> None:
         raise AppError("Channel.IsValid", "model.channel.is_valid.type.app_error", 400)
 
 
-def _by_name(mm: Mattermost, team_id: str, name: str, deleted: bool) -> Channel | None:
+def _by_name(mm: ServerState, team_id: str, name: str, deleted: bool) -> Channel | None:
     return next(
         (
             channel
@@ -93,7 +93,7 @@ def _by_name(mm: Mattermost, team_id: str, name: str, deleted: bool) -> Channel 
 # -------------------------------------------------------------------- the calls
 
 
-def _create(mm: Mattermost, request: pb.CreateChannelRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateChannelRequest) -> dict[str, Any]:
     given = Channel()
     given.CopyFrom(request.channel)
     given.display_name = given.display_name.strip()
@@ -110,7 +110,7 @@ def _create(mm: Mattermost, request: pb.CreateChannelRequest) -> dict[str, Any]:
     return {"channel": _save(mm, given)}
 
 
-def _delete(mm: Mattermost, request: pb.DeleteChannelRequest) -> None:
+def _delete(mm: ServerState, request: pb.DeleteChannelRequest) -> None:
     channel = need(mm, request.channel_id)
     if channel.delete_at:
         raise AppError("deleteChannel", "api.channel.delete_channel.deleted.app_error", 400)
@@ -121,7 +121,7 @@ def _delete(mm: Mattermost, request: pb.DeleteChannelRequest) -> None:
     mm.publish("channel_deleted", data, team_id=channel.team_id)
 
 
-def _update(mm: Mattermost, request: pb.UpdateChannelRequest) -> dict[str, Any]:
+def _update(mm: ServerState, request: pb.UpdateChannelRequest) -> dict[str, Any]:
     old = need(mm, request.channel.id, "UpdateChannel")
     new = Channel()
     new.CopyFrom(request.channel)
@@ -138,18 +138,20 @@ def _update(mm: Mattermost, request: pb.UpdateChannelRequest) -> dict[str, Any]:
     return {"channel": new}
 
 
-def _get(mm: Mattermost, request: pb.GetChannelRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetChannelRequest) -> dict[str, Any]:
     return {"channel": need(mm, request.channel_id)}
 
 
-def _get_by_name(mm: Mattermost, request: pb.GetChannelByNameRequest) -> dict[str, Any]:
+def _get_by_name(mm: ServerState, request: pb.GetChannelByNameRequest) -> dict[str, Any]:
     found = _by_name(mm, request.team_id, request.name, request.include_deleted)
     if found is None:
         raise AppError("GetChannelByName", "app.channel.get_by_name.missing.app_error", 404)
     return {"channel": found}
 
 
-def _get_by_names(mm: Mattermost, request: pb.GetChannelByNameForTeamNameRequest) -> dict[str, Any]:
+def _get_by_names(
+    mm: ServerState, request: pb.GetChannelByNameForTeamNameRequest
+) -> dict[str, Any]:
     where = "GetChannelByNameForTeamName"
     team = mm.teams.find(request.team_name)
     if team is None:
@@ -160,7 +162,7 @@ def _get_by_names(mm: Mattermost, request: pb.GetChannelByNameForTeamNameRequest
     return {"channel": found}
 
 
-def _get_public(mm: Mattermost, request: pb.GetPublicChannelsForTeamRequest) -> dict[str, Any]:
+def _get_public(mm: ServerState, request: pb.GetPublicChannelsForTeamRequest) -> dict[str, Any]:
     found = [
         channel
         for channel in mm.channels.values()
@@ -172,7 +174,7 @@ def _get_public(mm: Mattermost, request: pb.GetPublicChannelsForTeamRequest) -> 
     return {"channels": page_of(found, request.page, request.per_page)}
 
 
-def _get_for_user(mm: Mattermost, request: pb.GetChannelsForTeamForUserRequest) -> dict[str, Any]:
+def _get_for_user(mm: ServerState, request: pb.GetChannelsForTeamForUserRequest) -> dict[str, Any]:
     found = [
         channel
         for channel in mm.channels.values()
@@ -185,13 +187,13 @@ def _get_for_user(mm: Mattermost, request: pb.GetChannelsForTeamForUserRequest) 
     return {"channels": sorted(found, key=lambda channel: channel.display_name)}
 
 
-def _get_stats(mm: Mattermost, request: pb.GetChannelStatsRequest) -> dict[str, Any]:
+def _get_stats(mm: ServerState, request: pb.GetChannelStatsRequest) -> dict[str, Any]:
     """An unknown channel has no members: nothing fails here."""
     count = sum(1 for channel_id, _ in mm.channel_members if channel_id == request.channel_id)
     return {"channel_stats": ChannelStats(channel_id=request.channel_id, member_count=count)}
 
 
-def _search(mm: Mattermost, request: pb.SearchChannelsRequest) -> dict[str, Any]:
+def _search(mm: ServerState, request: pb.SearchChannelsRequest) -> dict[str, Any]:
     term = request.term.lower()
     found = [
         channel
@@ -204,7 +206,7 @@ def _search(mm: Mattermost, request: pb.SearchChannelsRequest) -> dict[str, Any]
     return {"channels": sorted(found, key=lambda channel: channel.display_name)}
 
 
-def _get_direct(mm: Mattermost, request: pb.GetDirectChannelRequest) -> dict[str, Any]:
+def _get_direct(mm: ServerState, request: pb.GetDirectChannelRequest) -> dict[str, Any]:
     ids = sorted((request.user_id_1, request.user_id_2))
     name = "__".join(ids)
     found = mm.channels.find(name)
@@ -223,7 +225,7 @@ def _get_direct(mm: Mattermost, request: pb.GetDirectChannelRequest) -> dict[str
     return {"channel": channel}
 
 
-def _get_group(mm: Mattermost, request: pb.GetGroupChannelRequest) -> dict[str, Any]:
+def _get_group(mm: ServerState, request: pb.GetGroupChannelRequest) -> dict[str, Any]:
     where, ids = "CreateGroupChannel", sorted(request.user_ids)
     if not 3 <= len(ids) <= 8:
         raise AppError(where, "api.channel.create_group.bad_size.app_error", 400)
@@ -241,7 +243,7 @@ def _get_group(mm: Mattermost, request: pb.GetGroupChannelRequest) -> dict[str, 
     return {"channel": found}
 
 
-def _add_all(mm: Mattermost, channel: Channel, ids: list[str]) -> None:
+def _add_all(mm: ServerState, channel: Channel, ids: list[str]) -> None:
     for user_id in ids:
         mm.channel_members[channel.id, user_id] = ChannelMember(
             channel_id=channel.id, user_id=user_id, roles="channel_user", scheme_user=True,

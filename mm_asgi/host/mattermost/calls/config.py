@@ -14,10 +14,10 @@ from mm_asgi.protocol import hooks_lifecycle_pb2, struct_pb2
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_kv_config_pb2 as pb
 
-__all__ = ["CALLS", "default_config", "save", "save_plugin"]
+__all__ = ["CALLS", "save", "save_plugin"]
 
 HIDDEN = "*" * 32
 """What GetConfig shows of a secret; model.FakeSetting."""
@@ -30,40 +30,7 @@ _SECRETS = (
 )
 
 
-def default_config(plugin_id: str) -> dict[str, Any]:
-    """The part of a server's configuration that plugins ask for; a real one has 700 settings more."""
-    return {
-        "ServiceSettings": {
-            "SiteURL": "",
-            "EnableCommands": True,
-            "EnableBotAccountCreation": True,
-            "EnableDeveloper": True,
-        },
-        "TeamSettings": {"SiteName": "Mattermost", "MaxUsersPerTeam": 50},
-        "SqlSettings": {
-            "DriverName": "postgres",
-            "DataSource": "postgres://mm:secret@localhost/mm",
-            "AtRestEncryptKey": "at-rest",
-        },
-        "LogSettings": {"EnableConsole": True, "ConsoleLevel": "DEBUG"},
-        "FileSettings": {
-            "MaxFileSize": 100 * 1024 * 1024,
-            "EnablePublicLink": False,
-            "PublicLinkSalt": "salt",
-        },
-        "EmailSettings": {"SendEmailNotifications": False, "SMTPPassword": "secret"},
-        "PasswordSettings": {"MinimumLength": 8},
-        "PluginSettings": {
-            "Enable": True,
-            "EnableUploads": True,
-            "Directory": "./plugins",
-            "Plugins": {plugin_id: {}},
-            "PluginStates": {plugin_id: {"Enable": True}},
-        },
-    }
-
-
-async def save(mm: Mattermost, new: Mapping[str, Any]) -> None:
+async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
     """Save a whole configuration: the plugin may change or refuse it, and then hears of it.
 
     Raises:
@@ -91,14 +58,14 @@ async def save(mm: Mattermost, new: Mapping[str, Any]) -> None:
     await mm.hooks.ask("OnConfigurationChange")
 
 
-async def save_plugin(mm: Mattermost, settings: Mapping[str, Any]) -> None:
+async def save_plugin(mm: ServerState, settings: Mapping[str, Any]) -> None:
     """Replace the plugin's settings. AppError as `save`."""
     new = copy.deepcopy(mm.config)
     new.setdefault("PluginSettings", {}).setdefault("Plugins", {})[mm.plugin_id] = dict(settings)
     await save(mm, new)
 
 
-def plugin_settings(mm: Mattermost) -> dict[str, Any]:
+def plugin_settings(mm: ServerState) -> dict[str, Any]:
     """What is configured for the plugin."""
     found = mm.config.get("PluginSettings", {}).get("Plugins", {}).get(mm.plugin_id)
     return dict(found or {})
@@ -130,7 +97,7 @@ def _without_hidden(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, An
 # -------------------------------------------------------------------- the calls
 
 
-def _load(mm: Mattermost, request: pb.LoadPluginConfigurationRequest) -> dict[str, Any]:
+def _load(mm: ServerState, request: pb.LoadPluginConfigurationRequest) -> dict[str, Any]:
     schema = mm.manifest.get("settings_schema") or {}
     # plugin_api.go lowers every key: Go's decoder does not mind, a Python dict does.
     settings = {
@@ -140,15 +107,15 @@ def _load(mm: Mattermost, request: pb.LoadPluginConfigurationRequest) -> dict[st
     return {"config_json": json.dumps(settings).encode()}
 
 
-def _get(mm: Mattermost, request: pb.GetConfigRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetConfigRequest) -> dict[str, Any]:
     return {"config_json": json.dumps(_hide(mm.config)).encode()}
 
 
-def _get_unsanitized(mm: Mattermost, request: pb.GetUnsanitizedConfigRequest) -> dict[str, Any]:
+def _get_unsanitized(mm: ServerState, request: pb.GetUnsanitizedConfigRequest) -> dict[str, Any]:
     return {"config_json": json.dumps(mm.config).encode()}
 
 
-async def _save(mm: Mattermost, request: pb.SaveConfigRequest) -> None:
+async def _save(mm: ServerState, request: pb.SaveConfigRequest) -> None:
     try:
         new = _object(request.config_json)
     except ValueError as exc:
@@ -156,13 +123,13 @@ async def _save(mm: Mattermost, request: pb.SaveConfigRequest) -> None:
     await save(mm, new)
 
 
-def _get_plugin(mm: Mattermost, request: pb.GetPluginConfigRequest) -> dict[str, Any]:
+def _get_plugin(mm: ServerState, request: pb.GetPluginConfigRequest) -> dict[str, Any]:
     settings = struct_pb2.Struct()
     settings.update(plugin_settings(mm))
     return {"config": settings}
 
 
-async def _save_plugin(mm: Mattermost, request: pb.SavePluginConfigRequest) -> None:
+async def _save_plugin(mm: ServerState, request: pb.SavePluginConfigRequest) -> None:
     await save_plugin(mm, json_format.MessageToDict(request.config))
 
 

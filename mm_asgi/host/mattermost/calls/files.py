@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -12,33 +11,24 @@ from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls.channels import need as need_channel
 from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
+from mm_asgi.host.mattermost.stored_files import StoredFile
 from mm_asgi.protocol.file_pb2 import FileInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_file_bot_pb2 as pb
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 
-__all__ = ["CALLS", "StoredFile", "upload"]
+__all__ = ["CALLS", "upload"]
 
 NOBODY = "nouser"
 """The creator of what a plugin uploads; file.go, UploadFile."""
 
 
-@dataclass(slots=True)
-class StoredFile:
-    """One file: what is known of it, its bytes, where the file store has it."""
-
-    info: FileInfo
-    data: bytes
-    path: str
-    searchable: str = ""
-
-
 async def upload(
-    mm: Mattermost,
+    mm: ServerState,
     data: bytes,
     channel_id: str,
     filename: str,
@@ -71,7 +61,7 @@ async def upload(
     return info
 
 
-def _need(mm: Mattermost, file_id: str, where: str = "GetFileInfo") -> StoredFile:
+def _need(mm: ServerState, file_id: str, where: str = "GetFileInfo") -> StoredFile:
     stored = mm.files.get(file_id)
     if stored is None or stored.info.delete_at:
         raise AppError(where, "app.file_info.get.app_error", 404)
@@ -81,7 +71,7 @@ def _need(mm: Mattermost, file_id: str, where: str = "GetFileInfo") -> StoredFil
 # -------------------------------------------------------------------- the calls
 
 
-async def _upload(mm: Mattermost, request: pb.UploadFileRequest) -> dict[str, Any]:
+async def _upload(mm: ServerState, request: pb.UploadFileRequest) -> dict[str, Any]:
     if request.channel_id:
         try:
             need_channel(mm, request.channel_id)
@@ -91,7 +81,7 @@ async def _upload(mm: Mattermost, request: pb.UploadFileRequest) -> dict[str, An
     return {"file_info": await upload(mm, request.data, request.channel_id, request.filename)}
 
 
-def _copy(mm: Mattermost, request: pb.CopyFileInfosRequest) -> dict[str, Any]:
+def _copy(mm: ServerState, request: pb.CopyFileInfosRequest) -> dict[str, Any]:
     """New records of the same bytes, of no post yet."""
     ids = []
     for file_id in request.file_ids:
@@ -105,15 +95,15 @@ def _copy(mm: Mattermost, request: pb.CopyFileInfosRequest) -> dict[str, Any]:
     return {"file_ids": ids}
 
 
-def _get_info(mm: Mattermost, request: pb.GetFileInfoRequest) -> dict[str, Any]:
+def _get_info(mm: ServerState, request: pb.GetFileInfoRequest) -> dict[str, Any]:
     return {"file_info": _need(mm, request.file_id).info}
 
 
-def _set_searchable(mm: Mattermost, request: pb.SetFileSearchableContentRequest) -> None:
+def _set_searchable(mm: ServerState, request: pb.SetFileSearchableContentRequest) -> None:
     _need(mm, request.file_id, "SetFileSearchableContent").searchable = request.content
 
 
-def _get_infos(mm: Mattermost, request: pb.GetFileInfosRequest) -> dict[str, Any]:
+def _get_infos(mm: ServerState, request: pb.GetFileInfosRequest) -> dict[str, Any]:
     options = request.options
     if options.sort_by not in ("", "CreateAt", "Size"):
         raise AppError("GetFileInfos", "app.file_info.get_with_options.app_error", 400)
@@ -131,11 +121,11 @@ def _get_infos(mm: Mattermost, request: pb.GetFileInfosRequest) -> dict[str, Any
     return {"file_infos": page_of(found, request.page, request.per_page)}
 
 
-def _get(mm: Mattermost, request: pb.GetFileRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetFileRequest) -> dict[str, Any]:
     return {"data": _need(mm, request.file_id).data}
 
 
-def _get_link(mm: Mattermost, request: pb.GetFileLinkRequest) -> dict[str, Any]:
+def _get_link(mm: ServerState, request: pb.GetFileLinkRequest) -> dict[str, Any]:
     if not mm.config.get("FileSettings", {}).get("EnablePublicLink"):
         raise AppError("GetFileLink", "plugin_api.get_file_link.disabled.app_error", 501)
     info = _need(mm, request.file_id).info
@@ -147,7 +137,7 @@ def _get_link(mm: Mattermost, request: pb.GetFileLinkRequest) -> dict[str, Any]:
     return {"link": f"{mm.site_url}/files/{info.id}/public?h={proof}"}
 
 
-def _read(mm: Mattermost, request: pb.ReadFileRequest) -> dict[str, Any]:
+def _read(mm: ServerState, request: pb.ReadFileRequest) -> dict[str, Any]:
     for stored in mm.files.values():
         if stored.path == request.path:
             return {"data": stored.data}

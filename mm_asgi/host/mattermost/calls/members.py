@@ -24,7 +24,7 @@ from mm_asgi.protocol.team_pb2 import TeamMember
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_channel_post_pb2 as pb
     from mm_asgi.protocol.channel_pb2 import Channel
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
@@ -37,7 +37,7 @@ MOST_AT_ONCE = 200
 
 
 async def join_team(
-    mm: Mattermost,
+    mm: ServerState,
     team_id: str,
     user_id: str,
     actor: User | None = None,
@@ -64,7 +64,7 @@ async def join_team(
     return member
 
 
-async def add(mm: Mattermost, channel_id: str, user_id: str, actor_id: str = "") -> ChannelMember:
+async def add(mm: ServerState, channel_id: str, user_id: str, actor_id: str = "") -> ChannelMember:
     """Put a user into a channel; who is in it already stays so."""
     channel = need_channel(mm, channel_id)
     existing = mm.channel_members.get((channel_id, user_id))
@@ -86,7 +86,7 @@ async def add(mm: Mattermost, channel_id: str, user_id: str, actor_id: str = "")
     return member
 
 
-def _check_team(mm: Mattermost, channel: Channel, user_id: str) -> None:
+def _check_team(mm: ServerState, channel: Channel, user_id: str) -> None:
     member = mm.team_members.get((channel.team_id, user_id))
     if member is None:
         raise AppError("AddUserToChannel", "app.team.get_member.missing.app_error", 404)
@@ -95,7 +95,7 @@ def _check_team(mm: Mattermost, channel: Channel, user_id: str) -> None:
         raise AppError("AddUserToChannel", failed, 400)
 
 
-def _save(mm: Mattermost, channel_id: str, user_id: str) -> ChannelMember:
+def _save(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
     member = ChannelMember(
         channel_id=channel_id, user_id=user_id, roles="channel_user", scheme_user=True,
         last_update_at=mm.clock.now(),
@@ -107,7 +107,7 @@ def _save(mm: Mattermost, channel_id: str, user_id: str) -> ChannelMember:
     return member
 
 
-async def _say(mm: Mattermost, channel: Channel, user: User, kind: str, text: str) -> None:
+async def _say(mm: ServerState, channel: Channel, user: User, kind: str, text: str) -> None:
     """The server's own post; that a plugin refuses it stops nothing."""
     post = Post(channel_id=channel.id, user_id=user.id, type=kind, message=text)
     post.props.update({"username": user.username})
@@ -118,7 +118,7 @@ async def _say(mm: Mattermost, channel: Channel, user: User, kind: str, text: st
             mm.log.host("warn", "Failed to post join/leave message", error=str(exc))
 
 
-def need(mm: Mattermost, channel_id: str, user_id: str) -> ChannelMember:
+def need(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
     """A member. AppError: the user is none."""
     member = mm.channel_members.get((channel_id, user_id))
     if member is None:
@@ -126,23 +126,23 @@ def need(mm: Mattermost, channel_id: str, user_id: str) -> ChannelMember:
     return member
 
 
-def _of(mm: Mattermost, channel_id: str) -> list[ChannelMember]:
+def _of(mm: ServerState, channel_id: str) -> list[ChannelMember]:
     return [row for key, row in mm.channel_members.items() if key[0] == channel_id]
 
 
 # -------------------------------------------------------------------- the calls
 
 
-async def _add(mm: Mattermost, request: pb.AddChannelMemberRequest) -> dict[str, Any]:
+async def _add(mm: ServerState, request: pb.AddChannelMemberRequest) -> dict[str, Any]:
     return {"channel_member": await add(mm, request.channel_id, request.user_id)}
 
 
-async def _add_as(mm: Mattermost, request: pb.AddUserToChannelRequest) -> dict[str, Any]:
+async def _add_as(mm: ServerState, request: pb.AddUserToChannelRequest) -> dict[str, Any]:
     member = await add(mm, request.channel_id, request.user_id, request.as_user_id)
     return {"channel_member": member}
 
 
-async def _leave(mm: Mattermost, request: pb.DeleteChannelMemberRequest) -> None:
+async def _leave(mm: ServerState, request: pb.DeleteChannelMemberRequest) -> None:
     channel = need_channel(mm, request.channel_id, "LeaveChannel")
     user = need_user(mm, request.user_id, "LeaveChannel")
     if is_private_talk(channel):
@@ -158,28 +158,28 @@ async def _leave(mm: Mattermost, request: pb.DeleteChannelMemberRequest) -> None
     await _say(mm, channel, user, "system_leave_channel", f"{user.username} left the channel.")
 
 
-def _get(mm: Mattermost, request: pb.GetChannelMemberRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetChannelMemberRequest) -> dict[str, Any]:
     return {"channel_member": need(mm, request.channel_id, request.user_id)}
 
 
-def _get_page(mm: Mattermost, request: pb.GetChannelMembersRequest) -> dict[str, Any]:
+def _get_page(mm: ServerState, request: pb.GetChannelMembersRequest) -> dict[str, Any]:
     found = page_of(_of(mm, request.channel_id), request.page, request.per_page)
     return {"channel_members": found}
 
 
-def _get_by_ids(mm: Mattermost, request: pb.GetChannelMembersByIdsRequest) -> dict[str, Any]:
+def _get_by_ids(mm: ServerState, request: pb.GetChannelMembersByIdsRequest) -> dict[str, Any]:
     wanted = set(request.user_ids)
     found = [row for row in _of(mm, request.channel_id) if row.user_id in wanted]
     return {"channel_members": found}
 
 
-def _get_for_user(mm: Mattermost, request: pb.GetChannelMembersForUserRequest) -> dict[str, Any]:
+def _get_for_user(mm: ServerState, request: pb.GetChannelMembersForUserRequest) -> dict[str, Any]:
     """Of all teams: plugin_api.go leaves team_id out."""
     found = [row for key, row in mm.channel_members.items() if key[1] == request.user_id]
     return {"channel_members": page_of(found, request.page, request.per_page)}
 
 
-def _update_roles(mm: Mattermost, request: pb.UpdateChannelMemberRolesRequest) -> dict[str, Any]:
+def _update_roles(mm: ServerState, request: pb.UpdateChannelMemberRolesRequest) -> dict[str, Any]:
     member = need(mm, request.channel_id, request.user_id)
     check_roles(request.new_roles)
     roles = request.new_roles.split()
@@ -189,14 +189,14 @@ def _update_roles(mm: Mattermost, request: pb.UpdateChannelMemberRolesRequest) -
     return {"channel_member": member}
 
 
-def _notify(mm: Mattermost, member: ChannelMember, props: Mapping[str, str]) -> None:
+def _notify(mm: ServerState, member: ChannelMember, props: Mapping[str, str]) -> None:
     member.notify_props.update(dict(props))
     member.last_update_at = mm.clock.now()
     mm.publish("channel_member_updated", {"channel_id": member.channel_id}, user_id=member.user_id)
 
 
 def _update_notifications(
-    mm: Mattermost, request: pb.UpdateChannelMemberNotificationsRequest
+    mm: ServerState, request: pb.UpdateChannelMemberNotificationsRequest
 ) -> dict[str, Any]:
     member = need(mm, request.channel_id, request.user_id)
     _notify(mm, member, request.notifications)
@@ -204,7 +204,7 @@ def _update_notifications(
 
 
 def _patch_notifications(
-    mm: Mattermost, request: pb.PatchChannelMembersNotificationsRequest
+    mm: ServerState, request: pb.PatchChannelMembersNotificationsRequest
 ) -> None:
     if len(request.members) > MOST_AT_ONCE:
         raise AppError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_remaining_pb2 as misc
     from mm_asgi.protocol import api_user_team_pb2 as pb
 
@@ -50,13 +50,13 @@ ROLES: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 
 
-def has_permission(mm: Mattermost, user_id: str, permission: str) -> bool:
+def has_permission(mm: ServerState, user_id: str, permission: str) -> bool:
     """Whether the user's own roles grant it; an inactive user has none."""
     user = mm.users.get(user_id)
     return user is not None and not user.delete_at and _grants(user.roles.split(), permission)
 
 
-def _in_team(mm: Mattermost, user_id: str, team_id: str, permission: str) -> bool:
+def _in_team(mm: ServerState, user_id: str, team_id: str, permission: str) -> bool:
     if not user_id or not team_id:
         return False
     member = mm.team_members.get((team_id, user_id))
@@ -65,7 +65,7 @@ def _in_team(mm: Mattermost, user_id: str, team_id: str, permission: str) -> boo
     return has_permission(mm, user_id, permission)
 
 
-def _in_channel(mm: Mattermost, user_id: str, channel_id: str, permission: str) -> bool:
+def _in_channel(mm: ServerState, user_id: str, channel_id: str, permission: str) -> bool:
     if not user_id or not channel_id:
         return False
     member = mm.channel_members.get((channel_id, user_id))
@@ -85,21 +85,21 @@ def _grants(roles: Iterable[str], permission: str) -> bool:
 # -------------------------------------------------------------------- the calls
 
 
-def _to(mm: Mattermost, request: pb.HasPermissionToRequest) -> dict[str, Any]:
+def _to(mm: ServerState, request: pb.HasPermissionToRequest) -> dict[str, Any]:
     return {"has_permission": has_permission(mm, request.user_id, request.permission_id)}
 
 
-def _to_team(mm: Mattermost, request: pb.HasPermissionToTeamRequest) -> dict[str, Any]:
+def _to_team(mm: ServerState, request: pb.HasPermissionToTeamRequest) -> dict[str, Any]:
     has = _in_team(mm, request.user_id, request.team_id, request.permission_id)
     return {"has_permission": has}
 
 
-def _to_channel(mm: Mattermost, request: pb.HasPermissionToChannelRequest) -> dict[str, Any]:
+def _to_channel(mm: ServerState, request: pb.HasPermissionToChannelRequest) -> dict[str, Any]:
     has = _in_channel(mm, request.user_id, request.channel_id, request.permission_id)
     return {"has_permission": has}
 
 
-def _roles_grant(mm: Mattermost, request: misc.RolesGrantPermissionRequest) -> dict[str, Any]:
+def _roles_grant(mm: ServerState, request: misc.RolesGrantPermissionRequest) -> dict[str, Any]:
     return {"has_permission": _grants(request.role_names, request.permission_id)}
 
 

@@ -13,7 +13,7 @@ from mm_asgi.protocol.post_pb2 import PostList
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_channel_post_pb2 as pb
     from mm_asgi.protocol.post_pb2 import Post
 
@@ -28,12 +28,12 @@ def _newest_first(posts: Iterable[Post]) -> list[Post]:
     return sorted(posts, key=lambda post: post.create_at)[::-1]
 
 
-def _in_channel(mm: Mattermost, channel_id: str) -> list[Post]:
+def _in_channel(mm: ServerState, channel_id: str) -> list[Post]:
     found = (post for post in mm.posts.values() if post.channel_id == channel_id)
     return _newest_first(post for post in found if not post.delete_at)
 
 
-def _list(mm: Mattermost, posts: list[Post]) -> PostList:
+def _list(mm: ServerState, posts: list[Post]) -> PostList:
     """The posts in their order, and beside them the first posts of their threads."""
     answer = PostList(order=[post.id for post in posts])
     for post in posts:
@@ -52,7 +52,7 @@ def _check_size(per_page: int, where: str, error_id: str) -> None:
 # -------------------------------------------------------------------- the calls
 
 
-def _get_thread(mm: Mattermost, request: pb.GetPostThreadRequest) -> dict[str, Any]:
+def _get_thread(mm: ServerState, request: pb.GetPostThreadRequest) -> dict[str, Any]:
     post = need(mm, request.post_id, "GetPostThread", 404 if request.post_id else 400)
     root_id = post.root_id or post.id
     others = [
@@ -63,7 +63,7 @@ def _get_thread(mm: Mattermost, request: pb.GetPostThreadRequest) -> dict[str, A
     return {"post_list": _list(mm, [post, *_newest_first(others)])}
 
 
-def _get_since(mm: Mattermost, request: pb.GetPostsSinceRequest) -> dict[str, Any]:
+def _get_since(mm: ServerState, request: pb.GetPostsSinceRequest) -> dict[str, Any]:
     """What was changed after the time; deleted ones too, so that a browser can drop them."""
     found = [
         post
@@ -73,7 +73,7 @@ def _get_since(mm: Mattermost, request: pb.GetPostsSinceRequest) -> dict[str, An
     return {"post_list": _list(mm, _newest_first(found)[:LARGEST_PAGE])}
 
 
-def _get_after(mm: Mattermost, request: pb.GetPostsAfterRequest) -> dict[str, Any]:
+def _get_after(mm: ServerState, request: pb.GetPostsAfterRequest) -> dict[str, Any]:
     where = "GetPostsAfterPost"
     _check_size(request.per_page, where, "app.post.get_posts_around.get.app_error")
     posts = _in_channel(mm, request.channel_id)
@@ -83,7 +83,7 @@ def _get_after(mm: Mattermost, request: pb.GetPostsAfterRequest) -> dict[str, An
     return {"post_list": _list(mm, page[::-1])}
 
 
-def _get_before(mm: Mattermost, request: pb.GetPostsBeforeRequest) -> dict[str, Any]:
+def _get_before(mm: ServerState, request: pb.GetPostsBeforeRequest) -> dict[str, Any]:
     where = "GetPostsBeforePost"
     _check_size(request.per_page, where, "app.post.get_posts_around.get.app_error")
     posts = _in_channel(mm, request.channel_id)
@@ -100,13 +100,13 @@ def _position(posts: list[Post], post_id: str) -> int:
     return next((at for at, post in enumerate(posts) if post.id == post_id), 0)
 
 
-def _get_for_channel(mm: Mattermost, request: pb.GetPostsForChannelRequest) -> dict[str, Any]:
+def _get_for_channel(mm: ServerState, request: pb.GetPostsForChannelRequest) -> dict[str, Any]:
     _check_size(request.per_page, "GetPostsPage", "app.post.get_posts.app_error")
     posts = _in_channel(mm, request.channel_id)
     return {"post_list": _list(mm, page_of(posts, request.page, request.per_page))}
 
 
-def _search(mm: Mattermost, request: pb.SearchPostsInTeamRequest) -> dict[str, Any]:
+def _search(mm: ServerState, request: pb.SearchPostsInTeamRequest) -> dict[str, Any]:
     found: dict[str, Post] = {}
     for params in request.params_list:
         for post in _matching(mm, request.team_id, params.terms, params.is_or_search):
@@ -115,7 +115,9 @@ def _search(mm: Mattermost, request: pb.SearchPostsInTeamRequest) -> dict[str, A
     return {"posts": _newest_first(found.values())}
 
 
-def _search_for_user(mm: Mattermost, request: pb.SearchPostsInTeamForUserRequest) -> dict[str, Any]:
+def _search_for_user(
+    mm: ServerState, request: pb.SearchPostsInTeamForUserRequest
+) -> dict[str, Any]:
     params = request.search_params
     found = [
         post
@@ -130,7 +132,7 @@ def _search_for_user(mm: Mattermost, request: pb.SearchPostsInTeamForUserRequest
     return {"results": results}
 
 
-def _matching(mm: Mattermost, team_id: str, terms: str, any_of_them: bool) -> list[Post]:
+def _matching(mm: ServerState, team_id: str, terms: str, any_of_them: bool) -> list[Post]:
     """Posts with all, or any, of the words; no modifiers such as ``from:`` in the terms."""
     words = [word.strip("*").lower() for word in terms.split()]
     if not words:
@@ -146,7 +148,7 @@ def _matching(mm: Mattermost, team_id: str, terms: str, any_of_them: bool) -> li
     ]
 
 
-def _wanted(mm: Mattermost, post: Post, params: pb.SearchParams) -> bool:
+def _wanted(mm: ServerState, post: Post, params: pb.SearchParams) -> bool:
     def fits(value: Collection[str], names: Collection[str], excluded: bool) -> bool:
         return not names or (bool(set(value) & set(names)) is not excluded)
 

@@ -14,7 +14,7 @@ from mm_asgi.protocol.post_pb2 import Post
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_channel_post_pb2 as pb
     from mm_asgi.protocol.channel_pb2 import Channel
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
@@ -30,7 +30,7 @@ DISMISS = "plugin.message_will_be_posted.dismiss_post"
 _HASHTAG = re.compile(r"(?<!\S)#[^\W\d_][\w.-]+")
 
 
-def need(mm: Mattermost, post_id: str, where: str = "GetSinglePost", code: int = 404) -> Post:
+def need(mm: ServerState, post_id: str, where: str = "GetSinglePost", code: int = 404) -> Post:
     """The post of this id. AppError: there is none, or it is deleted."""
     post = mm.posts.get(post_id)
     if post is None or post.delete_at:
@@ -57,7 +57,7 @@ def to_json(post: Post) -> str:
     )
 
 
-async def create(mm: Mattermost, given: Post, context: PluginContext | None = None) -> Post:
+async def create(mm: ServerState, given: Post, context: PluginContext | None = None) -> Post:
     """A new post.
 
     MessageWillBePosted may change or refuse it; a hook that fails changes nothing. Then it is
@@ -84,7 +84,7 @@ async def create(mm: Mattermost, given: Post, context: PluginContext | None = No
     return post
 
 
-async def update(mm: Mattermost, given: Post, context: PluginContext | None = None) -> Post:
+async def update(mm: ServerState, given: Post, context: PluginContext | None = None) -> Post:
     """A post with another text, props, pin or files. AppError: the server or the plugin refuses it."""
     old = mm.posts.get(given.id)
     if old is None:
@@ -119,7 +119,7 @@ async def update(mm: Mattermost, given: Post, context: PluginContext | None = No
     return new
 
 
-def delete(mm: Mattermost, post_id: str, context: PluginContext | None = None) -> None:
+def delete(mm: ServerState, post_id: str, context: PluginContext | None = None) -> None:
     """Delete a post and its answers. AppError: there is none, or its channel is archived."""
     post = need(mm, post_id, "DeletePost", 400)
     channel = mm.channels[post.channel_id]
@@ -138,7 +138,7 @@ def delete(mm: Mattermost, post_id: str, context: PluginContext | None = None) -
 
 
 async def _ask(
-    mm: Mattermost,
+    mm: ServerState,
     hook: str,
     where: str,
     current: Post,
@@ -162,7 +162,7 @@ async def _ask(
     return changed
 
 
-def _check_root(mm: Mattermost, post: Post) -> None:
+def _check_root(mm: ServerState, post: Post) -> None:
     if not post.root_id:
         return
     root = mm.posts.get(post.root_id)
@@ -177,7 +177,7 @@ def _check(post: Post) -> None:
         raise AppError("Post.IsValid", "model.post.is_valid.message_length.app_error", 400)
 
 
-def _save(mm: Mattermost, post: Post, channel: Channel) -> None:
+def _save(mm: ServerState, post: Post, channel: Channel) -> None:
     if post.id:
         raise AppError("CreatePost", "app.post.save.existing.app_error", 400)
     _check(post)
@@ -207,29 +207,29 @@ def _save(mm: Mattermost, post: Post, channel: Channel) -> None:
 # -------------------------------------------------------------------- the calls
 
 
-async def _create(mm: Mattermost, request: pb.CreatePostRequest) -> dict[str, Any]:
+async def _create(mm: ServerState, request: pb.CreatePostRequest) -> dict[str, Any]:
     given = Post()
     given.CopyFrom(request.post)
     given.props.update({"from_plugin": "true"})
     return {"post": await create(mm, given)}
 
 
-async def _update(mm: Mattermost, request: pb.UpdatePostRequest) -> dict[str, Any]:
+async def _update(mm: ServerState, request: pb.UpdatePostRequest) -> dict[str, Any]:
     return {"post": await update(mm, request.post)}
 
 
-def _delete(mm: Mattermost, request: pb.DeletePostRequest) -> None:
+def _delete(mm: ServerState, request: pb.DeletePostRequest) -> None:
     delete(mm, request.post_id)
 
 
-def _get(mm: Mattermost, request: pb.GetPostRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetPostRequest) -> dict[str, Any]:
     return {"post": need(mm, request.post_id)}
 
 
 # -------------------------------------------------------------------- ephemeral posts
 
 
-def show(mm: Mattermost, user_id: str, given: Post) -> Post:
+def show(mm: ServerState, user_id: str, given: Post) -> Post:
     """Show a post to one user; nothing is checked, and no hook hears of it."""
     post = Post()
     post.CopyFrom(given)
@@ -242,11 +242,11 @@ def show(mm: Mattermost, user_id: str, given: Post) -> Post:
     return post
 
 
-def _send_ephemeral(mm: Mattermost, request: pb.SendEphemeralPostRequest) -> dict[str, Any]:
+def _send_ephemeral(mm: ServerState, request: pb.SendEphemeralPostRequest) -> dict[str, Any]:
     return {"post": show(mm, request.user_id, request.post)}
 
 
-def _update_ephemeral(mm: Mattermost, request: pb.UpdateEphemeralPostRequest) -> dict[str, Any]:
+def _update_ephemeral(mm: ServerState, request: pb.UpdateEphemeralPostRequest) -> dict[str, Any]:
     post = Post()
     post.CopyFrom(request.post)
     post.type, post.update_at = "system_ephemeral", mm.clock.now()
@@ -256,7 +256,7 @@ def _update_ephemeral(mm: Mattermost, request: pb.UpdateEphemeralPostRequest) ->
     return {"post": post}
 
 
-def _delete_ephemeral(mm: Mattermost, request: pb.DeleteEphemeralPostRequest) -> None:
+def _delete_ephemeral(mm: ServerState, request: pb.DeleteEphemeralPostRequest) -> None:
     mm.ephemeral_posts.pop((request.user_id, request.post_id), None)
     mm.publish("post_deleted", {"post_id": request.post_id}, user_id=request.user_id)
 

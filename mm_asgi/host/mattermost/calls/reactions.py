@@ -12,7 +12,7 @@ from mm_asgi.protocol.post_pb2 import Reaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_channel_post_pb2 as pb
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 
@@ -22,7 +22,7 @@ _EMOJI = re.compile(r"[a-zA-Z0-9+_-]{1,64}")
 """Its form alone is looked at: the server's list has thousands of names."""
 
 
-def add(mm: Mattermost, given: Reaction, context: PluginContext | None = None) -> Reaction:
+def add(mm: ServerState, given: Reaction, context: PluginContext | None = None) -> Reaction:
     """Add a reaction, which ReactionHasBeenAdded tells of. AppError: the server refuses it."""
     post = need(mm, given.post_id)
     if mm.channels[post.channel_id].delete_at:
@@ -52,7 +52,7 @@ def add(mm: Mattermost, given: Reaction, context: PluginContext | None = None) -
     return reaction
 
 
-def _remove(mm: Mattermost, request: pb.RemoveReactionRequest) -> None:
+def _remove(mm: ServerState, request: pb.RemoveReactionRequest) -> None:
     """One that is not there is no error, and the hook is called all the same."""
     given = request.reaction
     post = need(mm, given.post_id)
@@ -75,11 +75,11 @@ def _data(reaction: Reaction) -> dict[str, str]:
     }
 
 
-def _add(mm: Mattermost, request: pb.AddReactionRequest) -> dict[str, Any]:
+def _add(mm: ServerState, request: pb.AddReactionRequest) -> dict[str, Any]:
     return {"reaction": add(mm, request.reaction)}
 
 
-def _get(mm: Mattermost, request: pb.GetReactionsRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetReactionsRequest) -> dict[str, Any]:
     """Of an unknown post there are none."""
     return {"reactions": [row for key, row in mm.reactions.items() if key[0] == request.post_id]}
 

@@ -18,7 +18,7 @@ from mm_asgi.protocol.post_pb2 import Post
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_remaining_pb2 as pb
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 
@@ -26,7 +26,7 @@ __all__ = ["CALLS", "execute"]
 
 
 async def execute(
-    mm: Mattermost, given: CommandArgs, context: PluginContext | None = None
+    mm: ServerState, given: CommandArgs, context: PluginContext | None = None
 ) -> CommandResponse:
     """Run a command through ExecuteCommand and show what it answers.
 
@@ -54,7 +54,7 @@ async def execute(
 
 
 async def _ask(
-    mm: Mattermost, args: CommandArgs, context: PluginContext | None
+    mm: ServerState, args: CommandArgs, context: PluginContext | None
 ) -> CommandResponse | None:
     answer = await mm.hooks.ask("ExecuteCommand", context, args=args)
     if answer.called and answer.response is None:
@@ -77,7 +77,7 @@ async def _ask(
 
 
 async def _show(
-    mm: Mattermost, args: CommandArgs, response: CommandResponse, context: PluginContext | None
+    mm: ServerState, args: CommandArgs, response: CommandResponse, context: PluginContext | None
 ) -> None:
     """An answer's text becomes a post: for all in_channel, for the user alone otherwise."""
     post = Post(
@@ -91,7 +91,7 @@ async def _show(
         posts.show(mm, args.user_id, post)
 
 
-def _find(mm: Mattermost, team_id: str, trigger: str) -> Command | None:
+def _find(mm: ServerState, team_id: str, trigger: str) -> Command | None:
     for command in mm.plugin_commands.values():
         if command.trigger == trigger and command.team_id in ("", team_id):
             return command
@@ -101,7 +101,7 @@ def _find(mm: Mattermost, team_id: str, trigger: str) -> Command | None:
 # -------------------------------------------------------------------- the plugin's commands
 
 
-def _register(mm: Mattermost, request: pb.RegisterCommandRequest) -> None:
+def _register(mm: ServerState, request: pb.RegisterCommandRequest) -> None:
     given = request.command
     if not given.trigger:
         raise GoError("invalid command")
@@ -116,11 +116,11 @@ def _register(mm: Mattermost, request: pb.RegisterCommandRequest) -> None:
     )
 
 
-def _unregister(mm: Mattermost, request: pb.UnregisterCommandRequest) -> None:
+def _unregister(mm: ServerState, request: pb.UnregisterCommandRequest) -> None:
     mm.plugin_commands.pop((request.team_id, request.trigger.lower()), None)
 
 
-async def _execute(mm: Mattermost, request: pb.ExecuteSlashCommandRequest) -> dict[str, Any]:
+async def _execute(mm: ServerState, request: pb.ExecuteSlashCommandRequest) -> dict[str, Any]:
     need_user(mm, request.command_args.user_id)
     return {"response": await execute(mm, request.command_args)}
 
@@ -128,14 +128,14 @@ async def _execute(mm: Mattermost, request: pb.ExecuteSlashCommandRequest) -> di
 # -------------------------------------------------------------------- the server's commands
 
 
-def _need(mm: Mattermost, command_id: str) -> Command:
+def _need(mm: ServerState, command_id: str) -> Command:
     command = mm.custom_commands.get(command_id)
     if command is None or command.delete_at:
         raise GoError(f"resource Command not found, id: {command_id}")
     return command
 
 
-def _create(mm: Mattermost, request: pb.CreateCommandRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateCommandRequest) -> dict[str, Any]:
     command = Command()
     command.CopyFrom(request.cmd)
     command.trigger = command.trigger.lower()
@@ -153,7 +153,7 @@ def _create(mm: Mattermost, request: pb.CreateCommandRequest) -> dict[str, Any]:
     return {"command": command}
 
 
-def _custom(mm: Mattermost, team_id: str) -> list[Command]:
+def _custom(mm: ServerState, team_id: str) -> list[Command]:
     return [
         command
         for command in mm.custom_commands.values()
@@ -161,32 +161,32 @@ def _custom(mm: Mattermost, team_id: str) -> list[Command]:
     ]
 
 
-def _of_plugins(mm: Mattermost, team_id: str) -> list[Command]:
+def _of_plugins(mm: ServerState, team_id: str) -> list[Command]:
     return [row for row in mm.plugin_commands.values() if row.team_id in ("", team_id)]
 
 
-def _list(mm: Mattermost, request: pb.ListCommandsRequest) -> dict[str, Any]:
+def _list(mm: ServerState, request: pb.ListCommandsRequest) -> dict[str, Any]:
     team_id = request.team_id
     return {"commands": [*_of_plugins(mm, team_id), *_custom(mm, team_id)]}
 
 
-def _list_custom(mm: Mattermost, request: pb.ListCustomCommandsRequest) -> dict[str, Any]:
+def _list_custom(mm: ServerState, request: pb.ListCustomCommandsRequest) -> dict[str, Any]:
     return {"commands": _custom(mm, request.team_id)}
 
 
-def _list_plugin(mm: Mattermost, request: pb.ListPluginCommandsRequest) -> dict[str, Any]:
+def _list_plugin(mm: ServerState, request: pb.ListPluginCommandsRequest) -> dict[str, Any]:
     return {"commands": _of_plugins(mm, request.team_id)}
 
 
-def _list_built_in(mm: Mattermost, request: pb.ListBuiltInCommandsRequest) -> None:
+def _list_built_in(mm: ServerState, request: pb.ListBuiltInCommandsRequest) -> None:
     """There are none here."""
 
 
-def _get(mm: Mattermost, request: pb.GetCommandRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetCommandRequest) -> dict[str, Any]:
     return {"command": _need(mm, request.command_id)}
 
 
-def _update(mm: Mattermost, request: pb.UpdateCommandRequest) -> dict[str, Any]:
+def _update(mm: ServerState, request: pb.UpdateCommandRequest) -> dict[str, Any]:
     old = _need(mm, request.command_id)
     new = Command()
     new.CopyFrom(request.updated_cmd)
@@ -199,7 +199,7 @@ def _update(mm: Mattermost, request: pb.UpdateCommandRequest) -> dict[str, Any]:
     return {"command": new}
 
 
-def _delete(mm: Mattermost, request: pb.DeleteCommandRequest) -> None:
+def _delete(mm: ServerState, request: pb.DeleteCommandRequest) -> None:
     command = _need(mm, request.command_id)
     command.delete_at = command.update_at = mm.clock.now()
 

@@ -15,21 +15,21 @@ from mm_asgi.protocol.api_user_team_pb2 import Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_remaining_pb2 as misc
     from mm_asgi.protocol import api_user_team_pb2 as pb
 
 __all__ = ["CALLS"]
 
 
-def _status(mm: Mattermost, user_id: str) -> Status:
+def _status(mm: ServerState, user_id: str) -> Status:
     status = mm.statuses.get(user_id)
     if status is None:
         raise AppError("GetStatus", "app.status.get.missing.app_error", 404)
     return status
 
 
-def _set(mm: Mattermost, user_id: str, name: str, dnd_end_time: int = 0) -> Status:
+def _set(mm: ServerState, user_id: str, name: str, dnd_end_time: int = 0) -> Status:
     mm.statuses[user_id] = Status(
         user_id=user_id, status=name, manual=True, last_activity_at=mm.clock.now(),
         dnd_end_time=dnd_end_time,
@@ -38,11 +38,11 @@ def _set(mm: Mattermost, user_id: str, name: str, dnd_end_time: int = 0) -> Stat
     return mm.statuses[user_id]
 
 
-def _get(mm: Mattermost, request: pb.GetUserStatusRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetUserStatusRequest) -> dict[str, Any]:
     return {"status": _status(mm, request.user_id)}
 
 
-def _get_by_ids(mm: Mattermost, request: pb.GetUserStatusesByIdsRequest) -> dict[str, Any]:
+def _get_by_ids(mm: ServerState, request: pb.GetUserStatusesByIdsRequest) -> dict[str, Any]:
     """Whoever has none is offline: platform/status.go fills it up."""
     return {
         "statuses": [
@@ -52,7 +52,7 @@ def _get_by_ids(mm: Mattermost, request: pb.GetUserStatusesByIdsRequest) -> dict
     }
 
 
-def _update(mm: Mattermost, request: pb.UpdateUserStatusRequest) -> dict[str, Any]:
+def _update(mm: ServerState, request: pb.UpdateUserStatusRequest) -> dict[str, Any]:
     if request.status not in ("online", "offline", "away", "dnd"):
         raise AppError(
             "UpdateUserStatus", "plugin.api.update_user_status.bad_status", 400,
@@ -61,24 +61,24 @@ def _update(mm: Mattermost, request: pb.UpdateUserStatusRequest) -> dict[str, An
     return {"status": _set(mm, request.user_id, request.status)}
 
 
-def _set_timed_dnd(mm: Mattermost, request: pb.SetUserStatusTimedDNDRequest) -> dict[str, Any]:
+def _set_timed_dnd(mm: ServerState, request: pb.SetUserStatusTimedDNDRequest) -> dict[str, Any]:
     return {"status": _set(mm, request.user_id, "dnd", request.end_time)}
 
 
-def _update_custom(mm: Mattermost, request: pb.UpdateUserCustomStatusRequest) -> None:
+def _update_custom(mm: ServerState, request: pb.UpdateUserCustomStatusRequest) -> None:
     user = need(mm, request.user_id)
     shown = json_format.MessageToDict(request.custom_status, preserving_proto_field_name=True)
     user.props["customStatus"] = json.dumps(shown)
     mm.publish("user_updated", {"user_id": user.id})
 
 
-def _remove_custom(mm: Mattermost, request: pb.RemoveUserCustomStatusRequest) -> None:
+def _remove_custom(mm: ServerState, request: pb.RemoveUserCustomStatusRequest) -> None:
     user = need(mm, request.user_id)
     user.props["customStatus"] = "{}"
     mm.publish("user_updated", {"user_id": user.id})
 
 
-def _typing(mm: Mattermost, request: pb.PublishUserTypingRequest) -> None:
+def _typing(mm: ServerState, request: pb.PublishUserTypingRequest) -> None:
     mm.publish(
         "typing",
         {"parent_id": request.parent_id, "user_id": request.user_id},
@@ -90,19 +90,19 @@ def _typing(mm: Mattermost, request: pb.PublishUserTypingRequest) -> None:
 # -------------------------------------------------------------------- preferences
 
 
-def _get_preference(mm: Mattermost, request: misc.GetPreferenceForUserRequest) -> dict[str, Any]:
+def _get_preference(mm: ServerState, request: misc.GetPreferenceForUserRequest) -> dict[str, Any]:
     found = mm.preferences.get((request.user_id, request.category, request.name))
     if found is None:
         raise AppError("GetPreferenceByCategoryAndNameForUser", "app.preference.get.app_error", 400)
     return {"preference": found}
 
 
-def _get_preferences(mm: Mattermost, request: misc.GetPreferencesForUserRequest) -> dict[str, Any]:
+def _get_preferences(mm: ServerState, request: misc.GetPreferencesForUserRequest) -> dict[str, Any]:
     found = [row for key, row in mm.preferences.items() if key[0] == request.user_id]
     return {"preferences": found}
 
 
-def _update_preferences(mm: Mattermost, request: misc.UpdatePreferencesForUserRequest) -> None:
+def _update_preferences(mm: ServerState, request: misc.UpdatePreferencesForUserRequest) -> None:
     _check_owner(request.user_id, request.preferences, "savePreferences", "update_preferences.set")
     for given in request.preferences:
         copy = Preference()
@@ -112,7 +112,7 @@ def _update_preferences(mm: Mattermost, request: misc.UpdatePreferencesForUserRe
     mm.hooks.tell("PreferencesHaveChanged", preferences=request.preferences)
 
 
-def _delete_preferences(mm: Mattermost, request: misc.DeletePreferencesForUserRequest) -> None:
+def _delete_preferences(mm: ServerState, request: misc.DeletePreferencesForUserRequest) -> None:
     where, what = "DeletePreferences", "delete_preferences.delete"
     _check_owner(request.user_id, request.preferences, where, what)
     for given in request.preferences:

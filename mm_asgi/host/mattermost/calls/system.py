@@ -15,7 +15,7 @@ from mm_asgi.protocol.api_kv_config_pb2 import Manifest, PluginStatus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_kv_config_pb2 as pb
     from mm_asgi.protocol import api_remaining_pb2 as misc
 
@@ -28,7 +28,7 @@ RUNNING = 2
 """model.PluginStateRunning."""
 
 
-def _publish(mm: Mattermost, request: pb.PublishWebSocketEventRequest) -> None:
+def _publish(mm: ServerState, request: pb.PublishWebSocketEventRequest) -> None:
     to = request.broadcast
     mm.publish(
         f"custom_{mm.plugin_id}_{request.event}",
@@ -41,8 +41,8 @@ def _publish(mm: Mattermost, request: pb.PublishWebSocketEventRequest) -> None:
     )
 
 
-def _logger(level: str) -> Callable[[Mattermost, pb.LogInfoRequest], None]:
-    def log(mm: Mattermost, request: pb.LogInfoRequest) -> None:
+def _logger(level: str) -> Callable[[ServerState, pb.LogInfoRequest], None]:
+    def log(mm: ServerState, request: pb.LogInfoRequest) -> None:
         if mm.log is not None:
             fields: dict[str, Any] = {
                 pair.key: json_format.MessageToDict(pair.value) for pair in request.key_value_pairs
@@ -56,18 +56,18 @@ def _logger(level: str) -> Callable[[Mattermost, pb.LogInfoRequest], None]:
 # -------------------------------------------------------------------- the plugin
 
 
-def _bundle_path(mm: Mattermost, request: pb.GetBundlePathRequest) -> dict[str, Any]:
+def _bundle_path(mm: ServerState, request: pb.GetBundlePathRequest) -> dict[str, Any]:
     return {"path": str(Path(mm.bundle_path).absolute())}
 
 
-def _plugins(mm: Mattermost, request: pb.GetPluginsRequest) -> dict[str, Any]:
+def _plugins(mm: ServerState, request: pb.GetPluginsRequest) -> dict[str, Any]:
     names = ("name", "description", "homepage_url", "support_url", "release_notes_url",
              "icon_path", "version", "min_server_version")  # fmt: skip
     told = {name: str(mm.manifest.get(name, "")) for name in names}
     return {"manifests": [Manifest(id=mm.plugin_id, **told)]}
 
 
-def _plugin_status(mm: Mattermost, request: pb.GetPluginStatusRequest) -> dict[str, Any]:
+def _plugin_status(mm: ServerState, request: pb.GetPluginStatusRequest) -> dict[str, Any]:
     if request.id != mm.plugin_id:
         raise AppError("GetPluginStatus", "app.plugin.not_installed.app_error", 404)
     status = PluginStatus(
@@ -84,31 +84,31 @@ def _plugin_status(mm: Mattermost, request: pb.GetPluginStatusRequest) -> dict[s
 # -------------------------------------------------------------------- the server
 
 
-def _license(mm: Mattermost, request: misc.GetLicenseRequest) -> None:
+def _license(mm: ServerState, request: misc.GetLicenseRequest) -> None:
     """There is none."""
 
 
-def _enterprise(mm: Mattermost, request: misc.IsEnterpriseReadyRequest) -> dict[str, Any]:
+def _enterprise(mm: ServerState, request: misc.IsEnterpriseReadyRequest) -> dict[str, Any]:
     return {"is_enterprise_ready": False}
 
 
-def _version(mm: Mattermost, request: misc.GetServerVersionRequest) -> dict[str, Any]:
+def _version(mm: ServerState, request: misc.GetServerVersionRequest) -> dict[str, Any]:
     return {"version": VERSION}
 
 
-def _install_date(mm: Mattermost, request: misc.GetSystemInstallDateRequest) -> dict[str, Any]:
+def _install_date(mm: ServerState, request: misc.GetSystemInstallDateRequest) -> dict[str, Any]:
     return {"install_date": mm.installed_at}
 
 
-def _diagnostic_id(mm: Mattermost, request: misc.GetDiagnosticIdRequest) -> dict[str, Any]:
+def _diagnostic_id(mm: ServerState, request: misc.GetDiagnosticIdRequest) -> dict[str, Any]:
     return {"diagnostic_id": stable_id("telemetry")}
 
 
-def _telemetry_id(mm: Mattermost, request: misc.GetTelemetryIdRequest) -> dict[str, Any]:
+def _telemetry_id(mm: ServerState, request: misc.GetTelemetryIdRequest) -> dict[str, Any]:
     return {"telemetry_id": stable_id("telemetry")}
 
 
-def _mail(mm: Mattermost, request: misc.SendMailRequest) -> None:
+def _mail(mm: ServerState, request: misc.SendMailRequest) -> None:
     for value, missing in (
         (request.to, "missing_to"),
         (request.subject, "missing_subject"),
@@ -119,7 +119,7 @@ def _mail(mm: Mattermost, request: misc.SendMailRequest) -> None:
     mm.mails.append((request.to, request.subject, request.html_body))
 
 
-def _dialog(mm: Mattermost, request: misc.OpenInteractiveDialogRequest) -> None:
+def _dialog(mm: ServerState, request: misc.OpenInteractiveDialogRequest) -> None:
     """Shown to the user whose command or button gave the trigger id."""
     user_id = mm.triggers.get(request.dialog.trigger_id)
     if user_id is None:
@@ -129,11 +129,11 @@ def _dialog(mm: Mattermost, request: misc.OpenInteractiveDialogRequest) -> None:
     mm.publish("open_dialog", {"dialog": shown}, user_id=user_id)
 
 
-def _cluster_event(mm: Mattermost, request: misc.PublishPluginClusterEventRequest) -> None:
+def _cluster_event(mm: ServerState, request: misc.PublishPluginClusterEventRequest) -> None:
     """One server is no cluster: it reaches nobody, and that is no error."""
 
 
-def _collection(mm: Mattermost, request: misc.RegisterCollectionAndTopicRequest) -> None:
+def _collection(mm: ServerState, request: misc.RegisterCollectionAndTopicRequest) -> None:
     """Servers do nothing here any more."""
 
 

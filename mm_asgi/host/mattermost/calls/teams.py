@@ -17,7 +17,7 @@ from mm_asgi.protocol.team_pb2 import TEAM_TYPE_INVITE, TEAM_TYPE_OPEN, Team, Te
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_user_team_pb2 as pb
     from mm_asgi.protocol.user_pb2 import User
 
@@ -26,26 +26,26 @@ __all__ = ["CALLS"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}[a-z0-9]")
 
 
-def _need(mm: Mattermost, team_id: str) -> Team:
+def _need(mm: ServerState, team_id: str) -> Team:
     team = mm.teams.get(team_id)
     if team is None:
         raise AppError("GetTeam", "app.team.get.find.app_error", 404)
     return team
 
 
-def _need_member(mm: Mattermost, team_id: str, user_id: str) -> TeamMember:
+def _need_member(mm: ServerState, team_id: str, user_id: str) -> TeamMember:
     member = mm.team_members.get((team_id, user_id))
     if member is None:
         raise AppError("GetTeamMember", "app.team.get_member.missing.app_error", 404)
     return member
 
 
-def _members(mm: Mattermost, team_id: str) -> list[TeamMember]:
+def _members(mm: ServerState, team_id: str) -> list[TeamMember]:
     found = [member for key, member in mm.team_members.items() if key[0] == team_id]
     return [member for member in found if not member.delete_at]
 
 
-def _create(mm: Mattermost, request: pb.CreateTeamRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateTeamRequest) -> dict[str, Any]:
     team = Team()
     team.CopyFrom(request.team)
     if team.id:
@@ -69,28 +69,28 @@ def _check(team: Team) -> None:
         raise AppError("Team.IsValid", "model.team.is_valid.type.app_error", 400)
 
 
-def _delete(mm: Mattermost, request: pb.DeleteTeamRequest) -> None:
+def _delete(mm: ServerState, request: pb.DeleteTeamRequest) -> None:
     team = _need(mm, request.team_id)
     team.delete_at = team.update_at = mm.clock.now()
     mm.publish("delete_team", {"team_id": team.id}, team_id=team.id)
 
 
-def _get_all(mm: Mattermost, request: pb.GetTeamsRequest) -> dict[str, Any]:
+def _get_all(mm: ServerState, request: pb.GetTeamsRequest) -> dict[str, Any]:
     return {"teams": sorted(mm.teams.values(), key=lambda team: team.display_name)}
 
 
-def _get(mm: Mattermost, request: pb.GetTeamRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetTeamRequest) -> dict[str, Any]:
     return {"team": _need(mm, request.team_id)}
 
 
-def _get_by_name(mm: Mattermost, request: pb.GetTeamByNameRequest) -> dict[str, Any]:
+def _get_by_name(mm: ServerState, request: pb.GetTeamByNameRequest) -> dict[str, Any]:
     team = mm.teams.find(request.name)
     if team is None:
         raise AppError("GetTeamByName", "app.team.get_by_name.missing.app_error", 404)
     return {"team": team}
 
 
-def _update(mm: Mattermost, request: pb.UpdateTeamRequest) -> dict[str, Any]:
+def _update(mm: ServerState, request: pb.UpdateTeamRequest) -> dict[str, Any]:
     """The fields that a team's admin may change; team.go, UpdateTeam."""
     team, given = _need(mm, request.team.id), request.team
     for name in ("display_name", "description", "allow_open_invite", "company_name",
@@ -102,7 +102,7 @@ def _update(mm: Mattermost, request: pb.UpdateTeamRequest) -> dict[str, Any]:
     return {"team": team}
 
 
-def _search(mm: Mattermost, request: pb.SearchTeamsRequest) -> dict[str, Any]:
+def _search(mm: ServerState, request: pb.SearchTeamsRequest) -> dict[str, Any]:
     term = request.term.lower()
     found = [
         team for team in mm.teams.values() if term in team.name or term in team.display_name.lower()
@@ -110,7 +110,7 @@ def _search(mm: Mattermost, request: pb.SearchTeamsRequest) -> dict[str, Any]:
     return {"teams": sorted(found, key=lambda team: team.display_name)}
 
 
-def _get_for_user(mm: Mattermost, request: pb.GetTeamsForUserRequest) -> dict[str, Any]:
+def _get_for_user(mm: ServerState, request: pb.GetTeamsForUserRequest) -> dict[str, Any]:
     inside = [
         mm.teams[member.team_id]
         for member in mm.team_members.values()
@@ -122,12 +122,12 @@ def _get_for_user(mm: Mattermost, request: pb.GetTeamsForUserRequest) -> dict[st
 # -------------------------------------------------------------------- members
 
 
-async def _create_member(mm: Mattermost, request: pb.CreateTeamMemberRequest) -> dict[str, Any]:
+async def _create_member(mm: ServerState, request: pb.CreateTeamMemberRequest) -> dict[str, Any]:
     member = await _add(mm, request.team_id, request.user_id, "")
     return {"team_member": member}
 
 
-async def _create_members(mm: Mattermost, request: pb.CreateTeamMembersRequest) -> dict[str, Any]:
+async def _create_members(mm: ServerState, request: pb.CreateTeamMembersRequest) -> dict[str, Any]:
     members = [
         await _add(mm, request.team_id, user_id, request.requestor_id)
         for user_id in request.user_ids
@@ -136,7 +136,7 @@ async def _create_members(mm: Mattermost, request: pb.CreateTeamMembersRequest) 
 
 
 async def _create_gracefully(
-    mm: Mattermost, request: pb.CreateTeamMembersGracefullyRequest
+    mm: ServerState, request: pb.CreateTeamMembersGracefullyRequest
 ) -> dict[str, Any]:
     _need(mm, request.team_id)
     rows = []
@@ -151,14 +151,14 @@ async def _create_gracefully(
     return {"team_members": rows}
 
 
-async def _add(mm: Mattermost, team_id: str, user_id: str, requestor_id: str) -> TeamMember:
+async def _add(mm: ServerState, team_id: str, user_id: str, requestor_id: str) -> TeamMember:
     _need(mm, team_id)
     need(mm, user_id)
     actor = need(mm, requestor_id) if requestor_id else None
     return await join_team(mm, team_id, user_id, actor)
 
 
-def _delete_member(mm: Mattermost, request: pb.DeleteTeamMemberRequest) -> None:
+def _delete_member(mm: ServerState, request: pb.DeleteTeamMemberRequest) -> None:
     _need(mm, request.team_id)
     need(mm, request.user_id)
     member = mm.team_members.get((request.team_id, request.user_id))
@@ -177,23 +177,23 @@ def _delete_member(mm: Mattermost, request: pb.DeleteTeamMemberRequest) -> None:
     mm.hooks.tell("UserHasLeftTeam", team_member=member, actor=actor)
 
 
-def _get_members(mm: Mattermost, request: pb.GetTeamMembersRequest) -> dict[str, Any]:
+def _get_members(mm: ServerState, request: pb.GetTeamMembersRequest) -> dict[str, Any]:
     members = sorted(_members(mm, request.team_id), key=lambda member: member.user_id)
     return {"team_members": page_of(members, request.page, request.per_page)}
 
 
-def _get_member(mm: Mattermost, request: pb.GetTeamMemberRequest) -> dict[str, Any]:
+def _get_member(mm: ServerState, request: pb.GetTeamMemberRequest) -> dict[str, Any]:
     return {"team_member": _need_member(mm, request.team_id, request.user_id)}
 
 
 def _get_members_for_user(
-    mm: Mattermost, request: pb.GetTeamMembersForUserRequest
+    mm: ServerState, request: pb.GetTeamMembersForUserRequest
 ) -> dict[str, Any]:
     found = [row for key, row in mm.team_members.items() if key[1] == request.user_id]
     return {"team_members": page_of(found, request.page, request.per_page)}
 
 
-def _update_roles(mm: Mattermost, request: pb.UpdateTeamMemberRolesRequest) -> dict[str, Any]:
+def _update_roles(mm: ServerState, request: pb.UpdateTeamMemberRolesRequest) -> dict[str, Any]:
     member = _need_member(mm, request.team_id, request.user_id)
     check_roles(request.new_roles)
     roles = request.new_roles.split()
@@ -203,7 +203,7 @@ def _update_roles(mm: Mattermost, request: pb.UpdateTeamMemberRolesRequest) -> d
     return {"team_member": member}
 
 
-def _get_stats(mm: Mattermost, request: pb.GetTeamStatsRequest) -> dict[str, Any]:
+def _get_stats(mm: ServerState, request: pb.GetTeamStatsRequest) -> dict[str, Any]:
     members = _members(mm, request.team_id)
     active = [member for member in members if not mm.users[member.user_id].delete_at]
     return {

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls import files
 from mm_asgi.host.mattermost.calls.channels import need as need_channel
 from mm_asgi.host.mattermost.ids import new_id
+from mm_asgi.host.mattermost.stored_files import Upload
 from mm_asgi.protocol.api_file_bot_pb2 import UploadSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_file_bot_pb2 as pb
 
-__all__ = ["CALLS", "Upload"]
+__all__ = ["CALLS"]
 
 SMALLEST_FIRST_PART = 5 * 1024 * 1024
 """Bytes, unless it is the whole file; upload.go, minFirstPartSize. Over the 4 MiB that one call takes:
 a plugin can upload in parts only what fits into one."""
 
 
-@dataclass(slots=True)
-class Upload:
-    """A session, and what has come so far."""
-
-    session: UploadSession
-    data: bytearray = field(default_factory=bytearray)
-
-
-def _create(mm: Mattermost, request: pb.CreateUploadSessionRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateUploadSessionRequest) -> dict[str, Any]:
     session = UploadSession()
     session.CopyFrom(request.upload_session)
     session.ClearField("remote_id")
@@ -55,14 +47,14 @@ def _create(mm: Mattermost, request: pb.CreateUploadSessionRequest) -> dict[str,
     return {"upload_session": session}
 
 
-def _get(mm: Mattermost, request: pb.GetUploadSessionRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetUploadSessionRequest) -> dict[str, Any]:
     upload = mm.uploads.get(request.upload_id)
     if upload is None:
         raise AppError("GetUpload", "app.upload.get.app_error", 404)
     return {"upload_session": upload.session}
 
 
-async def _upload(mm: Mattermost, request: pb.UploadDataRequest) -> dict[str, Any]:
+async def _upload(mm: ServerState, request: pb.UploadDataRequest) -> dict[str, Any]:
     """One part; the answer has a file with the last one only."""
     upload = mm.uploads.get(request.upload_session.id)
     if upload is None:

@@ -14,7 +14,7 @@ from mm_asgi.protocol.user_pb2 import User
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mm_asgi.host.mattermost.mattermost import Mattermost
+    from mm_asgi.host.mattermost.server_state import ServerState
     from mm_asgi.protocol import api_user_team_pb2 as pb
     from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 
@@ -24,7 +24,7 @@ _USERNAME = re.compile(r"[a-z0-9._-]{1,64}")
 _RESERVED = ("all", "channel", "matterbot", "system")
 
 
-def need(mm: Mattermost, user_id: str, where: str = "GetUser") -> User:
+def need(mm: ServerState, user_id: str, where: str = "GetUser") -> User:
     """The user of this id. AppError: there is none."""
     user = mm.users.get(user_id)
     if user is None:
@@ -32,7 +32,7 @@ def need(mm: Mattermost, user_id: str, where: str = "GetUser") -> User:
     return user
 
 
-def create(mm: Mattermost, given: User, context: PluginContext | None = None) -> User:
+def create(mm: ServerState, given: User, context: PluginContext | None = None) -> User:
     """A new user, whom UserHasBeenCreated tells of. AppError: what is given is not valid or taken."""
     if not given.auth_service:
         size = len(given.password.encode())
@@ -58,7 +58,7 @@ def create(mm: Mattermost, given: User, context: PluginContext | None = None) ->
     return user
 
 
-def set_active(mm: Mattermost, user: User, active: bool) -> None:
+def set_active(mm: ServerState, user: User, active: bool) -> None:
     """Activate or deactivate."""
     now = mm.clock.now()
     user.delete_at, user.update_at = (0 if active else now), now
@@ -73,7 +73,7 @@ def check_username(name: str, where: str, error_id: str) -> None:
         raise AppError(where, error_id, 400)
 
 
-def check_free(mm: Mattermost, user: User, where: str) -> None:
+def check_free(mm: ServerState, user: User, where: str) -> None:
     """AppError: another user has the name or the address."""
     for other in mm.users.values():
         if other.id != user.id and other.username == user.username:
@@ -101,19 +101,19 @@ def _sorted(users: Iterable[User]) -> list[User]:
 # -------------------------------------------------------------------- the calls
 
 
-def _create(mm: Mattermost, request: pb.CreateUserRequest) -> dict[str, Any]:
+def _create(mm: ServerState, request: pb.CreateUserRequest) -> dict[str, Any]:
     return {"user": create(mm, request.user)}
 
 
-def _delete(mm: Mattermost, request: pb.DeleteUserRequest) -> None:
+def _delete(mm: ServerState, request: pb.DeleteUserRequest) -> None:
     set_active(mm, need(mm, request.user_id), False)
 
 
-def _get(mm: Mattermost, request: pb.GetUserRequest) -> dict[str, Any]:
+def _get(mm: ServerState, request: pb.GetUserRequest) -> dict[str, Any]:
     return {"user": need(mm, request.user_id)}
 
 
-def _get_by_email(mm: Mattermost, request: pb.GetUserByEmailRequest) -> dict[str, Any]:
+def _get_by_email(mm: ServerState, request: pb.GetUserByEmailRequest) -> dict[str, Any]:
     email = request.email.lower()
     found = next((user for user in mm.users.values() if user.email == email), None)
     if found is None:
@@ -121,24 +121,24 @@ def _get_by_email(mm: Mattermost, request: pb.GetUserByEmailRequest) -> dict[str
     return {"user": found}
 
 
-def _get_by_username(mm: Mattermost, request: pb.GetUserByUsernameRequest) -> dict[str, Any]:
+def _get_by_username(mm: ServerState, request: pb.GetUserByUsernameRequest) -> dict[str, Any]:
     found = mm.users.find(request.name.lower())
     if found is None:
         raise AppError("GetUserByUsername", "app.user.get_by_username.app_error", 404)
     return {"user": found}
 
 
-def _get_by_ids(mm: Mattermost, request: pb.GetUsersByIdsRequest) -> dict[str, Any]:
+def _get_by_ids(mm: ServerState, request: pb.GetUsersByIdsRequest) -> dict[str, Any]:
     wanted = set(request.user_ids)
     return {"users": _sorted(user for user in mm.users.values() if user.id in wanted)}
 
 
-def _get_by_usernames(mm: Mattermost, request: pb.GetUsersByUsernamesRequest) -> dict[str, Any]:
+def _get_by_usernames(mm: ServerState, request: pb.GetUsersByUsernamesRequest) -> dict[str, Any]:
     wanted = set(request.usernames)
     return {"users": _sorted(user for user in mm.users.values() if user.username in wanted)}
 
 
-def _get_users(mm: Mattermost, request: pb.GetUsersRequest) -> dict[str, Any]:
+def _get_users(mm: ServerState, request: pb.GetUsersRequest) -> dict[str, Any]:
     """By role and activity alone: user_store.go's GetAllProfiles looks at no team or channel."""
     roles = {request.role, *request.roles} - {""}
 
@@ -153,12 +153,12 @@ def _get_users(mm: Mattermost, request: pb.GetUsersRequest) -> dict[str, Any]:
     return {"users": page_of(users, request.page, request.per_page)}
 
 
-def _get_in_team(mm: Mattermost, request: pb.GetUsersInTeamRequest) -> dict[str, Any]:
+def _get_in_team(mm: ServerState, request: pb.GetUsersInTeamRequest) -> dict[str, Any]:
     users = _sorted(user for user in mm.users.values() if _in_team(mm, user, request.team_id))
     return {"users": page_of(users, request.page, request.per_page)}
 
 
-def _get_in_channel(mm: Mattermost, request: pb.GetUsersInChannelRequest) -> dict[str, Any]:
+def _get_in_channel(mm: ServerState, request: pb.GetUsersInChannelRequest) -> dict[str, Any]:
     if request.sort_by not in ("username", "status"):
         raise AppError(
             "GetUsersInChannel", "plugin.api.get_users_in_channel", 400, "invalid sort option"
@@ -177,7 +177,7 @@ def _known(status: str | None, order: tuple[str, ...]) -> str:
     return status if status in order else ""
 
 
-def _search(mm: Mattermost, request: pb.SearchUsersRequest) -> dict[str, Any]:
+def _search(mm: ServerState, request: pb.SearchUsersRequest) -> dict[str, Any]:
     term = request.term.strip().lower().removeprefix("@")
 
     def wanted(user: User) -> bool:
@@ -193,19 +193,19 @@ def _search(mm: Mattermost, request: pb.SearchUsersRequest) -> dict[str, Any]:
     return {"users": users[: request.limit or 100]}
 
 
-def _fits_channels(mm: Mattermost, user: User, request: pb.SearchUsersRequest) -> bool:
+def _fits_channels(mm: ServerState, user: User, request: pb.SearchUsersRequest) -> bool:
     inside, outside = request.in_channel_id, request.not_in_channel_id
     return (not inside or (inside, user.id) in mm.channel_members) and (
         not outside or (outside, user.id) not in mm.channel_members
     )
 
 
-def _in_team(mm: Mattermost, user: User, team_id: str) -> bool:
+def _in_team(mm: ServerState, user: User, team_id: str) -> bool:
     member = mm.team_members.get((team_id, user.id))
     return member is not None and not member.delete_at
 
 
-def _update(mm: Mattermost, request: pb.UpdateUserRequest) -> dict[str, Any]:
+def _update(mm: ServerState, request: pb.UpdateUserRequest) -> dict[str, Any]:
     old = need(mm, request.user.id, "UpdateUser")
     new = User()
     new.CopyFrom(request.user)
@@ -223,11 +223,11 @@ def _update(mm: Mattermost, request: pb.UpdateUserRequest) -> dict[str, Any]:
     return {"user": new}
 
 
-def _update_active(mm: Mattermost, request: pb.UpdateUserActiveRequest) -> None:
+def _update_active(mm: ServerState, request: pb.UpdateUserActiveRequest) -> None:
     set_active(mm, need(mm, request.user_id), request.active)
 
 
-def _update_roles(mm: Mattermost, request: pb.UpdateUserRolesRequest) -> dict[str, Any]:
+def _update_roles(mm: ServerState, request: pb.UpdateUserRolesRequest) -> dict[str, Any]:
     user = need(mm, request.user_id)
     check_roles(request.new_roles)
     user.roles, user.update_at = request.new_roles, mm.clock.now()

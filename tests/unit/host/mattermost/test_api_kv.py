@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from mm_asgi.host.mattermost.calls.kv import DEFAULT_PAGE, KVStore
+from mm_asgi.host.mattermost.kv_store import DEFAULT_PAGE, KVStore
 from tests.unit.host.mattermost.api_client import connected
 
 KEYS = st.sampled_from(["a", "b", "c", "ä"])
