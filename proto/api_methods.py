@@ -27,16 +27,11 @@ SCALARS = {
 }  # fmt: skip
 
 
-# What a call may raise, by the `errors` column: sentence, whether the host has the call at all.
-BY_CODE = "the subclass follows the HTTP code of the host's error."
+# What a call may raise beyond what the class says of all calls, by the `errors` column.
 ERRORS = {
-    "grpc-status: AppError mapped by its HTTP code": f"APIError: {BY_CODE}",
-    "grpc-status: AppError mapped by its HTTP code, any other Go error INTERNAL": (
-        f"APIError: {BY_CODE} Internal for what is no AppError there."
-    ),
-    "response field error (AppError), grpc status OK": (
-        f"APIError: {BY_CODE} It has all fields of that error."
-    ),
+    "grpc-status: AppError mapped by its HTTP code": "",
+    "grpc-status: AppError mapped by its HTTP code, any other Go error INTERNAL": "",
+    "response field error (AppError), grpc status OK": "",
     "none: handler never fails, field error never set": (
         "APIError: only when no answer came (Unavailable); the host reports no failure of this call."
     ),
@@ -62,7 +57,7 @@ class Argument:
         name: the field's.
         annotation: its type as Python writes it.
         default: its default as Python writes it; None: the argument is required.
-        text: what it means, without a full stop.
+        text: what it means, without a full stop; empty: the class says it of all methods.
     """
 
     name: str
@@ -88,7 +83,7 @@ class Method:
         arguments: in the order of the request's fields.
         answer: the type of what it returns as Python writes it.
         is_read: whether it changes nothing on the host.
-        error: what it raises, after the error's class.
+        error: what it raises, after the error's class; empty: what the class says of all methods.
         is_absent: whether the host has no handler for it.
         notes: what the host does with it, in sentences; empty: nothing to say.
     """
@@ -218,7 +213,16 @@ def arguments(rpc: str, request: Descriptor, texts: Mapping[str, Any]) -> Iterat
             annotation += " | None"
         if field.name in texts["requests"]["left_unset"] and default != "None":
             raise GenerateError(f"{rpc}.{field.name}: left unset, so its default has to be None")
+        if says_its_name(field.name, text) or field.name in texts["requests"]["said_of_all"]:
+            text = ""
         yield Argument(field.name, annotation, literal(default, is_message), text)
+
+
+def says_its_name(field: str, text: str) -> bool:
+    """Whether the words say only what the name says: `user_ids` are "ids of the users"."""
+    thing, _, kind = field.rpartition("_")
+    plural = "s" if kind == "ids" else ""
+    return kind in ("id", "ids") and text == f"{kind} of the {thing.replace('_', ' ')}{plural}"
 
 
 def value_of(table: Mapping[str, Any], rpc: str, field: str) -> Any:

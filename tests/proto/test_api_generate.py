@@ -1,7 +1,9 @@
 """proto/generate.py api: the tree is what it writes, and --check sees when it is not."""
 
+import csv
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -60,15 +62,43 @@ def test_check_names_what_differs_and_generate_mends_it(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes()
 
 
-def test_calls_that_the_host_lacks_say_so() -> None:
-    lacking = [
-        line.split("\t")[0]
-        for line in (ROOT / "proto/tables/api.tsv").read_text().splitlines()
-        if "UNIMPLEMENTED always" in line
-    ]
+def rows() -> list[dict[str, str]]:
+    with (ROOT / "proto/tables/api.tsv").open(newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def methods(name: str) -> dict[str, str]:
+    """The text of each method of aio.py or sync.py, by the call that it makes."""
+    _, *parts = (ROOT / f"mm_asgi/api/{name}.py").read_text().split("def ")
+    called = (re.findall(r'_call\(\s*"\w+",\s*"(\w+)"', part) for part in parts)
+    return {call: part for [call], part in zip(called, parts, strict=True)}
+
+
+@pytest.mark.parametrize("name", ["aio", "sync"])
+def test_calls_that_the_host_lacks_say_so(name: str) -> None:
+    lacking = [row["rpc"] for row in rows() if "UNIMPLEMENTED always" in row["errors"]]
     assert len(lacking) == 36
-    for name in ("aio", "sync"):
-        text = (ROOT / f"mm_asgi/api/{name}.py").read_text()
-        told = [part for part in text.split("def ") if "Unimplemented: always" in part]
-        assert [part.split("PluginAPI.")[1].split(",")[0] for part in told] == lacking
+    told = [call for call, text in methods(name).items() if "Unimplemented: always" in text]
+    assert told == lacking
     assert (ROOT / "docs/reference/api.md").read_text().count("**not on this host.**") == 36
+
+
+@pytest.mark.parametrize("name", ["aio", "sync"])
+def test_a_method_says_only_the_errors_that_its_class_does_not(name: str) -> None:
+    shared = (
+        "grpc-status: AppError mapped by its HTTP code",
+        "grpc-status: AppError mapped by its HTTP code, any other Go error INTERNAL",
+        "response field error (AppError), grpc status OK",
+    )
+    own = [row["rpc"] for row in rows() if row["errors"] not in shared]
+    assert [call for call, text in methods(name).items() if "Raises:" in text] == own
+    assert (ROOT / f"mm_asgi/api/{name}.py").read_text().count("APIError: the host failed.") == 1
+
+
+@pytest.mark.parametrize("name", ["aio", "sync"])
+def test_a_method_explains_no_id_that_says_what_it_is(name: str) -> None:
+    texts = methods(name)
+    assert not [call for call, text in texts.items() if " user_id: id of the user.\n" in text]
+    # Here the name says too little.
+    assert "as_user_id: id of the user who invites." in texts["AddUserToChannel"]
+    assert "bot_user_id: user id of the bot." in texts["GetBot"]
