@@ -32,8 +32,11 @@ class NoCompilerError(CompileError):
     """Nothing can be compiled on this machine."""
 
 
-def build() -> Path:
-    """The folder with the compiled ``mm_asgi``; takes about a minute when something has changed.
+def build(root: Path = ROOT) -> Path:
+    """Return the folder with the compiled ``mm_asgi``; takes a minute when something has changed.
+
+    Args:
+        root: the checkout whose package is compiled. Another one's is kept here too, beside ours.
 
     Raises:
         NoCompilerError: no C compiler, or no header files of this Python.
@@ -44,21 +47,22 @@ def build() -> Path:
         raise NoCompilerError(f"there is no C compiler {compiler}")
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
         raise NoCompilerError("this Python has no header files (Debian's python3-dev)")
-    stamp, wanted = FOLDER / "stamp", _stamp()
+    target = FOLDER if root == ROOT else FOLDER.with_name("compiled-other")
+    stamp, wanted = target / "stamp", _stamp(root)
     if not (stamp.is_file() and stamp.read_text() == wanted):
-        shutil.rmtree(FOLDER, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix="mm-asgi-") as folder:
-            _build(Path(folder))
+            _build(root, Path(folder), target)
         stamp.write_text(wanted)
-    return FOLDER
+    return target
 
 
-def _build(folder: Path) -> None:
+def _build(root: Path, folder: Path, target: Path) -> None:
     # From a copy: meanwhile hatch-mypyc takes pyproject.toml away, and it leaves what it made.
     copy = folder / "copy"
-    shutil.copytree(ROOT / "mm_asgi", copy / "mm_asgi", ignore=shutil.ignore_patterns("*.so"))
+    shutil.copytree(root / "mm_asgi", copy / "mm_asgi", ignore=shutil.ignore_patterns("*.so"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
+        shutil.copy(root / name, copy)
     done = subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, copy],
         env={**os.environ, "HATCH_BUILD_HOOKS_ENABLE": "1"},
@@ -72,13 +76,13 @@ def _build(folder: Path) -> None:
     if "-none-any" in wheel.name:
         raise CompileError(f"{wheel.name} has nothing compiled in it")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(FOLDER)
+        archive.extractall(target)
 
 
-def _stamp() -> str:
-    """What the build depends on."""
+def _stamp(root: Path) -> str:
+    """Return a hash of what the build depends on."""
     found = hashlib.sha256(sys.version.encode())
-    for path in (ROOT / "pyproject.toml", *sorted((ROOT / "mm_asgi").rglob("*.py"))):
+    for path in (root / "pyproject.toml", *sorted((root / "mm_asgi").rglob("*.py"))):
         found.update(path.read_bytes())
     return found.hexdigest()
 
