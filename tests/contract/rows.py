@@ -28,6 +28,7 @@ ROADS = "mwgsp"
 
 NAME = re.compile(r"test_([SDRLHA]\d+)_(\w+)")
 # What a test names when it takes a road, beside the letters in its decorators.
+PROCESS = ("test_L_", "test_A_process", "test_H_life", "test_S_site")
 HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 
 ROW = re.compile(r"^\| ([SDRLHA]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
@@ -63,7 +64,7 @@ def find_tests() -> Iterator[Test]:
                 found := NAME.fullmatch(node.name)
             ):
                 taken = _roads(node, names)
-                if not taken and file.name.startswith("test_process"):
+                if not taken and file.name.startswith(PROCESS):
                     taken = {"p"}  # it starts the process itself
                 roads = "".join(road for road in ROADS if road in taken)
                 yield Test(found[1], node.name, file.name, roads)

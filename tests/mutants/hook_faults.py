@@ -9,7 +9,7 @@ __all__ = ["HOOK_FAULTS"]
 DISPATCH = "mm_asgi/dispatch.py"
 HOOK_TESTS = (
     *(f"tests/unit/test_{name}.py" for name in ("commands", "hook_calls", "hooks", "hooks_random")),
-    "tests/contract/test_hooks.py",
+    "tests/contract/test_H_hooks.py",
 )
 
 HOOK_FAULTS: tuple[Fault, ...] = (

@@ -11,7 +11,7 @@ WIRE_TLS = "mm_asgi/wire/http2/tls.py"
 RUNTIME = "mm_asgi/runtime.py"
 TRANSPORT = "mm_asgi/wire/http2/transport.py"
 SECURE = ("tests/wire/test_tls.py", "tests/unit/goplugin/test_tls.py")
-PROCESS_TLS = ("tests/contract/test_process_tls.py",)
+PROCESS_TLS = ("tests/contract/test_L_tls.py",)
 
 TLS_FAULTS: tuple[Fault, ...] = (
     Fault(

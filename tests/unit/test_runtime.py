@@ -1,4 +1,4 @@
-"""Pieces of the composition root; what they make together, tests/contract/test_process_* show."""
+"""Pieces of the composition root; what they make together, tests/contract/test_L_* show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows S1 to S9 where test_scopes.py cannot see them: HTTP/2, a site without a subpath, settings.
+"""Rows S1 to S9 where test_S_scope.py cannot see them: HTTP/2, a site without a subpath, settings.
 
 Its host serves below /mm with the default settings. Here a second one serves at the site's root,
 behind a trusted proxy, to a plugin whose settings all differ; the rest is what only a client on

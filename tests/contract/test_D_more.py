@@ -1,4 +1,4 @@
-"""Rows D1 to D8 where test_requests.py does not look: crowds, cancels, HTTP/2, a short grace.
+"""Rows D1 to D8 where test_D_body.py does not look: crowds, cancels, HTTP/2, a short grace.
 
 A second plugin with cases of its own (apps_request.py) and a grace of 0.1 s behind the same roads.
 """

@@ -15,7 +15,7 @@ import pytest_asyncio
 from mm_asgi.bridge.hold import Holds
 from tests.contract.apps_response import JOURNAL, OUTCOMES
 from tests.contract.response_roads import Answer, HostRoad, MemoryRoad, Road, Roads
-from tests.contract.test_response_apps import FULL, hold
+from tests.contract.test_R_apps import FULL, hold
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
