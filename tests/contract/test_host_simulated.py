@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(60)]
 
-SHOP = Path(__file__).parents[1] / "unit" / "host"
+SHOP = Path(__file__).parents[1] / "unit" / "host" / "plugins"
 SIZE = 64
 
 

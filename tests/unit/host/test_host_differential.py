@@ -33,7 +33,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "plugins"
 ROOT = "/mm/plugins/com.example.demo"
 LIMITS = settings(max_examples=300, deadline=None)
 

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
 ]
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "plugins"
 SITES = {("/", True), ("/mm", False), ("/a/b", False)}
 Pairs = dict[tuple[str, bool], tuple[str, str]]
 

@@ -32,7 +32,7 @@ def full(*values: Any) -> Any:
 def wired(**answers: Any) -> Host:
     return Host(
         argv=[sys.executable, "wire_plugin.py"],
-        directory=Path(__file__).parent,
+        directory=Path(__file__).parent / "plugins",
         env={"WIRE_ANSWERS": json.dumps(answers)},
     )
 

@@ -23,7 +23,7 @@ from tests.unit.host.raw_script import message, record, release, written
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[1] / "plugins"
 LIMIT = 0.5
 LONG = 0.7
 AFTER = ["after", LONG]  # a plugin that takes longer than the limit

@@ -27,7 +27,7 @@ from tests.unit.host.raw_http import RawAnswer, ask
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[1] / "plugins"
 BIG = ServeHTTPRequest(body_chunk=b"x" * 65536)
 
 

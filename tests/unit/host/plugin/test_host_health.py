@@ -23,7 +23,7 @@ from tests.unit.host.raw_script import written
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-FOLDER = Path(__file__).parent.parent
+FOLDER = Path(__file__).parents[1] / "plugins"
 NAME = "com.example.demo"
 HOOK_TIMEOUT = 0.5
 
