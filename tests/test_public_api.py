@@ -66,8 +66,8 @@ PINNED = {
         "Unimplemented",
     ],
     "mm_asgi.host": [
+        "APICall",
         "AppError",
-        "Call",
         "Event",
         "HookAnswer",
         "HookCall",

@@ -1,4 +1,4 @@
-"""The command line ``mm-asgi``: one module a command, with NAME, HELP, add_arguments and run.
+"""The command line ``mm-asgi``: one module or folder a command, each a `CLICommand`.
 
 What a command works with is imported only when it runs: `serve` is what a host waits for.
 """
@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from mm_asgi.cli import check, dev, init, serve
+from mm_asgi.cli.command import CLICommand
 from mm_asgi.cli.options import refuse_unknown
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import closest
 
 __all__ = ["main"]
 
-COMMANDS = (init, dev, check, serve)
+COMMANDS: tuple[CLICommand, ...] = (init, dev, check, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,8 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments, extra = parser.parse_known_args(words)
         if "command" not in arguments:
             parser.error(f"{extra[0]} is no command" if extra else "a command is missing")
-        refuse_unknown(extra, arguments.command.NAME)
-        return int(arguments.command.run(arguments))
+        command: CLICommand = arguments.command
+        refuse_unknown(extra, command.NAME)
+        return command.run(arguments)
     except ConfigError as error:
         sys.stderr.write(f"mm-asgi: {error}\n")
         return 2

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mm_asgi.host.host import Host
-    from mm_asgi.host.mattermost import AppError, Call, Event, HookCall, Mattermost
+    from mm_asgi.host.mattermost import APICall, AppError, Event, HookCall, Mattermost
     from mm_asgi.host.plugin import HookAnswer, HostError, LogLine
 
 __all__ = [
+    "APICall",
     "AppError",
-    "Call",
     "Event",
     "HookAnswer",
     "HookCall",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "Host": "mm_asgi.host.host",
     **dict.fromkeys(
-        ("AppError", "Call", "Event", "HookCall", "Mattermost"), "mm_asgi.host.mattermost"
+        ("AppError", "APICall", "Event", "HookCall", "Mattermost"), "mm_asgi.host.mattermost"
     ),
     **dict.fromkeys(("HookAnswer", "HostError", "LogLine"), "mm_asgi.host.plugin"),
 }

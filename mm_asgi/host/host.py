@@ -19,7 +19,7 @@ from mm_asgi.host.plugin.health import INTERVAL
 from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookAnswer
 from mm_asgi.host.plugin.host_error import HostError
 from mm_asgi.host.plugin.log import HostLog
-from mm_asgi.host.plugin.plugin_life import Life
+from mm_asgi.host.plugin.plugin_life import PluginLife
 from mm_asgi.host.plugin.process import plugin_environment
 from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
@@ -116,7 +116,7 @@ class Host:
         self.health_interval = health_interval
         self._keep_failed = keep_failed
         self._gate = Gate()
-        self._life = Life(plugin_id, self._launch, self._gate, self.log, patience)
+        self._life = PluginLife(plugin_id, self._launch, self._gate, self.log, patience)
         self.seconds: dict[str, float] = {}
         self.mattermost = make_mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None

@@ -18,7 +18,7 @@ from mm_asgi.testing.transport import WireTransport
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from mm_asgi.host import Call, Event, HookCall, LogLine
+    from mm_asgi.host import APICall, Event, HookCall, LogLine
     from mm_asgi.protocol.api_remaining_pb2 import CommandResponse
     from mm_asgi.protocol.post_pb2 import Post
     from mm_asgi.settings import Settings
@@ -197,7 +197,7 @@ class MM:
         return [post for post in self.mattermost.posts.values() if not post.delete_at]
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[APICall]:
         """The plugin's calls of the API: ``name``, ``request``, ``response``, ``error``."""
         return list(self.mattermost.calls)
 

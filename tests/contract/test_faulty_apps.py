@@ -19,7 +19,7 @@ from mm_asgi.host import Host
 from tests.contract.faulty_apps import FAULTS, LARGE
 
 if TYPE_CHECKING:
-    from mm_asgi.cli.check.findings import Finding
+    from mm_asgi.cli.check.findings import CheckFinding
     from tests.contract.faulty_apps import Fault
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(60)]
@@ -41,10 +41,10 @@ def variables(fault: Fault) -> dict[str, str]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def findings() -> dict[str, list[Finding]]:
+async def findings() -> dict[str, list[CheckFinding]]:
     """What check finds, by app; all at once, since they mostly wait."""
 
-    async def check(name: str) -> list[Finding]:
+    async def check(name: str) -> list[CheckFinding]:
         life = await live(
             command(name), plugin_id="faulty", environ=variables(FAULTS[name]), paths=["/"]
         )
@@ -59,7 +59,7 @@ def test_there_are_ten() -> None:
 
 @in_one_loop
 @pytest.mark.parametrize("name", CHECKED)
-async def test_check_names_it(name: str, findings: dict[str, list[Finding]]) -> None:
+async def test_check_names_it(name: str, findings: dict[str, list[CheckFinding]]) -> None:
     fault = FAULTS[name]
     said = [finding.text for finding in findings[name] if finding.code == fault.code]
     assert [text for text in said if re.fullmatch(fault.says, text)], findings[name]

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mm_asgi.cli.check.imports import Imported
-    from mm_asgi.cli.check.observed import Answer, Life
+    from mm_asgi.cli.check.observed import Observed, ObservedAnswer
     from mm_asgi.host import LogLine
 
-__all__ = ["LIMITS", "Code", "Finding", "find"]
+__all__ = ["LIMITS", "Code", "CheckFinding", "find"]
 
 LIMITS = {
     "handshake": 3.0,
@@ -53,7 +53,7 @@ Code = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckFinding:
     """One finding.
 
     Attributes:
@@ -74,7 +74,7 @@ _CODES: dict[str, Code] = {
 }
 
 
-def find(imported: Imported, life: Life) -> list[Finding]:
+def find(imported: Imported, life: Observed) -> list[CheckFinding]:
     """All findings, errors first."""
     found = [
         *_start(life),
@@ -88,14 +88,14 @@ def find(imported: Imported, life: Life) -> list[Finding]:
     return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
 
 
-def _start(life: Life) -> Iterator[Finding]:
+def _start(life: Observed) -> Iterator[CheckFinding]:
     if life.failure is not None:
         raw = {line.message for line in life.lines if is_raw(line)}
         fate = "" if life.failure.stage == "activate" else life.fate
         reason = start_reason(life.failure.stage, life.failure.error, fate, raw)
-        yield Finding("start", "error", f"the plugin does not start: {reason}")
+        yield CheckFinding("start", "error", f"the plugin does not start: {reason}")
     elif (seconds := life.seconds.get("handshake", 0.0)) > LIMITS["handshake"]:
-        yield Finding(
+        yield CheckFinding(
             "slow-handshake",
             "warning",
             f"the handshake took {seconds:.1f} s, and a server may wait 3 s for it (10 s for a plugin"
@@ -103,12 +103,12 @@ def _start(life: Life) -> Iterator[Finding]:
         )
 
 
-def _import(imported: Imported, life: Life) -> Iterator[Finding]:
+def _import(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
     seconds = life.seconds.get("implemented", imported.seconds or 0.0)
     if life.failure is None and seconds > SLOW_IMPORT:
         slowest = max(imported.slowest, key=lambda module: module.own, default=None)
         most = f"; most of it is {slowest.name}, {slowest.own:.1f} s" if slowest else ""
-        yield Finding(
+        yield CheckFinding(
             "slow-import",
             "warning",
             f"the app's import took {seconds:.1f} s of the 25 that import-budget gives it{most}:"
@@ -116,12 +116,12 @@ def _import(imported: Imported, life: Life) -> Iterator[Finding]:
         )
 
 
-def _log(life: Life) -> Iterator[Finding]:
+def _log(life: Observed) -> Iterator[CheckFinding]:
     """What the runtime said of the app, and what go-plugin's side said of the process."""
     imported_at = life.active_at - life.seconds.get("activate", 0.0)
     for line in life.lines:
         if line.source == "host" and "would have ended the Mattermost server" in line.message:
-            yield Finding("stderr", "error", line.message)
+            yield CheckFinding("stderr", "error", line.message)
         elif line.source == "plugin" and line.message.startswith(_BLOCKED):
             # An import blocks the loop, too: its time is judged as a whole.
             if life.failure is None and wall_time(line) >= imported_at:
@@ -130,14 +130,14 @@ def _log(life: Life) -> Iterator[Finding]:
             yield from _said(line, life)
     if dropped := sum(int(line.message.partition(" ")[0]) for line in life.lines if _is_drop(line)):
         text = f"{dropped} log lines were dropped: the host did not read them in time"
-        yield Finding("print-flood", "warning", f"{text}: print less, or log")
+        yield CheckFinding("print-flood", "warning", f"{text}: print less, or log")
 
 
 def _is_drop(line: LogLine) -> bool:
     return line.module == "mm_asgi.streams" and bool(_DROPPED.match(line.message))
 
 
-def _said(line: LogLine, life: Life) -> Iterator[Finding]:
+def _said(line: LogLine, life: Observed) -> Iterator[CheckFinding]:
     if life.failure is not None and line.module in ("mm_asgi.dispatch", "mm_asgi.lifespan"):
         return  # the start's own finding says it
     code = _CODES.get(line.module, "log")
@@ -156,13 +156,13 @@ def _said(line: LogLine, life: Life) -> Iterator[Finding]:
         text += f": {kind.rpartition('.')[2]}{colon}{rest}"
     if path := _path(line, life):
         text = f"GET {path}: {text}"
-    yield Finding(code, "error" if line.level == "error" else "warning", text)
+    yield CheckFinding(code, "error" if line.level == "error" else "warning", text)
 
 
-def _blocked(line: LogLine, life: Life) -> Finding:
+def _blocked(line: LogLine, life: Observed) -> CheckFinding:
     serving = life.active_at <= wall_time(line) < life.stop_at
     when = "while it served" if serving else "while it started or stopped"
-    return Finding(
+    return CheckFinding(
         "blocked-loop",
         "error" if serving else "warning",
         f"{line.message} {when}: nothing else runs meanwhile, no request and no hook; await it, or"
@@ -170,7 +170,7 @@ def _blocked(line: LogLine, life: Life) -> Finding:
     )
 
 
-def _path(line: LogLine, life: Life) -> str:
+def _path(line: LogLine, life: Observed) -> str:
     """Which request a line is about: they came one after the other."""
     if not line.fields.get("request_id"):
         return ""
@@ -181,34 +181,34 @@ def _path(line: LogLine, life: Life) -> str:
     return ""
 
 
-def _answers(life: Life) -> Iterator[Finding]:
+def _answers(life: Observed) -> Iterator[CheckFinding]:
     for answer in life.answers:
         path = answer.path
         if answer.status is None and not answer.broken:
             text = f"GET {path}: no answer began within {HEAD_WAIT:g} s"
-            yield Finding("no-answer", "warning", f"{text}: ask for another path with --get")
+            yield CheckFinding("no-answer", "warning", f"{text}: ask for another path with --get")
         elif answer.broken:
             text = f"GET {path}: the connection ended before the answer did"
-            yield Finding("broken-answer", "error", f"{text}; the log says why")
+            yield CheckFinding("broken-answer", "error", f"{text}; the log says why")
         elif (answer.status or 0) >= 500 and not (life.crashed or _is_said(answer, life)):
             text = f"GET {path}: it was answered {answer.status}"
-            yield Finding("server-error", "error", f"{text}; the app's log says why")
+            yield CheckFinding("server-error", "error", f"{text}; the app's log says why")
         if answer.left and not life.crashed:
             yield from _left(answer, life)
     if life.crashed:
         text = f"the plugin's process ended by itself ({life.fate})"
-        yield Finding(
+        yield CheckFinding(
             "crash", "error", f"{text}: a server starts it anew, and gives it up at the third time"
         )
 
 
-def _is_said(answer: Answer, life: Life) -> bool:
+def _is_said(answer: ObservedAnswer, life: Observed) -> bool:
     """Whether a line of the runtime's says why an answer is a server's error."""
     faults = (line for line in life.lines if line.module == "mm_asgi.bridge")
     return any(line.level == "error" and _path(line, life) == answer.path for line in faults)
 
 
-def _left(answer: Answer, life: Life) -> Iterator[Finding]:
+def _left(answer: ObservedAnswer, life: Observed) -> Iterator[CheckFinding]:
     """A client that left has to be noticed, or each one who closes a page leaves work behind."""
     ended = life.ended_at.get(answer.path)
     if _drained(answer, life) or (ended is None and life.ended_at):
@@ -217,7 +217,7 @@ def _left(answer: Answer, life: Life) -> Iterator[Finding]:
         how = f"for {ended - answer.at:.1f} s"
     else:
         return
-    yield Finding(
+    yield CheckFinding(
         "ignores-disconnect",
         "warning",
         f"GET {answer.path}: the app went on {how} after its client had left: stop at"
@@ -225,7 +225,7 @@ def _left(answer: Answer, life: Life) -> Iterator[Finding]:
     )
 
 
-def _drained(answer: Answer, life: Life) -> bool:
+def _drained(answer: ObservedAnswer, life: Observed) -> bool:
     return any(_request(answer, life) in _cancelled(line) for line in life.lines)
 
 
@@ -235,14 +235,14 @@ def _cancelled(line: LogLine) -> set[str]:
     return set(found[1].split(", ")) if found else set()
 
 
-def _request(answer: Answer, life: Life) -> str:
+def _request(answer: ObservedAnswer, life: Observed) -> str:
     """As the runtime names a request's task."""
     return f"GET {life.prefix}{answer.path}"
 
 
-def _stop(life: Life) -> Iterator[Finding]:
+def _stop(life: Observed) -> Iterator[CheckFinding]:
     if life.killed:
-        yield Finding(
+        yield CheckFinding(
             "killed",
             "error",
             f"shutdown: the process had not ended {LIMITS['shutdown']:g} s after Shutdown and was"
@@ -250,7 +250,7 @@ def _stop(life: Life) -> Iterator[Finding]:
         )
 
 
-def _printed(imported: Imported, life: Life) -> Iterator[Finding]:
+def _printed(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
     at = {entry["text"]: entry["place"] for entry in imported.printed}
     for name, stream in life.printed.items():
         lines = "1 line was" if stream.lines == 1 else f"{stream.lines} lines were"
@@ -258,16 +258,16 @@ def _printed(imported: Imported, life: Life) -> Iterator[Finding]:
         first = stream.first if len(stream.first) <= 60 else stream.first[:60] + "..."
         flood = stream.lines >= FLOOD
         advice = "that fills a server's log: use logging" if flood else "use logging, with a level"
-        yield Finding(
+        yield CheckFinding(
             "print-flood" if flood else "printed",
             "warning",
             f"{name}: {lines} printed, the first{where} is {first!r}; {advice}",
         )
 
 
-def _routes(imported: Imported) -> Iterator[Finding]:
+def _routes(imported: Imported) -> Iterator[CheckFinding]:
     for route in imported.public or ():
-        yield Finding(
+        yield CheckFinding(
             "public-route",
             "error",
             f"the route {route} is never asked: a server serves /public itself, from the plugin's"

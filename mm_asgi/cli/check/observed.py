@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.host import LogLine
 
-__all__ = ["HEAD_WAIT", "STREAM_WAIT", "Answer", "Life", "live", "wall_time"]
+__all__ = ["HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "live", "wall_time"]
 
 HEAD_WAIT = 5.0
 """Seconds for an answer to begin; what takes longer is left, as a browser's user would leave it."""
@@ -35,7 +35,7 @@ _KEPT = 2000
 
 
 @dataclass(slots=True)
-class Answer:
+class ObservedAnswer:
     """What became of one GET.
 
     Attributes:
@@ -58,7 +58,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Stream:
+class PrintedLines:
     """What the app wrote to stdout or stderr: how many lines, and the first."""
 
     lines: int = 0
@@ -66,7 +66,7 @@ class Stream:
 
 
 @dataclass(slots=True)
-class Life:
+class Observed:
     """What was seen.
 
     Attributes:
@@ -92,10 +92,10 @@ class Life:
     prefix: str = ""
     hooks: Sequence[str] = ()
     memory: int | None = None
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[ObservedAnswer] = field(default_factory=list)
     killed: bool = False
     lines: list[LogLine] = field(default_factory=list)
-    printed: dict[str, Stream] = field(default_factory=dict)
+    printed: dict[str, PrintedLines] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
     active_at: float = float("inf")
     stop_at: float = float("inf")
@@ -103,7 +103,7 @@ class Life:
     def hear(self, line: LogLine) -> None:
         """Take a line of the host's log."""
         if line.source == "plugin" and line.module in ("stdout", "stderr"):
-            stream = self.printed.setdefault(line.module, Stream())
+            stream = self.printed.setdefault(line.module, PrintedLines())
             stream.lines += 1
             stream.first = stream.first or line.message
         elif line.module == "mm_asgi.access":
@@ -122,7 +122,7 @@ def wall_time(line: LogLine) -> float:
 
 async def live(
     command: Sequence[str], *, plugin_id: str, environ: Mapping[str, str], paths: Sequence[str]
-) -> Life:
+) -> Observed:
     """Start the plugin, ask for the paths one after the other, stop it.
 
     Args:
@@ -131,7 +131,7 @@ async def live(
         environ: variables for it.
         paths: what is asked for, below the plugin's root, by a user who is logged in.
     """
-    life = Life()
+    life = Observed()
     host = Host(
         argv=command,
         plugin_id=plugin_id,
@@ -154,7 +154,7 @@ async def live(
     return life
 
 
-async def _use(host: Host, life: Life, paths: Sequence[str]) -> None:
+async def _use(host: Host, life: Observed, paths: Sequence[str]) -> None:
     life.hooks = host.implemented
     prefix = life.prefix = urlsplit(host.url).path
     for path in paths:
@@ -177,9 +177,9 @@ def _fate(lines: Sequence[LogLine]) -> str:
     return ""
 
 
-def _get(address: str, prefix: str, path: str) -> Answer:
+def _get(address: str, prefix: str, path: str) -> ObservedAnswer:
     """A GET as a browser's, given up when it takes too long."""
-    answer = Answer(path)
+    answer = ObservedAnswer(path)
     began = time.monotonic()
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=HEAD_WAIT)
     try:
@@ -199,7 +199,9 @@ def _get(address: str, prefix: str, path: str) -> Answer:
 
 
 def _read(
-    response: http.client.HTTPResponse, connection: http.client.HTTPConnection, answer: Answer
+    response: http.client.HTTPResponse,
+    connection: http.client.HTTPConnection,
+    answer: ObservedAnswer,
 ) -> None:
     until = time.monotonic() + STREAM_WAIT
     while (left := until - time.monotonic()) > 0:

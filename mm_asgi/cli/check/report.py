@@ -14,9 +14,9 @@ from mm_asgi.cli.check.findings import LIMITS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mm_asgi.cli.check.findings import Finding
+    from mm_asgi.cli.check.findings import CheckFinding
     from mm_asgi.cli.check.imports import Imported, Module
-    from mm_asgi.cli.check.observed import Answer, Life
+    from mm_asgi.cli.check.observed import Observed, ObservedAnswer
 
 __all__ = ["Report"]
 
@@ -45,8 +45,8 @@ class Report:
     target: str
     plugin_id: str
     imported: Imported
-    life: Life
-    findings: Sequence[Finding]
+    life: Observed
+    findings: Sequence[CheckFinding]
 
     @property
     def ok(self) -> bool:
@@ -138,7 +138,7 @@ class Report:
         return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
 
 
-def _told(answer: Answer) -> str:
+def _told(answer: ObservedAnswer) -> str:
     if answer.status is None:
         return "no answer" + (f", left after {answer.seconds:.1f} s" if answer.left else "")
     end = " so far, then left" if answer.left else ", cut" if answer.broken else ""

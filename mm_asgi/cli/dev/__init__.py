@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         # An extra: uvicorn is the gateway's HTTP server, watchfiles sees what was saved.
-        from mm_asgi.cli.dev.session import Session
+        from mm_asgi.cli.dev.session import DevSession
     except ImportError as exc:
         raise ConfigError(
             f"dev: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     async def session() -> int:
         environ = _environment(settings, given)
         folders = _folders(settings)
-        return await Session(command, settings, id, folders, environ, debugger).run()
+        return await DevSession(command, settings, id, folders, environ, debugger).run()
 
     try:
         return asyncio.run(session())

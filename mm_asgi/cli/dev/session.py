@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mm_asgi.host import LogLine
     from mm_asgi.settings import Settings
 
-__all__ = ["Saves", "Session", "matters"]
+__all__ = ["Saves", "DevSession", "matters"]
 
 PATIENCE = 3.0
 """Seconds for OnDeactivate before a reload: whoever saved waits. A real host gives 30."""
@@ -57,7 +57,7 @@ LONGEST_GROUP = 1600
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Session:
+class DevSession:
     """Starts the host, shows its log, replaces the plugin on a save, ends on Ctrl-C.
 
     Args:

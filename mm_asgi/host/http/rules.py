@@ -32,7 +32,7 @@ __all__ = [
     "Request",
     "Rewritten",
     "Rules",
-    "Session",
+    "Login",
     "read_request",
     "rewrite",
     "route",
@@ -76,7 +76,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Login:
     """A fake login. ``mfa``: the user still has to set up MFA, and is anonymous until then."""
 
     user: str
@@ -127,7 +127,7 @@ class Rewritten:
     """
 
     context: Context
-    form_of: Session | None = None
+    form_of: Login | None = None
     notes: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -250,7 +250,7 @@ def rewrite(request: Request, rules: Rules) -> Rewritten:
     # Trimmed on the decoded path. raw_path does not fit any more then: %2F is lost.
     url.path = url.path.removeprefix(rules.prefix)
 
-    login = find_session(token) if token else Session(rules.user) if rules.user else None
+    login = find_login(token) if token else Login(rules.user) if rules.user else None
     done = Rewritten(context)
     if login is None:
         if token:
@@ -270,13 +270,13 @@ def rewrite(request: Request, rules: Rules) -> Rewritten:
     return done
 
 
-def _identify(request: Request, context: Context, login: Session) -> None:
+def _identify(request: Request, context: Context, login: Login) -> None:
     request.header[USER_ID] = [login.user]
     context.session_id = login.id
 
 
 def _check_csrf(
-    request: Request, done: Rewritten, login: Session, given: str, *, strict: bool
+    request: Request, done: Rewritten, login: Login, given: str, *, strict: bool
 ) -> None:
     passes = given == login.csrf
     if not passes and first(request.header, "X-Requested-With") == "XMLHttpRequest":
@@ -300,12 +300,12 @@ def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, str
     _check_csrf(request, rewritten, login, (values or [""])[0], strict=strict)
 
 
-def find_session(token: str) -> Session | None:
+def find_login(token: str) -> Login | None:
     """``token-USER`` is USER's; ``mfa-USER`` a user who has to set up MFA; others are nobody's."""
     for prefix, mfa in (("token-", False), ("mfa-", True)):
         user = token.removeprefix(prefix)
         if user and user != token:
-            return Session(user, mfa)
+            return Login(user, mfa)
     return None
 
 

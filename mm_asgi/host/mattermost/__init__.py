@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.mattermost.answering import METHODS, REQUEST_LIMIT, SERVICE, answer, request_class
 from mm_asgi.host.mattermost.app_errors import AppError, GoError, RPCRefused
-from mm_asgi.host.mattermost.journal import Call, Event, HookCall
+from mm_asgi.host.mattermost.journal import APICall, Event, HookCall
 from mm_asgi.host.mattermost.mattermost import Mattermost
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = [
     "SERVICE",
     "APIServer",
     "AppError",
-    "Call",
+    "APICall",
     "Event",
     "GoError",
     "HookCall",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message_factory import GetMessageClass
 
 from mm_asgi.host.mattermost.app_errors import AppError, GoError, RPCRefused
-from mm_asgi.host.mattermost.journal import Call
+from mm_asgi.host.mattermost.journal import APICall
 from mm_asgi.host.mattermost.table import CALLS, IN_RESPONSE, MUST_BE_SENT, REFUSED_UNSET
 from mm_asgi.protocol import api_pb2
 
@@ -62,7 +62,7 @@ async def answer(mm: ServerState, name: str, request: Message) -> Message:
     except (GoError, RPCRefused) as exc:
         failed = exc
     mm.journal.add(
-        Call(
+        APICall(
             name=name,
             request=request,
             response=response,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.host.plugin.hook_answer import HookAnswer
 
-__all__ = ["Call", "Event", "HookCall", "Journal"]
+__all__ = ["APICall", "Event", "HookCall", "Journal"]
 
 KEPT = 1000
 """Entries of each kind; a guess at what a page shows and a test looks back to."""
@@ -26,7 +26,7 @@ KEPT_SIZE = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class APICall:
     """One call of the plugin to the API.
 
     Attributes:
@@ -92,19 +92,19 @@ class Journal:
     """The latest entries of each kind, and who wants to hear of new ones."""
 
     def __init__(self) -> None:
-        self.calls: deque[Call] = deque(maxlen=KEPT)
+        self.calls: deque[APICall] = deque(maxlen=KEPT)
         self.hooks: deque[HookCall] = deque(maxlen=KEPT)
         self.events: deque[Event] = deque(maxlen=KEPT)
-        self._listeners: list[Callable[[Call | HookCall | Event], None]] = []
+        self._listeners: list[Callable[[APICall | HookCall | Event], None]] = []
 
-    def listen(self, listener: Callable[[Call | HookCall | Event], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[APICall | HookCall | Event], None]) -> Callable[[], None]:
         """Hand every new entry to ``listener``; what is returned ends it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
-    def add(self, entry: Call | HookCall | Event) -> None:
+    def add(self, entry: APICall | HookCall | Event) -> None:
         """Keep an entry and tell of it."""
-        if isinstance(entry, Call):
+        if isinstance(entry, APICall):
             self.calls.append(entry)
         elif isinstance(entry, HookCall):
             self.hooks.append(entry)
@@ -117,10 +117,10 @@ class Journal:
             listener(entry)
 
 
-def _size(entry: Call | HookCall | Event) -> int:
+def _size(entry: APICall | HookCall | Event) -> int:
     if isinstance(entry, Event):
         return 0
-    answer = entry.response if isinstance(entry, Call) else entry.answer.response
+    answer = entry.response if isinstance(entry, APICall) else entry.answer.response
     return entry.request.ByteSize() + (answer.ByteSize() if answer is not None else 0)
 
 

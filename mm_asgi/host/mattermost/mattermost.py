@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from mm_asgi.host.mattermost.journal import Call, Event, HookCall
+    from mm_asgi.host.mattermost.journal import APICall, Event, HookCall
     from mm_asgi.host.plugin.log import HostLog
     from mm_asgi.protocol.api_remaining_pb2 import CommandResponse
     from mm_asgi.protocol.file_pb2 import FileInfo
@@ -64,7 +64,7 @@ class Mattermost(ServerState):
     # ---------------------------------------------------------------- what happened
 
     @property
-    def calls(self) -> deque[Call]:
+    def calls(self) -> deque[APICall]:
         """The plugin's latest API calls."""
         return self.journal.calls
 
@@ -164,7 +164,7 @@ class Mattermost(ServerState):
         """Save the plugin's settings as an admin does. AppError: the plugin refuses them."""
         await config.save_plugin(self, settings)
 
-    def listen(self, listener: Callable[[Call | HookCall | Event], None]) -> Callable[[], None]:
+    def listen(self, listener: Callable[[APICall | HookCall | Event], None]) -> Callable[[], None]:
         """Hand every call, hook and event to ``listener``; what is returned ends it."""
         return self.journal.listen(listener)
 

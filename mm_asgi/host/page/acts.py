@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.http.headers import cookies
-from mm_asgi.host.http.rules import SESSION_COOKIE, Session, find_session
+from mm_asgi.host.http.rules import SESSION_COOKIE, Login, find_login
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls.posts import DISMISS
 from mm_asgi.host.mattermost.mattermost import request_context
@@ -44,8 +44,8 @@ def who_asks(header: Header, default: str) -> tuple[str, str]:
     token = next((value for _, value, _ in cookies(header, SESSION_COOKIE)), "")
     if not token:
         return ("default", default) if default else ("nobody", "")
-    session = find_session(token)
-    return ("nobody", "") if session is None or session.mfa else ("cookie", session.user)
+    login = find_login(token)
+    return ("nobody", "") if login is None or login.mfa else ("cookie", login.user)
 
 
 def login_cookies(mm: Mattermost, kind: str, user: str) -> list[str]:
@@ -64,7 +64,7 @@ def login_cookies(mm: Mattermost, kind: str, user: str) -> list[str]:
         return [
             f"{SESSION_COOKIE}=token-{user_id}; Path=/; HttpOnly; SameSite=Lax",
             f"MMUSERID={user_id}; Path=/; SameSite=Lax",
-            f"MMCSRF={Session(user_id).csrf}; Path=/; SameSite=Lax",
+            f"MMCSRF={Login(user_id).csrf}; Path=/; SameSite=Lax",
         ]
     if kind not in ("nobody", "default"):
         raise Refused(400, "expected as: user, nobody or default")

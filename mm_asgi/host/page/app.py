@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.http.headers import make_header
-from mm_asgi.host.mattermost.journal import Call, HookCall
+from mm_asgi.host.mattermost.journal import APICall, HookCall
 from mm_asgi.host.page.acts import Refused, login_cookies, say, who_asks
 from mm_asgi.host.page.feed import Feed
 from mm_asgi.host.page.guard import refusal
@@ -116,10 +116,10 @@ class Page:
 
     # ---------------------------------------------------------------- what happens
 
-    def _hear(self, entry: Call | HookCall | Event) -> None:
+    def _hear(self, entry: APICall | HookCall | Event) -> None:
         if not self._feed.watched:
             return
-        if isinstance(entry, Call):
+        if isinstance(entry, APICall):
             self._feed.tell(call_facts(entry))
         elif isinstance(entry, HookCall):
             self._feed.tell(hook_facts(entry))

@@ -12,7 +12,7 @@ from mm_asgi.host.page.brief import brief, shortened
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mm_asgi.host.mattermost.journal import Call, HookCall
+    from mm_asgi.host.mattermost.journal import APICall, HookCall
     from mm_asgi.host.plugin.stderr import LogLine
 
 __all__ = ["action_of", "call_facts", "hook_facts", "line_facts"]
@@ -50,7 +50,7 @@ def line_facts(line: LogLine) -> dict[str, Any]:
     }
 
 
-def call_facts(call: Call) -> dict[str, Any]:
+def call_facts(call: APICall) -> dict[str, Any]:
     """One call of the plugin's."""
     return {
         "kind": "call",

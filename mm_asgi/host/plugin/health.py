@@ -16,7 +16,7 @@ from mm_asgi.host.plugin.host_connection import RPCFailed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mm_asgi.host.plugin.host_connection import Connection
+    from mm_asgi.host.plugin.host_connection import HostConnection
     from mm_asgi.host.plugin.log import HostLog
 
 __all__ = ["INTERVAL", "HealthCheck"]
@@ -45,7 +45,7 @@ class HealthCheck:
         self._clock = clock
         self._failures: deque[float] = deque(maxlen=FAILURES)
 
-    async def passes(self, connection: Connection) -> bool:
+    async def passes(self, connection: HostConnection) -> bool:
         """Whether one of three pings is answered."""
         for _ in range(PINGS):
             try:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor
 
-    from mm_asgi.host.plugin.host_connection import Connection
+    from mm_asgi.host.plugin.host_connection import HostConnection
     from mm_asgi.host.plugin.log import HostLog
 
-__all__ = ["HookAnswer", "Hooks"]
+__all__ = ["HookAnswer", "HookClient"]
 
 HOOK_TIMEOUT = 30.0
 """Seconds; hooks_grpc_client.go's deadline of every unary hook."""
@@ -33,10 +33,12 @@ _METHODS: Mapping[str, MethodDescriptor] = hooks_pb2.DESCRIPTOR.services_by_name
 _LIFECYCLE = ("OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP")
 
 
-class Hooks:
+class HookClient:
     """Calls over one connection, and what the plugin says that it implements."""
 
-    def __init__(self, connection: Connection, log: HostLog, timeout: float = HOOK_TIMEOUT) -> None:
+    def __init__(
+        self, connection: HostConnection, log: HostLog, timeout: float = HOOK_TIMEOUT
+    ) -> None:
         self.timeout = timeout
         self.names: tuple[str, ...] = ()
         self._connection = connection

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.host.plugin.log import HostLog
 
-__all__ = ["Connection", "HTTPStream", "RPCFailed"]
+__all__ = ["HostConnection", "HTTPStream", "RPCFailed"]
 
 HOOKS = "/mattermost.pluginapi.v1.PluginHooks/"
 
@@ -69,7 +69,7 @@ def _told() -> Any:
         raise RPCFailed(grpc.StatusCode.CANCELLED, "cancelled by the host") from None
 
 
-class Connection:
+class HostConnection:
     """One channel to the handshake's address, with go-plugin's own streams held open on it."""
 
     def __init__(self, target: str, log: HostLog) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mm_asgi.host.plugin.process import Fate
     from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
-__all__ = ["Life"]
+__all__ = ["PluginLife"]
 
 RESTART_WAIT = 3.0
 """Seconds that a restart waits for requests without an answer; a guess at a slow view."""
@@ -34,7 +34,7 @@ EXIT_BUDGET = 1.6
 """Seconds until SIGKILL then, all in all. With the pipes' last bytes the exit stays below 2."""
 
 
-class Life:
+class PluginLife:
     """One plugin after the other, and what the gate says of them.
 
     Attributes:

@@ -7,8 +7,8 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, Hooks
-from mm_asgi.host.plugin.host_connection import Connection, RPCFailed
+from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookClient
+from mm_asgi.host.plugin.host_connection import HostConnection, RPCFailed
 from mm_asgi.host.plugin.host_error import HostError
 from mm_asgi.host.plugin.process import PluginProcess
 
@@ -39,8 +39,8 @@ class RunningPlugin:
         self, process: PluginProcess, log: HostLog, hook_timeout: float, seconds: dict[str, float]
     ) -> None:
         self.process = process
-        self.connection = Connection(process.target, log)
-        self.hooks = Hooks(self.connection, log, hook_timeout)
+        self.connection = HostConnection(process.target, log)
+        self.hooks = HookClient(self.connection, log, hook_timeout)
         self.stopping = False
         self._log = log
         self._seconds = seconds

@@ -14,9 +14,9 @@ from typing import Any, get_args
 import pytest
 
 from mm_asgi.cli import main
-from mm_asgi.cli.check.findings import LIMITS, Code, Finding, find
+from mm_asgi.cli.check.findings import LIMITS, CheckFinding, Code, find
 from mm_asgi.cli.check.imports import Imported, Module, parse_importtime, probe_import
-from mm_asgi.cli.check.observed import Answer, Life, Stream
+from mm_asgi.cli.check.observed import Observed, ObservedAnswer, PrintedLines
 from mm_asgi.cli.check.probe import Printed, public_routes
 from mm_asgi.cli.check.report import Report
 from mm_asgi.host import HostError, LogLine
@@ -53,11 +53,11 @@ def line(message: str, **facts: Any) -> LogLine:
     return LogLine(message=message, **facts)
 
 
-def codes(life: Life, imported: Imported | None = None) -> list[str]:
+def codes(life: Observed, imported: Imported | None = None) -> list[str]:
     return [finding.code for finding in find(imported or Imported(), life)]
 
 
-def texts(life: Life, imported: Imported | None = None) -> list[str]:
+def texts(life: Observed, imported: Imported | None = None) -> list[str]:
     return [finding.text for finding in find(imported or Imported(), life)]
 
 
@@ -69,29 +69,34 @@ def test_importtimes_lines_are_read_among_others() -> None:
 
 
 def test_a_good_life_has_no_findings() -> None:
-    life = Life(seconds={"handshake": 0.2, "implemented": 1.0}, answers=[Answer("/", 200)])
+    life = Observed(
+        seconds={"handshake": 0.2, "implemented": 1.0}, answers=[ObservedAnswer("/", 200)]
+    )
     assert find(Imported(seconds=1.0, public=[]), life) == []
 
 
 @pytest.mark.parametrize(
     ("life", "code"),
     [
-        (Life(seconds={"handshake": 3.1}), "slow-handshake"),
-        (Life(seconds={"implemented": 10.1}), "slow-import"),
-        (Life(killed=True), "killed"),
-        (Life(crashed=True, fate="exit code 3"), "crash"),
-        (Life(answers=[Answer("/", None, left=True)]), "no-answer"),
-        (Life(answers=[Answer("/", 200, broken=True)]), "broken-answer"),
-        (Life(answers=[Answer("/", 500)]), "server-error"),
-        (Life(printed={"stdout": Stream(1, "x")}), "printed"),
-        (Life(printed={"stderr": Stream(1000, "x")}), "print-flood"),
-        (Life(lines=[line("9 log lines were dropped", module="mm_asgi.streams")]), "print-flood"),
-        (Life(lines=[line("lifespan: odd", module="mm_asgi.lifespan")]), "lifespan"),
-        (Life(lines=[line("cookie", module="mm_asgi.handler")]), "log"),
-        (Life(failure=HostError("start", "no")), "start"),
+        (Observed(seconds={"handshake": 3.1}), "slow-handshake"),
+        (Observed(seconds={"implemented": 10.1}), "slow-import"),
+        (Observed(killed=True), "killed"),
+        (Observed(crashed=True, fate="exit code 3"), "crash"),
+        (Observed(answers=[ObservedAnswer("/", None, left=True)]), "no-answer"),
+        (Observed(answers=[ObservedAnswer("/", 200, broken=True)]), "broken-answer"),
+        (Observed(answers=[ObservedAnswer("/", 500)]), "server-error"),
+        (Observed(printed={"stdout": PrintedLines(1, "x")}), "printed"),
+        (Observed(printed={"stderr": PrintedLines(1000, "x")}), "print-flood"),
+        (
+            Observed(lines=[line("9 log lines were dropped", module="mm_asgi.streams")]),
+            "print-flood",
+        ),
+        (Observed(lines=[line("lifespan: odd", module="mm_asgi.lifespan")]), "lifespan"),
+        (Observed(lines=[line("cookie", module="mm_asgi.handler")]), "log"),
+        (Observed(failure=HostError("start", "no")), "start"),
     ],
 )
-def test_one_finding(life: Life, code: str) -> None:
+def test_one_finding(life: Observed, code: str) -> None:
     assert codes(life) == [code]
 
 
@@ -100,34 +105,38 @@ def test_a_flood_is_one_finding() -> None:
         line(f"{count} log lines were dropped: x", module="mm_asgi.streams", level="warn")
         for count in (9, 12)
     ]
-    (text,) = texts(Life(lines=lines))
+    (text,) = texts(Observed(lines=lines))
     assert text.startswith("21 log lines were dropped")
 
 
 def test_what_the_app_logs_itself_is_no_finding() -> None:
-    assert codes(Life(lines=[line("only 3 left", module="shop.orders", level="error")])) == []
+    assert codes(Observed(lines=[line("only 3 left", module="shop.orders", level="error")])) == []
 
 
 def test_a_route_below_public() -> None:
-    (text,) = texts(Life(), Imported(public=["/public/logo"]))
+    (text,) = texts(Observed(), Imported(public=["/public/logo"]))
     assert text.startswith("the route /public/logo is never asked: a server serves /public itself")
 
 
 def test_errors_come_first() -> None:
-    life = Life(killed=True, printed={"stdout": Stream(1, "x")}, seconds={"handshake": 4.0})
+    life = Observed(
+        killed=True, printed={"stdout": PrintedLines(1, "x")}, seconds={"handshake": 4.0}
+    )
     assert codes(life) == ["killed", "slow-handshake", "printed"]
 
 
 @pytest.mark.parametrize(("at", "expected"), [(1.0, []), (2.5, ["warning"]), (4.0, ["error"])])
 def test_a_blocked_loop_counts_once_the_app_is_imported(at: float, expected: list[str]) -> None:
     blocked = line("the event loop has been blocked for 1.0 s at x.py:1", time=at)
-    life = Life(seconds={"activate": 1.0}, active_at=3.0, stop_at=5.0, lines=[blocked])
+    life = Observed(seconds={"activate": 1.0}, active_at=3.0, stop_at=5.0, lines=[blocked])
     assert [finding.level for finding in find(Imported(), life)] == expected
 
 
 def test_a_fault_is_said_with_its_path_and_its_last_line() -> None:
     fields = {"request_id": "r", "exception": "Traceback\n  File\nshop.errors.Empty: no: rows"}
-    life = Life(answers=[Answer("/a", 200, seconds=0.5, at=2.5), Answer("/b", 200, at=9.0)])
+    life = Observed(
+        answers=[ObservedAnswer("/a", 200, seconds=0.5, at=2.5), ObservedAnswer("/b", 200, at=9.0)]
+    )
     life.lines = [
         line("it raised", module="mm_asgi.bridge", level="error", time=2.2, fields=fields)
     ]
@@ -136,13 +145,13 @@ def test_a_fault_is_said_with_its_path_and_its_last_line() -> None:
 
 @pytest.mark.parametrize(("ended", "found"), [(10.9, 0), (11.5, 1)])
 def test_an_app_has_a_second_to_see_that_its_client_left(ended: float, found: int) -> None:
-    life = Life(answers=[Answer("/s", 200, left=True, at=10.0)], ended_at={"/s": ended})
+    life = Observed(answers=[ObservedAnswer("/s", 200, left=True, at=10.0)], ended_at={"/s": ended})
     assert codes(life) == ["ignores-disconnect"] * found
 
 
 def test_what_was_printed_at_import_has_its_place() -> None:
     imported = Imported(printed=[{"place": "shop/main.py:3", "text": "hi", "count": 1}])
-    (text,) = texts(Life(printed={"stdout": Stream(2, "hi")}), imported)
+    (text,) = texts(Observed(printed={"stdout": PrintedLines(2, "hi")}), imported)
     assert text.startswith("stdout: 2 lines were printed, the first at shop/main.py:3 is 'hi';")
 
 
@@ -192,13 +201,13 @@ def test_of_other_apps_the_routes_are_not_known() -> None:
 
 
 def test_the_text_fits_a_terminal() -> None:
-    life = Life(
+    life = Observed(
         seconds={"handshake": 0.2},
         hooks=[
             "ServeHTTP",
             *(f"MessageHasBeen{word}" for word in ("Posted", "Updated", "Deleted")),
         ],
-        answers=[Answer("/a/path/that/is/long", 200, size=1500)],
+        answers=[ObservedAnswer("/a/path/that/is/long", 200, size=1500)],
     )
     imported = Imported(slowest=[Module("m" * 90, 1.5, 2.0)], modules=3, app="X")
     report = Report(
@@ -206,7 +215,10 @@ def test_the_text_fits_a_terminal() -> None:
         plugin_id="shop",
         imported=imported,
         life=life,
-        findings=[Finding("start", "error", "word " * 40), Finding("log", "warning", "\x1b[2J")],
+        findings=[
+            CheckFinding("start", "error", "word " * 40),
+            CheckFinding("log", "warning", "\x1b[2J"),
+        ],
     )
     text = report.as_text(80)
     assert max(map(len, text.splitlines())) <= 80
@@ -220,7 +232,7 @@ def test_the_reference_has_the_codes_and_the_json() -> None:
     assert sorted(re.findall(r"`([a-z-]+)`", " ".join(rows))) == sorted(get_args(Code))
     written = json.loads(page.partition("```json\n")[2].partition("```")[0])
     report = Report(
-        target="", plugin_id="", imported=Imported(), life=Life(), findings=[]
+        target="", plugin_id="", imported=Imported(), life=Observed(), findings=[]
     ).as_json()
     assert written.keys() == json.loads(report).keys()
     assert written["limits"] == LIMITS

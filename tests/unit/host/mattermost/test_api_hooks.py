@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from mm_asgi.host import AppError, HookCall, Host, Mattermost
-from mm_asgi.host.plugin.hook_client import Hooks
-from mm_asgi.host.plugin.host_connection import Connection
+from mm_asgi.host.plugin.hook_client import HookClient
+from mm_asgi.host.plugin.host_connection import HostConnection
 from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN
 from tests.unit.host.mattermost.api_client import Client, connected
@@ -38,8 +38,8 @@ async def with_plugin(listed: list[str] | None = None) -> AsyncIterator[tuple[Ma
         target = f"unix:{folder}/s"
         server.add_insecure_port(target)
         await server.start()
-        connection = Connection(target, log)
-        hooks = Hooks(connection, log)
+        connection = HostConnection(target, log)
+        hooks = HookClient(connection, log)
         await hooks.learn()
         try:
             async with connected() as (mattermost, client):
@@ -310,7 +310,7 @@ async def test_listeners_hear_of_hooks() -> None:
         await make_post(client, "hi")
         await mattermost.settled()
         kinds = [type(entry).__name__ for entry in heard]
-        assert sorted(kinds) == ["Call", "Event", "HookCall", "HookCall"]
+        assert sorted(kinds) == ["APICall", "Event", "HookCall", "HookCall"]
         hook = next(entry for entry in heard if isinstance(entry, HookCall))
         assert hook.answer.ok
 

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.mattermost import journal as journal_module
-from mm_asgi.host.mattermost.journal import Call, HookCall, Journal
+from mm_asgi.host.mattermost.journal import APICall, HookCall, Journal
 from mm_asgi.host.page import feed as feed_module
 from mm_asgi.host.page.brief import brief
 from mm_asgi.host.page.feed import READERS, WAITING, Feed
@@ -206,8 +206,8 @@ def test_a_hook_that_failed() -> None:
 def test_a_call_that_failed() -> None:
     request = api_kv_config_pb2.KVGetRequest(key="k")
     for code, error in (("OK", "some.app_error"), ("NOT_FOUND", ""), ("INTERNAL", "text")):
-        assert not call_facts(Call(name="KVGet", request=request, code=code, error=error))["ok"]
-    facts = call_facts(Call(name="KVGet", request=request, seconds=0.0123))
+        assert not call_facts(APICall(name="KVGet", request=request, code=code, error=error))["ok"]
+    facts = call_facts(APICall(name="KVGet", request=request, seconds=0.0123))
     assert (facts["ok"], facts["ms"], facts["arguments"]) == (True, 12.3, 'key="k"')
 
 
@@ -219,9 +219,9 @@ def test_large_calls_are_not_all_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal()
     request = api_kv_config_pb2.KVSetRequest(key="k", value=b"x" * 100_000)
     for number in range(10):
-        journal.add(Call(name=f"large {number}", request=request))
+        journal.add(APICall(name=f"large {number}", request=request))
     assert [call.name for call in journal.calls] == ["large 7", "large 8", "large 9"]
-    journal.add(Call(name="small", request=api_kv_config_pb2.KVGetRequest(key="k")))
+    journal.add(APICall(name="small", request=api_kv_config_pb2.KVGetRequest(key="k")))
     assert len(journal.calls) == 4
 
 

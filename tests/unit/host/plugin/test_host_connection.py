@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from mm_asgi.host import Host
-from mm_asgi.host.plugin.host_connection import Connection, RPCFailed
+from mm_asgi.host.plugin.host_connection import HostConnection, RPCFailed
 from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.protocol.hooks_http_pb2 import (
     HTTPHeader,
@@ -57,7 +57,7 @@ async def test_an_early_end_loses_neither_messages_nor_status(
     server.add_generic_rpc_handlers((EarlyEnd(status),))
     server.add_insecure_port(f"unix:{tmp_path}/s")
     await server.start()
-    connection = Connection(f"unix:{tmp_path}/s", HostLog())
+    connection = HostConnection(f"unix:{tmp_path}/s", HostLog())
 
     async def one() -> tuple[bytes, str]:
         stream = connection.serve_http()
@@ -88,7 +88,7 @@ async def test_an_early_end_loses_neither_messages_nor_status(
 
 async def test_nobody_listens(tmp_path: Path) -> None:
     log = HostLog()
-    connection = Connection(f"unix:{tmp_path}/none", log)
+    connection = HostConnection(f"unix:{tmp_path}/none", log)
     connection.hold_streams()
     stream = connection.serve_http()
     with pytest.raises(RPCFailed, match="UNAVAILABLE"):
@@ -112,7 +112,7 @@ async def test_a_cancelled_caller_stays_cancelled(tmp_path: Path) -> None:
     server.add_generic_rpc_handlers((Never(),))
     server.add_insecure_port(f"unix:{tmp_path}/s")
     await server.start()
-    connection = Connection(f"unix:{tmp_path}/s", HostLog())
+    connection = HostConnection(f"unix:{tmp_path}/s", HostLog())
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await connection.ping()
