@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.exchange import Exchange
+from mm_asgi.host.host_exchange import HostExchange
 from mm_asgi.host.http.answer import Answer
 from mm_asgi.host.http.body import Body
 from mm_asgi.host.http.line import LINE
@@ -40,7 +40,7 @@ class Gateway:
         self._log = log
         self._public = public
         self._on_user = on_user
-        self._running: set[Exchange] = set()
+        self._running: set[HostExchange] = set()
 
     def cancel(self) -> None:
         """End every RPC: the server stops."""
@@ -100,7 +100,7 @@ class Gateway:
             self._log.host(level, note, path=request.url.path, method=request.method)
         for user_id in request.header.get(USER_ID, ()):
             self._on_user(user_id)
-        exchange = Exchange(
+        exchange = HostExchange(
             request, rewritten.context, body, answer, gate=self._gate, log=self._log
         )
         self._running.add(exchange)

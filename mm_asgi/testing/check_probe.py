@@ -7,7 +7,15 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mm_asgi.testing.exchange import Exchange, Head, Left, Sent, SlowWrite, Truncated, prepare
+from mm_asgi.testing.client_exchange import (
+    AnswerHead,
+    ClientExchange,
+    Left,
+    Sent,
+    SlowWrite,
+    Truncated,
+    prepare,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +78,7 @@ async def run_probe(
     client = ("127.0.0.1", 50000)
     sent = Sent(probe.method, path.encode(), headers, client, whole, _body(probe))
     prepared = await prepare(sent, rules, engine)
-    if isinstance(prepared, Head):
+    if isinstance(prepared, AnswerHead):
         text = (prepared.body or b"").decode().partition("\n")[0]
         found.add("S2", f"the host itself answers {path} with {prepared.status}: {text}")
         return
@@ -103,7 +111,7 @@ async def run_probe(
     await _ended(exchange.app_call, found)
 
 
-async def _read(exchange: Exchange) -> None:
+async def _read(exchange: ClientExchange) -> None:
     """The answer, as far as it comes in that time: an endless one is no fault."""
     size = 0
     chunks = exchange.chunks()
@@ -140,5 +148,5 @@ async def _body(probe: Probe) -> AsyncIterator[bytes]:
         raise BrokenOff
 
 
-def _open(engine: Engine, init: ServeHTTPRequestInit, timeout: float) -> Exchange:
-    return Exchange(engine, init, write_timeout=timeout, raise_failures=False)
+def _open(engine: Engine, init: ServeHTTPRequestInit, timeout: float) -> ClientExchange:
+    return ClientExchange(engine, init, write_timeout=timeout, raise_failures=False)

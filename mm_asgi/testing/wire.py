@@ -11,8 +11,16 @@ import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from mm_asgi.host.http import Rules
+from mm_asgi.testing.client_exchange import (
+    AnswerHead,
+    ClientExchange,
+    Left,
+    Sent,
+    SlowWrite,
+    Truncated,
+    prepare,
+)
 from mm_asgi.testing.engine import PLUGIN_ID, Engine
-from mm_asgi.testing.exchange import Exchange, Head, Left, Sent, SlowWrite, Truncated, prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -67,7 +75,7 @@ class WireTransportBase:
         self._entered = 0
         self._is_lazy = False  # entered by a request
         self._starting = asyncio.Lock()
-        self._open: set[Exchange] = set()
+        self._open: set[ClientExchange] = set()
 
     @property
     def base_url(self) -> str:
@@ -142,7 +150,7 @@ class WireTransportBase:
             ValueError: the response is of another transport.
         """
         exchange = response.extensions.get(EXTENSION)
-        if not isinstance(exchange, Exchange):
+        if not isinstance(exchange, ClientExchange):
             raise ValueError(
                 f"disconnect: the {response} did not come from the plugin by a WireTransport;"
                 " expected one that did"
@@ -166,10 +174,10 @@ class WireTransportBase:
         with self._translated(request):
             await self._ensure_started(timeouts.get("connect"))
         prepared = await prepare(self._sent(request), self._rules, self._engine)
-        if isinstance(prepared, Head):
+        if isinstance(prepared, AnswerHead):
             return self._response(prepared, content=prepared.body)
         init, sent = prepared
-        exchange = Exchange(
+        exchange = ClientExchange(
             self._engine, init,
             write_timeout=timeouts.get("write"), raise_failures=self.raise_app_exceptions,
         )  # fmt: skip
@@ -214,11 +222,11 @@ class WireTransportBase:
 
     def _response(
         self,
-        head: Head,
+        head: AnswerHead,
         *,
         content: bytes | None = None,
         stream: BodyStream | None = None,
-        exchange: Exchange | None = None,
+        exchange: ClientExchange | None = None,
     ) -> Any:
         extensions: dict[str, Any] = {"http_version": b"HTTP/1.1"}
         if exchange is not None:
@@ -238,7 +246,7 @@ class WireTransportBase:
             text = "the plugin sent nothing in time (read timeout)"
             raise self.library.ReadTimeout(text, request=request) from None
 
-    async def _done(self, exchange: Exchange) -> None:
+    async def _done(self, exchange: ClientExchange) -> None:
         self._open.discard(exchange)
         await exchange.close()
 
@@ -264,7 +272,7 @@ class BodyStream:
     def __init__(
         self,
         transport: WireTransportBase,
-        exchange: Exchange,
+        exchange: ClientExchange,
         request: Any,
         timeout: float | None,
     ) -> None:

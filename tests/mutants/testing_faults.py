@@ -12,7 +12,7 @@ TESTS = ("tests/unit/testing",)
 TESTING_FAULTS: tuple[Fault, ...] = (
     Fault(
         "kit: half a body is a whole one",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         "                await self._raise_failure()\n                raise Truncated",
         "                await self._raise_failure()\n                return",
         TESTS,
@@ -20,7 +20,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kit: the exception of a request's body is lost",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         "            self._upload_failure = exc\n",
         "",
         TESTS,
@@ -28,7 +28,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kit: disconnect() does not wait for the app",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         "await self.app_call.heard()",
         "pass",
         TESTS,
@@ -36,7 +36,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kit: an exception behind a 500 is lost",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         "if message.body_complete and status >= 500:",
         "if False:",
         TESTS,
@@ -44,7 +44,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kit: an exception behind a 500 in pieces is lost",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         "self._is_error = status >= 500",
         "pass",
         TESTS,
@@ -52,7 +52,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "kit: the CSRF field of a streamed body is not looked for",
-        TESTING + "exchange.py",
+        TESTING + "client_exchange.py",
         'whole = b"".join([chunk async for chunk in sent.stream])',
         'whole = b""',
         TESTS,

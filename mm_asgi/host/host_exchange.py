@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mm_asgi.host.plugin.log import HostLog
     from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
-__all__ = ["Exchange"]
+__all__ = ["HostExchange"]
 
 CANCELLED = "rpc error: code = CANCELLED desc = cancelled by the host"
 
@@ -33,7 +33,7 @@ UNSENDABLE = range(600, 1000)
 """net/http sends these statuses, uvicorn's h11 side has no line for them."""
 
 
-class Exchange:
+class HostExchange:
     """One request of one client.
 
     Attributes:

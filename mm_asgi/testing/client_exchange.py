@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mm_asgi.testing.watch import AppCall
     from mm_asgi.wire.port import Call
 
-__all__ = ["Exchange", "Head", "Left", "Sent", "SlowWrite", "Truncated", "prepare"]
+__all__ = ["ClientExchange", "AnswerHead", "Left", "Sent", "SlowWrite", "Truncated", "prepare"]
 
 CHUNK = 64 * 1024
 """Bytes of one body_chunk: serveHTTPChunkSize of hooks_grpc_client.go."""
@@ -49,7 +49,7 @@ class SlowWrite(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class AnswerHead:
     """The beginning of an answer; ``body`` is all of it when the host itself answers."""
 
     status: int
@@ -71,7 +71,7 @@ class Sent:
 
 async def prepare(
     sent: Sent, rules: Rules, engine: Engine
-) -> tuple[ServeHTTPRequestInit, Sent] | Head:
+) -> tuple[ServeHTTPRequestInit, Sent] | AnswerHead:
     """The request as the host passes it on, or the host's own answer."""
     raw, mark, query = sent.target.partition(b"?")
     path = unquote_to_bytes(raw).decode("utf-8", "replace")
@@ -84,15 +84,15 @@ async def prepare(
     try:
         request = read_request(scope)
     except ValueError:
-        return Head(400, PLAIN, b"400 Bad Request")
+        return AnswerHead(400, PLAIN, b"400 Bad Request")
     way = route(request.url, rules)
     if way.kind == "redirect":
-        return Head(way.status, ((b"location", way.location.encode("latin-1")),), b"")
+        return AnswerHead(way.status, ((b"location", way.location.encode("latin-1")),), b"")
     if way.kind != "plugin" or "ServeHTTP" not in engine.implemented:
         text = b"404 page not found\n"
         if way.kind == "public":
             text += b"The host serves /public/ from the bundle: the app never sees such a path.\n"
-        return Head(404, PLAIN, text)
+        return AnswerHead(404, PLAIN, text)
     rewritten = rewrite(request, rules)
     if rewritten.form_of is not None:
         # The host, too, reads all of it for the CSRF field.
@@ -107,10 +107,10 @@ async def prepare(
         return init_message(request, rewritten.context), sent
     except UnicodeDecodeError:
         # proto3 text has to be UTF-8: such a request never reaches a plugin.
-        return Head(502, PLAIN, b"Bad Gateway\n")
+        return AnswerHead(502, PLAIN, b"Bad Gateway\n")
 
 
-class Exchange:
+class ClientExchange:
     """One ServeHTTP stream, from the client's side.
 
     Args:
@@ -187,7 +187,7 @@ class Exchange:
 
     # ---------------------------------------------------------------- the answer
 
-    async def head(self) -> Head:
+    async def head(self) -> AnswerHead:
         """Wait for the beginning of the answer.
 
         Raises:
@@ -197,7 +197,7 @@ class Exchange:
         message = await self._read()
         if message is None:
             await self._raise_failure()
-            return Head(502, PLAIN, b"Bad Gateway\n")
+            return AnswerHead(502, PLAIN, b"Bad Gateway\n")
         init = message.init
         status = init.status_code or 200
         if message.body_complete and status >= 500:
@@ -211,7 +211,7 @@ class Exchange:
             for value in header.values
         )
         self._is_error = status >= 500
-        return Head(status, headers)
+        return AnswerHead(status, headers)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes: once the head is here.
