@@ -26,6 +26,21 @@ HOST_FAULTS: tuple[Fault, ...] = (
         "strangers",
     ),
     Fault(
+        "page: a start after a failed one is a first start",
+        "mm_asgi/host/page/page_state.py",
+        "(PageState.FAILED, GateStep.HELD): PageState.RESTARTING",
+        "(PageState.FAILED, GateStep.HELD): PageState.STARTING",
+        ("tests/unit/host/page/test_page_state.py",),
+    ),
+    Fault(
+        "page: a gate that refuses is one that holds",
+        "mm_asgi/host/page/app.py",
+        "return GateStep.HELD if self._gate.holds else GateStep.REFUSED",
+        "return GateStep.HELD",
+        PAGE,
+        "told_apart",
+    ),
+    Fault(
         "page: what waits for a slow reader grows without end",
         "mm_asgi/host/page/feed.py",
         "if self._size > WAITING:",

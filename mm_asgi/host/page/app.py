@@ -22,6 +22,7 @@ from mm_asgi.host.page.acts import Refused, login_cookies, say, who_asks
 from mm_asgi.host.page.feed import Feed
 from mm_asgi.host.page.guard import refusal
 from mm_asgi.host.page.happened import call_facts, hook_facts, line_facts
+from mm_asgi.host.page.page_state import TABLE, GateStep, PageState
 from mm_asgi.host.page.places import place_facts, posts_facts
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Page:
         self._gate = gate
         self._rules = rules
         self._listens = listens
-        self._state = "starting"
+        self._state = PageState.STARTING
         self._since = _now()
         self._starts = 0
         self._feed = Feed(self._snapshot)
@@ -131,26 +132,27 @@ class Page:
             self._feed.tell(line_facts(line))
 
     def _note_state(self) -> None:
-        gate = self._gate
-        if gate.plugin is not None:
-            state, self._starts = "running", self._starts + 1
-        elif gate.holds:
-            state = "restarting" if self._starts or self._state == "failed" else "starting"
-            state = self._state if self._state in ("starting", "restarting") else state
-        else:
-            state = "failed"
-        if state != self._state:
+        step = self._gate_step()
+        state = TABLE[self._state, step]
+        if step is GateStep.OPENED:
+            self._starts += 1
+        if state is not self._state:
             self._state, self._since = state, _now()
         self._feed.tell(self._state_facts())
+
+    def _gate_step(self) -> GateStep:
+        if self._gate.plugin is not None:
+            return GateStep.OPENED
+        return GateStep.HELD if self._gate.holds else GateStep.REFUSED
 
     def _state_facts(self) -> dict[str, Any]:
         plugin = self._gate.plugin
         return {
             "kind": "state",
-            "state": self._state,
+            "state": self._state.value,
             "since": self._since,
             "starts": self._starts,
-            "reason": self._gate.failure[:8000] if self._state == "failed" else "",
+            "reason": self._gate.failure[:8000] if self._state is PageState.FAILED else "",
             "pid": plugin.process.pid if plugin is not None else 0,
             "hooks": list(plugin.hooks.names) if plugin is not None else [],
         }

@@ -405,6 +405,19 @@ async def test_what_happened_and_then_what_happens() -> None:
             assert (state["state"], state["reason"]) == ("failed", "it did not start")
 
 
+async def test_a_start_and_a_start_after_a_failed_one_are_told_apart() -> None:
+    async with shown() as page, events(page.client) as stream:
+        assert (await stream.next("snapshot"))["state"]["state"] == "starting"
+        page.gate.close()
+        assert (await stream.next("state"))["state"] == "starting"
+        page.gate.fail("it did not start")
+        failed = await stream.next("state")
+        assert (failed["state"], failed["reason"]) == ("failed", "it did not start")
+        page.gate.close()
+        again = await stream.next("state")
+        assert (again["state"], again["reason"], again["starts"]) == ("restarting", "", 0)
+
+
 async def test_the_end_of_the_host_ends_the_events() -> None:
     async with shown() as page, page.client.stream("GET", "/_mm/events") as answer:
         chunks = answer.aiter_raw()
