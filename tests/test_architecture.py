@@ -53,6 +53,21 @@ CIRCLES_OF_TYPES = (
         "mm_asgi.wire.http2.sending", "mm_asgi.wire.http2.stream",
     },
 )  # fmt: skip
+# Names that stand more than once, and where. The list may shrink, it may not grow.
+NAMES_TWICE = {
+    "Call": {"api/calls.py", "wire/port.py"},
+    "Connection": {"api/connection.py", "wire/http2/connection.py"},
+    "Head": {"bridge/response.py", "wire/http2/fields.py"},
+    "Setting": {"settings.py", "wire/http2/frames.py"},
+    "Step": {"bridge/state.py", "wire/http2/stream.py"},
+    "Stream": {"wire/http2/stream.py", "wire/port.py"},
+    "WireTransport": {"testing/httpx2.py", "testing/wire_transport.py"},
+    "_Source": {"goplugin/standard_streams.py", "settings.py"},
+    "_Stream": {"testing/httpx2.py", "testing/wire_transport.py"},
+    "calls.py": {"api/calls.py", "wire/calls.py"},
+    "connection.py": {"api/connection.py", "wire/http2/connection.py"},
+    "tls.py": {"goplugin/tls.py", "wire/http2/tls.py"},
+}
 LONGEST_MODULE = 600
 # Modules that are longer and may be: path -> the reason why two modules would read worse.
 LONGER_MODULES: Mapping[str, str] = {}
@@ -314,6 +329,26 @@ def _changed(node: ast.AST) -> str | None:
     return None
 
 
+def a_name_stands_once(modules: Mapping[str, Module]) -> Iterator[str]:
+    """A class' or a file's name means one thing: a search for it gives one place."""
+    for name, paths in places_of_names(modules).items():
+        if len(paths) > 1 and not paths <= NAMES_TWICE.get(name, set()):
+            yield f"{name} stands in {' and '.join(sorted(paths))}; give each a name of its own"
+
+
+def places_of_names(modules: Mapping[str, Module]) -> dict[str, set[str]]:
+    """The modules' paths by the names of their classes and of their files."""
+    places: dict[str, set[str]] = {}
+    for module in modules.values():
+        if module.is_generated:
+            continue
+        names = {n.name for n in ast.walk(module.tree) if isinstance(n, ast.ClassDef)}
+        file = module.path.rpartition("/")[2]
+        for name in names if file.startswith("__") else {*names, file}:
+            places.setdefault(name, set()).add(module.path)
+    return places
+
+
 def modules_and_functions_are_short(modules: Mapping[str, Module]) -> Iterator[str]:
     for module in modules.values():
         if module.is_generated:
@@ -346,6 +381,7 @@ CHECKS: tuple[Check, ...] = (
     no_cycle,
     no_circle_of_types,
     no_state_in_modules,
+    a_name_stands_once,
     modules_and_functions_are_short,
     nothing_prints,
 )
@@ -368,7 +404,7 @@ def test_law(check: Check, package: Mapping[str, Module]) -> None:
 GOOD = {
     "__init__.py": "def __getattr__(name):\n    from mm_asgi.runtime import run\n    return run\n",
     "errors.py": "NAMES = ['a']\n\ndef names():\n    NAMES = []\n    NAMES.append('b')\n    return NAMES\n",
-    "settings.py": "from mm_asgi.errors import NAMES\nfrom mm_asgi import __version__\n",
+    "settings.py": "from mm_asgi.errors import NAMES\nfrom mm_asgi import __version__\nclass Good:\n    pass\n",
     "wire/__init__.py": "",
     "wire/port.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mm_asgi.errors import X\n",
     "wire/grpcio.py": "import grpc.aio\nfrom . import port\n",
@@ -415,6 +451,8 @@ FAULTS: list[tuple[Check, str, str, str]] = [
     (no_state_in_modules, "errors.py", "X = {}\ndef f():\n    X[1] = 2", "errors.py:3: changes the module's X"),
     (no_state_in_modules, "errors.py", "X: list = list()\nasync def f():\n    X.append(2)", "errors.py:3: changes the module's X"),
     (no_state_in_modules, "errors.py", "X = {1}\nclass C:\n    def f(self):\n        X.add(2)", "errors.py:4: changes the module's X"),
+    (a_name_stands_once, "host/http/port.py", "", "port.py stands in host/http/port.py and wire/port.py"),
+    (a_name_stands_once, "plugin.py", "class A:\n    pass\ndef f():\n    class Good:\n        pass", "Good stands in plugin.py and settings.py"),
     (modules_and_functions_are_short, "errors.py", "#\n" * 601, "errors.py: 601 lines, over 600"),
     (modules_and_functions_are_short, "errors.py", "def f():\n" + "    1\n" * 50, "errors.py:1: f has 51 lines"),
     (nothing_prints, "errors.py", "print(1)", "errors.py:1: prints"),
@@ -459,6 +497,12 @@ def test_a_circle_that_is_gone_leaves_the_list(package: Mapping[str, Module]) ->
     graph = {name: {other.name for _, other in arrows(m, package)} for name, m in package.items()}
     gone = [known for known in CIRCLES_OF_TYPES if known not in circles_in(graph)]
     assert not gone, f"take these out of CIRCLES_OF_TYPES, or shorten them: {gone}"
+
+
+def test_a_name_that_stands_once_leaves_the_list(package: Mapping[str, Module]) -> None:
+    places = places_of_names(package)
+    gone = [name for name, paths in NAMES_TWICE.items() if places.get(name) != paths]
+    assert not gone, f"take these out of NAMES_TWICE, or shorten them: {gone}"
 
 
 def test_the_package_is_found(package: Mapping[str, Module]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mm_asgi.testing.asgi import Facts, as_user, lifespan
     from mm_asgi.testing.check import Finding, check_app
     from mm_asgi.testing.kit import MM
-    from mm_asgi.testing.transport import WireTransport
+    from mm_asgi.testing.wire_transport import WireTransport
 
 __all__ = ["MM", "Facts", "Finding", "WireTransport", "as_user", "check_app", "lifespan"]
 
@@ -29,7 +29,7 @@ _HOMES = {
     "MM": "kit",
     "Facts": "asgi",
     "Finding": "check",
-    "WireTransport": "transport",
+    "WireTransport": "wire_transport",
     "as_user": "asgi",
     "check_app": "check",
     "lifespan": "asgi",

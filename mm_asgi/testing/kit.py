@@ -13,7 +13,7 @@ from mm_asgi.host.plugin import HostLog
 from mm_asgi.protocol.user_pb2 import User
 from mm_asgi.testing.engine import PLUGIN_ID, Engine
 from mm_asgi.testing.records import LogRecorder
-from mm_asgi.testing.transport import WireTransport
+from mm_asgi.testing.wire_transport import WireTransport
 
 if TYPE_CHECKING:
     from types import TracebackType
