@@ -43,7 +43,6 @@ IO_MODULES = {
 # Circles that type-only imports close. The list may shrink, it may not grow.
 CIRCLES_OF_TYPES = (
     {"mm_asgi.bridge.hold", "mm_asgi.bridge.http"},
-    {"mm_asgi.wire.http2.call", "mm_asgi.wire.http2.server"},
     {
         "mm_asgi.wire.http2.channel", "mm_asgi.wire.http2.client_call",
         "mm_asgi.wire.http2.client_transport", "mm_asgi.wire.http2.stream_call",

@@ -11,6 +11,7 @@ WIRE = ("tests/wire",)
 HTTP2 = ("tests/wire/http2",)
 H2_CONNECTION = "mm_asgi/wire/http2/connection.py"
 H2_STREAM = "mm_asgi/wire/http2/stream.py"
+H2_CALL, H2_SERVER = "mm_asgi/wire/http2/call.py", "mm_asgi/wire/http2/server.py"
 
 WIRE_FAULTS: tuple[Fault, ...] = (
     # ---------------------------------------------------------------- wire
@@ -36,6 +37,22 @@ WIRE_FAULTS: tuple[Fault, ...] = (
         "        if False:\n",
         HTTP2,
         "dropped_data_is_credited",
+    ),
+    Fault(
+        "http2: a stop does not wait for an RPC",
+        H2_SERVER,
+        "        calls.opened(call)\n",
+        "",
+        WIRE,
+        "stop",
+    ),
+    Fault(
+        "http2: the clock of an RPC's deadline is not set",
+        H2_CALL,
+        "            self._timer = loop.call_at(self.deadline, self.expire)\n",
+        "",
+        WIRE,
+        "deadline",
     ),
     Fault(
         "http2: padding is not credited to its stream",

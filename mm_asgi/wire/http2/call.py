@@ -32,11 +32,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from mm_asgi.wire.calls import Calls
     from mm_asgi.wire.http2.connection import Connection
-    from mm_asgi.wire.http2.fields import Head
     from mm_asgi.wire.http2.hpack import Field
     from mm_asgi.wire.http2.rpc import RequestFacts
-    from mm_asgi.wire.http2.server import ServerTransport
     from mm_asgi.wire.port import Metadata, Method
 
 __all__ = ["ServerCall"]
@@ -58,11 +57,12 @@ class ServerCall(MessageStream):
 
     __slots__ = (
         "_callback",
+        "_calls",
         "_facts",
         "_gzip",
         "_has_headers",
         "_left",
-        "_server",
+        "_loop",
         "_timer",
         "compresses",
         "deadline",
@@ -73,20 +73,26 @@ class ServerCall(MessageStream):
         self,
         connection: Connection,
         stream_id: int,
-        server: ServerTransport,
         entry: Method,
         facts: RequestFacts,
+        calls: Calls,
+        loop: asyncio.AbstractEventLoop,
+        compresses: bool,
     ) -> None:
         super().__init__(connection, stream_id, entry.receive_limit)
         self.entry = entry
         self._inbox = Inbox()
         self.deadline: float | None = None
-        self._server = server
         self._facts = facts
+        self._calls = calls
+        self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
+        if facts.timeout is not None:
+            self.deadline = loop.time() + facts.timeout
+            self._timer = loop.call_at(self.deadline, self.expire)
         self._has_headers = False
         # Whether messages may be compressed, and whether the next ones are.
-        self._gzip = server.compresses and GZIP in facts.accepts
+        self._gzip = compresses and GZIP in facts.accepts
         self.compresses = self._gzip
         self._callback: Callable[[], None] | None = None
         self._left = False
@@ -234,14 +240,6 @@ class ServerCall(MessageStream):
 
     # ---------------------------------------------------------------- told by the connection
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
-        """The RPC begins."""
-        if self._facts.timeout is not None:
-            loop = self._server.loop
-            self.deadline = loop.time() + self._facts.timeout
-            self._timer = loop.call_at(self.deadline, self.expire)
-        self._server.began(self)
-
     @property
     def received_encoding(self) -> bytes:
         """The request's Message-Encoding."""
@@ -271,18 +269,18 @@ class ServerCall(MessageStream):
             callback = self._callback
             self._close(StatusCode.CANCELLED)
             self._tell(callback)
-        self._server.ended(self)
+        self._calls.closed(self)
 
     def on_ended(self) -> None:
         """The trailers are on their way. RFC 9113 section 8.1: no need to send the rest."""
         if self.state is StreamState.HALF_CLOSED_LOCAL:
             self.reset(ErrorCode.NO_ERROR)
         self.connection.guard.answered()
-        self._server.ended(self)
+        self._calls.closed(self)
 
     def new_token(self) -> asyncio.Future[None]:
         """What a writer waits for."""
-        return self._server.loop.create_future()
+        return self._loop.create_future()
 
     def on_sent(self, token: asyncio.Future[None]) -> None:
         """Wake a writer."""

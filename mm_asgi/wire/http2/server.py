@@ -110,16 +110,18 @@ class NativeServer:
         await self._calls.cancel_handlers()
 
     def _connect(self) -> ServerTransport:
-        return ServerTransport(self._buffer, self._limits, self._methods, self._calls,
-                               self._connections, compresses=self._compresses)  # fmt: skip
+        return ServerTransport(
+            self._buffer,
+            self._limits,
+            self._methods,
+            self._calls,
+            self._connections,
+            compresses=self._compresses,
+        )
 
 
 class ServerTransport(Transport):
-    """One connection of a server: begins the RPCs that come with it.
-
-    Attributes:
-        compresses: whether messages are compressed for those who take it.
-    """
+    """One connection of a server: begins the RPCs that come with it."""
 
     def __init__(
         self,
@@ -132,12 +134,12 @@ class ServerTransport(Transport):
         compresses: bool = False,
     ) -> None:
         super().__init__(buffer)
-        self.compresses = compresses
         self.left = asyncio.Event()
         self._limits = limits
         self._methods = methods
         self._calls = calls
         self._connections = connections
+        self._compresses = compresses
         # RPCs that came with the last read. They are begun when all of it was taken, so that one
         # which was reset in the same breath never is.
         self._fresh: list[ServerCall] = []
@@ -180,18 +182,13 @@ class ServerTransport(Transport):
             return RefusedCall(self.connection, stream_id, StatusCode.UNIMPLEMENTED, text)
         if facts.fault:
             return RefusedCall(self.connection, stream_id, StatusCode.INTERNAL, facts.fault)
-        return ServerCall(self.connection, stream_id, self, entry, facts)
-
-    # ---------------------------------------------------------------- what a call tells
-
-    def began(self, call: ServerCall) -> None:
-        """An RPC is here."""
-        self._calls.opened(call)
+        calls = self._calls
+        call = ServerCall(
+            self.connection, stream_id, entry, facts, calls, self.loop, self._compresses
+        )
+        calls.opened(call)
         self._fresh.append(call)
-
-    def ended(self, call: ServerCall) -> None:
-        """An RPC is over."""
-        self._calls.closed(call)
+        return call
 
     def received(self) -> None:
         """Begin the RPCs that came."""

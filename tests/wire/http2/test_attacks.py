@@ -397,3 +397,14 @@ async def test_frames_in_single_bytes() -> None:
             await asyncio.sleep(0)
         body, fields = await peer.trailers(1)
         assert (body, fields[b"grpc-status"]) == (message(b"drip"), b"0")
+
+
+async def test_a_peer_that_does_not_keep_its_own_deadline() -> None:
+    """grpc's clients reset the stream too when the time is over: this one leaves it to the server."""
+    async with Attacked.serving() as house:
+        peer = await house.dial(request(1, (b"grpc-timeout", b"50m"), fields=HANG))
+        body, fields = await peer.trailers(1)
+        assert (body, fields[b"grpc-status"]) == (b"", b"4")
+        assert fields[b"grpc-message"] == b"Deadline Exceeded"
+        assert len(house.begun) == 1
+        await until(lambda: house.left == 1)
