@@ -103,6 +103,7 @@ def build() -> Path:
 def _digest(go: Path) -> str:
     digest = hashlib.sha256(str(go).encode())
     sources = [*SOURCE.glob("*.go"), *SOURCE.glob("pb/*.go"), SOURCE / "go.mod", SOURCE / "go.sum"]
+    sources += (SOURCE.parent / "gofront").glob("*.go")
     for path in sorted(sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -10,12 +10,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
 func testAPI(t *testing.T) (*apiServer, pb.PluginAPIClient) {
 	t.Helper()
-	log := &hostLog{out: io.Discard}
+	log := front.NewLog(io.Discard)
 	api := newAPIServer(newAPIState("demo", log, func() *hooks { return nil }))
 	if err := api.start(); err != nil {
 		t.Fatal(err)

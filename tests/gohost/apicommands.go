@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -50,7 +51,7 @@ func (s *apiState) execute(args *pb.CommandArgs, from *pb.PluginContext) (*pb.Co
 	if !ok {
 		return nil, fail("command", "api.command.execute_command.not_found.app_error", 404)
 	}
-	args.TriggerId = newID()
+	args.TriggerId = front.NewID()
 	answer, asked := ask(s, "ExecuteCommand", func(h *hooks, ctx context.Context, r *pb.ExecuteCommandRequest) (*pb.ExecuteCommandResponse, error) {
 		return h.pb.ExecuteCommand(ctx, r)
 	}, &pb.ExecuteCommandRequest{PluginContext: from, Args: args})

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -21,7 +22,7 @@ var errNoAPI = errors.New("gohost runs without -api")
 // apiRoutes are what a test asks of the PluginAPI server; README.md has them.
 func (c *control) apiRoutes(mux *http.ServeMux) {
 	with := func(do func(*apiServer, *http.Request) (object, error)) http.HandlerFunc {
-		return answer(func(r *http.Request) (object, error) {
+		return front.Answer(func(r *http.Request) (object, error) {
 			if c.host.api == nil {
 				return nil, errNoAPI
 			}
@@ -87,7 +88,7 @@ func apiAwait(a *apiServer, r *http.Request) (object, error) {
 		Ended bool   `json:"ended"`
 		Held  int    `json:"held"`
 	}
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
@@ -106,7 +107,7 @@ func apiAwait(a *apiServer, r *http.Request) (object, error) {
 // apiFaults replaces all faults.
 func apiFaults(a *apiServer, r *http.Request) (object, error) {
 	faults := []*apiFault{}
-	if err := read(r, &faults); err != nil {
+	if err := front.Read(r, &faults); err != nil {
 		return nil, err
 	}
 	a.lock.Lock()
@@ -124,7 +125,7 @@ func apiStop(a *apiServer, r *http.Request) (object, error) {
 	var order struct {
 		Gracefully bool `json:"gracefully"`
 	}
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	a.stop(order.Gracefully)
@@ -153,14 +154,14 @@ func apiFile(a *apiServer, r *http.Request) (object, error) {
 		Name string `json:"name"`
 		Size int    `json:"size"`
 	}
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	data := make([]byte, order.Size)
 	for i := range data {
 		data[i] = byte(i)
 	}
-	info := &pb.FileInfo{Id: newID(), Name: order.Name, Size: int64(order.Size), CreatorId: "alice"}
+	info := &pb.FileInfo{Id: front.NewID(), Name: order.Name, Size: int64(order.Size), CreatorId: "alice"}
 	a.state.lock.Lock()
 	defer a.state.lock.Unlock()
 	a.state.files[info.Id] = &storedFile{info, data}
@@ -170,7 +171,7 @@ func apiFile(a *apiServer, r *http.Request) (object, error) {
 // apiPost is a user's own post.
 func apiPost(a *apiServer, r *http.Request) (object, error) {
 	var order struct{ User, Channel, Message string }
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	channelID, err := a.state.channelID(order.Channel)
@@ -185,7 +186,7 @@ func apiPost(a *apiServer, r *http.Request) (object, error) {
 // apiCommand is a slash command that a user types.
 func apiCommand(a *apiServer, r *http.Request) (object, error) {
 	var order struct{ User, Channel, Command string }
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	channelID, err := a.state.channelID(order.Channel)
@@ -215,7 +216,7 @@ func (s *apiState) channelID(name string) (string, error) {
 
 // context is what hooks know of a user's own request.
 func (s *apiState) context() *pb.PluginContext {
-	return &pb.PluginContext{RequestId: newID(), IpAddress: "127.0.0.1", UserAgent: "gohost"}
+	return &pb.PluginContext{RequestId: front.NewID(), IpAddress: "127.0.0.1", UserAgent: "gohost"}
 }
 
 // outcome is what a user sees: the message, or the error as the browser gets it.

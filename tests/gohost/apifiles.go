@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -24,7 +25,7 @@ func (s *apiState) upload(name, channelID, userID string, data []byte) (*pb.File
 	}
 	now := time.Now().UnixMilli()
 	info := &pb.FileInfo{
-		Id: newID(), CreatorId: userID, ChannelId: channelID, Name: path.Base(name), Size: int64(len(data)),
+		Id: front.NewID(), CreatorId: userID, ChannelId: channelID, Name: path.Base(name), Size: int64(len(data)),
 		Extension: strings.TrimPrefix(path.Ext(name), "."), MimeType: mime.TypeByExtension(path.Ext(name)),
 		CreateAt: now, UpdateAt: now,
 	}

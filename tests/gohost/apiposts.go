@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/structpb"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -26,7 +27,7 @@ func ask[R, A any](s *apiState, name string, hook func(*hooks, context.Context, 
 	defer cancel()
 	answer, err := hook(active, ctx, request)
 	if err != nil {
-		s.log.host("error", "gRPC "+name+" call failed", "error", err)
+		s.log.Host("error", "gRPC "+name+" call failed", "error", err)
 	}
 	return answer, err == nil
 }
@@ -61,7 +62,7 @@ func (s *apiState) createPost(given *pb.Post, from *pb.PluginContext) (*pb.Post,
 	if err := checkPost(post); err != nil {
 		return nil, err
 	}
-	post.Id, post.CreateAt = newID(), time.Now().UnixMilli()
+	post.Id, post.CreateAt = front.NewID(), time.Now().UnixMilli()
 	post.UpdateAt = post.CreateAt
 	s.lock.Lock()
 	s.posts[post.Id] = post
@@ -134,7 +135,7 @@ func (s *apiState) show(userID string, given *pb.Post) *pb.Post {
 	post := changed(given, func(p *pb.Post) {
 		p.Type = "system_ephemeral"
 		if p.Id == "" {
-			p.Id = newID()
+			p.Id = front.NewID()
 		}
 		if p.CreateAt == 0 {
 			p.CreateAt = time.Now().UnixMilli()

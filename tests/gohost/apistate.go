@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -52,9 +53,9 @@ func newAPIState(pluginID string, log *hostLog, active func() *hooks) *apiState 
 		channels: map[string]*pb.Channel{}, posts: map[string]*pb.Post{}, keys: map[string]keyValue{},
 		commands: map[string]*pb.Command{}, files: map[string]*storedFile{},
 	}
-	s.team = &pb.Team{Id: newID(), Name: "demo", DisplayName: "Demo", CreateAt: now, UpdateAt: now, Email: "sysadmin@example.com"}
+	s.team = &pb.Team{Id: front.NewID(), Name: "demo", DisplayName: "Demo", CreateAt: now, UpdateAt: now, Email: "sysadmin@example.com"}
 	for _, name := range []string{"town-square", "off-topic"} {
-		channel := &pb.Channel{Id: newID(), TeamId: s.team.Id, Name: name, DisplayName: name, CreateAt: now, UpdateAt: now}
+		channel := &pb.Channel{Id: front.NewID(), TeamId: s.team.Id, Name: name, DisplayName: name, CreateAt: now, UpdateAt: now}
 		s.channels[channel.Id] = channel
 	}
 	for name, roles := range map[string]string{"alice": "system_user", "bob": "system_user", "sysadmin": "system_admin system_user"} {
@@ -273,7 +274,7 @@ func (h apiHandlers) logged(level string, r interface {
 	for _, pair := range r.GetKeyValuePairs() {
 		args = append(args, pair.GetKey(), pair.GetValue().AsInterface())
 	}
-	h.log.write(fromAPI, "", level, r.GetMsg(), args)
+	h.log.Write(front.FromAPI, "", level, r.GetMsg(), args)
 }
 
 // changed gives a copy with changes.

@@ -34,7 +34,7 @@ func (h *hooks) serveHTTP(c *pluginContext, w http.ResponseWriter, r *http.Reque
 	stream, err := h.pb.ServeHTTP(r.Context())
 	if err != nil {
 		counts.unavailable.Add(1)
-		h.log.host("error", "gRPC ServeHTTP stream failed to open", "error", err)
+		h.log.Host("error", "gRPC ServeHTTP stream failed to open", "error", err)
 		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
 		return
 	}
@@ -58,7 +58,7 @@ func (h *hooks) serveHTTP(c *pluginContext, w http.ResponseWriter, r *http.Reque
 	// the RPC releases it.
 	sender.Wait()
 	if sendErr != nil && !errors.Is(sendErr, context.Canceled) {
-		h.log.host("error", "gRPC ServeHTTP send error", "error", sendErr)
+		h.log.Host("error", "gRPC ServeHTTP send error", "error", sendErr)
 	}
 }
 
@@ -133,11 +133,11 @@ func requestInit(c *pluginContext, r *http.Request) *pb.ServeHTTPRequestInit {
 	}
 	if c != nil {
 		init.PluginContext = &pb.PluginContext{
-			SessionId:      c.sessionID,
-			RequestId:      c.requestID,
-			IpAddress:      c.ipAddress,
-			AcceptLanguage: c.acceptLanguage,
-			UserAgent:      c.userAgent,
+			SessionId:      c.SessionID,
+			RequestId:      c.RequestID,
+			IpAddress:      c.IPAddress,
+			AcceptLanguage: c.AcceptLanguage,
+			UserAgent:      c.UserAgent,
 		}
 	}
 	return init
@@ -151,7 +151,7 @@ func (h *hooks) receiveResponse(stream pb.PluginHooks_ServeHTTPClient, w http.Re
 		switch {
 		case err != nil && first:
 			counts.badGateway.Add(1)
-			h.log.host("error", "gRPC ServeHTTP failed to receive response", "error", err)
+			h.log.Host("error", "gRPC ServeHTTP failed to receive response", "error", err)
 			http.Error(w, "Bad Gateway", http.StatusBadGateway)
 			return err
 		case err == io.EOF:
@@ -159,7 +159,7 @@ func (h *hooks) receiveResponse(stream pb.PluginHooks_ServeHTTPClient, w http.Re
 			return nil
 		case err != nil:
 			counts.cut.Add(1)
-			h.log.host("error", "gRPC ServeHTTP failed to receive response chunk", "error", err)
+			h.log.Host("error", "gRPC ServeHTTP failed to receive response chunk", "error", err)
 			return err
 		}
 		counts.messagesReceived.Add(1)
@@ -194,7 +194,7 @@ func (h *hooks) writeHead(w http.ResponseWriter, init *pb.ServeHTTPResponseInit)
 		code = http.StatusOK
 	}
 	if code < 100 || code > 999 {
-		h.log.host("error", fmt.Sprintf("Plugin tried to write invalid HTTP status code: %d", code))
+		h.log.Host("error", fmt.Sprintf("Plugin tried to write invalid HTTP status code: %d", code))
 		http.Error(w, "Internal Server Error", http.StatusInternalServerError)
 		return fmt.Errorf("invalid status code: %d", code)
 	}

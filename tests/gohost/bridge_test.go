@@ -18,6 +18,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -52,13 +53,15 @@ func running(t *testing.T, serve func(pluginStream) error) (public, private *htt
 	t.Cleanup(server.Stop)
 	h = &host{
 		settings: settings{target: listener.Addr().String(), rules: demo},
-		log:      &hostLog{out: t.Output()}, events: &events{out: io.Discard},
+		log:      front.NewLog(t.Output()), events: front.NewEvents(io.Discard),
 	}
 	if _, err := h.start(); err != nil {
 		t.Fatal(err)
 	}
-	router := gateway{demo, t.TempDir(), func() bool { return true }, h.serveHTTP}.router()
-	h.server = newServer(router, time.Minute, time.Minute, h.log)
+	router := front.Gateway{
+		Rules: demo, PublicDir: t.TempDir(), Active: func() bool { return true }, Serve: h.serveHTTP,
+	}.Router()
+	h.server = front.NewServer(router, time.Minute, time.Minute, h.log)
 	public = httptest.NewUnstartedServer(nil)
 	public.Config = h.server
 	public.Start()
@@ -68,6 +71,8 @@ func running(t *testing.T, serve func(pluginStream) error) (public, private *htt
 	t.Cleanup(private.Close)
 	return public, private, h
 }
+
+var demo = rewriteRules{PluginID: "com.example.demo", Subpath: "/mm"}
 
 const demoPath = "/mm/plugins/com.example.demo/x"
 

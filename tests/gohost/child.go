@@ -13,6 +13,8 @@ import (
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+
+	front "mm_asgi/gofront"
 )
 
 // handshake is Mattermost's (server/public/plugin/client.go).
@@ -54,7 +56,7 @@ func startChild(s childSettings, log *hostLog) (*child, error) {
 	command.WaitDelay = 5 * time.Second
 
 	c := &child{command: command, exited: make(chan struct{}), announced: make(chan struct{})}
-	log.watch(func(message string) {
+	log.Watch(func(message string) {
 		// go-plugin says so right after it has waited for the process.
 		if message == "plugin process exited" {
 			c.once.Do(func() { close(c.exited) })
@@ -69,8 +71,8 @@ func startChild(s childSettings, log *hostLog) (*child, error) {
 		AutoMTLS:            s.autoMTLS,
 		GRPCBrokerMultiplex: s.multiplex,
 		Logger:              &pluginLogger{log: log, executable: filepath.Base(command.Path)},
-		SyncStdout:          log.writer(fromStdout, "info"),
-		SyncStderr:          log.writer(fromStderr, "info"),
+		SyncStdout:          log.Writer(front.FromStdout, "info"),
+		SyncStderr:          log.Writer(front.FromStderr, "info"),
 	}
 	if s.socketGroup != "" {
 		config.UnixSocketConfig = &plugin.UnixSocketConfig{Group: s.socketGroup}
@@ -99,7 +101,7 @@ func (c *child) kill() object {
 		c.client.Kill()
 	}
 	facts := c.fate()
-	facts["kill_ms"] = ms(started)
+	facts["kill_ms"] = front.MS(started)
 	return facts
 }
 
@@ -134,5 +136,3 @@ func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
-
-func ms(since time.Time) float64 { return float64(time.Since(since).Microseconds()) / 1000 }

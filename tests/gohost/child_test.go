@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -48,7 +49,7 @@ func TestChildLivesAndDiesUnderGoPlugin(t *testing.T) {
 				python: os.Args[0], executable: "plugin.py", dir: folder,
 				startTimeout: 10 * time.Second, autoMTLS: autoMTLS,
 			}},
-			log: &hostLog{out: t.Output()}, events: &events{out: io.Discard},
+			log: front.NewLog(t.Output()), events: front.NewEvents(io.Discard),
 		}
 		facts, err := h.start()
 		if err != nil {
@@ -71,7 +72,7 @@ func TestAFailedStartSaysHowFarItCame(t *testing.T) {
 		settings: settings{rules: demo, child: childSettings{
 			python: "/bin/echo", executable: "plugin.py", dir: t.TempDir(), startTimeout: time.Second,
 		}},
-		log: &hostLog{out: t.Output()}, events: &events{out: io.Discard},
+		log: front.NewLog(t.Output()), events: front.NewEvents(io.Discard),
 	}
 	facts, err := h.start()
 	if told := failure(facts, err); told["stage"] != "start" || told["error"] == "" {

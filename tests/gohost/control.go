@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"runtime"
 	"strconv"
 	"sync"
@@ -16,6 +13,8 @@ import (
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	front "mm_asgi/gofront"
 )
 
 // control is the test's side door: JSON over HTTP on a listener of its own.
@@ -28,49 +27,23 @@ type control struct {
 
 func (c *control) router() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /stats", answer(c.stats))
-	mux.HandleFunc("POST /ping", answer(c.ping))
-	mux.HandleFunc("POST /health", answer(c.checkHealth))
-	mux.HandleFunc("POST /hook/{name}", answer(c.hook))
-	mux.HandleFunc("POST /hook/{name}/loop", answer(c.hookLoop))
-	mux.HandleFunc("POST /activate", answer(c.activate))
-	mux.HandleFunc("POST /deactivate", answer(c.deactivate))
-	mux.HandleFunc("POST /stop", answer(c.stop))
-	mux.HandleFunc("POST /kill", answer(c.kill))
-	mux.HandleFunc("POST /shutdown", answer(c.shutdown))
-	mux.HandleFunc("POST /interplugin", answer(c.interPlugin))
-	mux.HandleFunc("POST /raw", answer(c.raw))
-	mux.HandleFunc("POST /raw/open", answer(c.rawOpen))
-	mux.HandleFunc("POST /raw/{id}", answer(c.rawSteps))
-	mux.HandleFunc("POST /raw/{id}/close", answer(c.rawClose))
+	mux.HandleFunc("GET /stats", front.Answer(c.stats))
+	mux.HandleFunc("POST /ping", front.Answer(c.ping))
+	mux.HandleFunc("POST /health", front.Answer(c.checkHealth))
+	mux.HandleFunc("POST /hook/{name}", front.Answer(c.hook))
+	mux.HandleFunc("POST /hook/{name}/loop", front.Answer(c.hookLoop))
+	mux.HandleFunc("POST /activate", front.Answer(c.activate))
+	mux.HandleFunc("POST /deactivate", front.Answer(c.deactivate))
+	mux.HandleFunc("POST /stop", front.Answer(c.stop))
+	mux.HandleFunc("POST /kill", front.Answer(c.kill))
+	mux.HandleFunc("POST /shutdown", front.Answer(c.shutdown))
+	mux.HandleFunc("POST /interplugin", front.Answer(c.interPlugin))
+	mux.HandleFunc("POST /raw", front.Answer(c.raw))
+	mux.HandleFunc("POST /raw/open", front.Answer(c.rawOpen))
+	mux.HandleFunc("POST /raw/{id}", front.Answer(c.rawSteps))
+	mux.HandleFunc("POST /raw/{id}/close", front.Answer(c.rawClose))
 	c.apiRoutes(mux)
 	return mux
-}
-
-// answer turns a function into a handler: its object as JSON, or 400 with {"error": ...}.
-func answer(do func(r *http.Request) (object, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		result, err := do(r)
-		code := http.StatusOK
-		if err != nil {
-			result, code = object{"error": err.Error()}, http.StatusBadRequest
-			if errors.Is(err, errNoPlugin) {
-				code = http.StatusConflict
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(result)
-	}
-}
-
-// read decodes a JSON body into `into`; an empty body leaves it as it is.
-func read(r *http.Request, into any) error {
-	body, err := io.ReadAll(r.Body)
-	if err != nil || len(bytes.TrimSpace(body)) == 0 {
-		return err
-	}
-	return json.Unmarshal(body, into)
 }
 
 func (c *control) stats(*http.Request) (object, error) {
@@ -100,10 +73,10 @@ func (c *control) stats(*http.Request) (object, error) {
 func (c *control) ping(*http.Request) (object, error) {
 	began := time.Now()
 	err := c.host.ping()
-	if errors.Is(err, errNoPlugin) {
+	if errors.Is(err, front.ErrNoPlugin) {
 		return nil, err
 	}
-	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": ms(began)}, nil
+	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": front.MS(began)}, nil
 }
 
 // hook calls any unary hook. The body is its request as protojson; ?deadline_ms= replaces the
@@ -135,7 +108,7 @@ func (c *control) hook(r *http.Request) (object, error) {
 	}
 	answer := hooks.call(name, body, timeout)
 	if answer.err != nil {
-		hooks.log.host("error", "gRPC "+name+" call failed", "error", answer.err)
+		hooks.log.Host("error", "gRPC "+name+" call failed", "error", answer.err)
 	}
 	facts := answer.object()
 	facts["listed"], facts["called"] = listed, true
@@ -159,7 +132,7 @@ func (c *control) deactivate(*http.Request) (object, error) { return c.host.deac
 
 func (c *control) stop(r *http.Request) (object, error) {
 	order := defaultStop
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	return c.host.stop(order), nil
@@ -181,78 +154,18 @@ func (c *control) shutdown(r *http.Request) (object, error) {
 	}
 	began := time.Now()
 	err = conn.Invoke(ctx, "/plugin.GRPCController/Shutdown", &emptypb.Empty{}, &emptypb.Empty{})
-	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": ms(began)}, nil
+	return object{"ok": err == nil, "code": status.Code(err).String(), "message": status.Convert(err).Message(), "ms": front.MS(began)}, nil
 }
 
-type interPluginOrder struct {
-	Method         string              `json:"method"`
-	Path           string              `json:"path"` // below the plugin, with query
-	Headers        map[string][]string `json:"headers"`
-	Body           []byte              `json:"body_base64"`
-	SourcePluginID string              `json:"source_plugin_id"`
-	UserID         string              `json:"user_id"`
-}
-
-// interPlugin is ServeInternalPluginRequest: a request that never was on a socket, so it has no
-// host, remote_addr or request_uri, and its context is never cancelled.
+// interPlugin is ServeInternalPluginRequest: a request from another plugin or from the server.
 func (c *control) interPlugin(r *http.Request) (object, error) {
 	hooks, _, err := c.host.current()
 	if err != nil {
 		return nil, err
 	}
-	order := interPluginOrder{Method: http.MethodGet, Path: "/"}
-	if err := read(r, &order); err != nil {
-		return nil, err
-	}
-	request, err := http.NewRequest(order.Method, order.Path, bytes.NewReader(order.Body))
-	if err != nil {
-		return nil, err
-	}
-	// PluginHTTP in plugin_api.go builds the URL from the path and the sorted query.
-	request.URL = &url.URL{Path: request.URL.Path, RawQuery: request.URL.Query().Encode()}
-	// The RPC client's PluginHTTP does not pass the length on (client_rpc.go).
-	request.ContentLength = 0
-	for name, values := range order.Headers {
-		for _, value := range values {
-			request.Header.Add(name, value)
-		}
-	}
-	// An empty user still sets the header: the plugin sees Mattermost-User-Id with an empty value.
-	request.Header.Set(userIDHeader, order.UserID)
-	source := order.SourcePluginID
-	if source == "" {
-		source = "com.mattermost.server"
-	}
-	request.Header.Set(pluginIDHeader, source)
-	began := time.Now()
-	recorder := &responseRecorder{header: http.Header{}}
-	hooks.serveHTTP(&pluginContext{requestID: newID(), userAgent: request.UserAgent()}, recorder, request, &c.host.counts)
-	return object{
-		"status": recorder.status, "headers": recorder.header, "body_base64": recorder.body.Bytes(),
-		"flushes": recorder.flushes, "ms": ms(began),
-	}, nil
-}
-
-// responseRecorder gathers an answer in memory, as the server does between plugins.
-type responseRecorder struct {
-	header  http.Header
-	body    bytes.Buffer
-	status  int
-	flushes int
-}
-
-func (w *responseRecorder) Header() http.Header { return w.header }
-func (w *responseRecorder) Flush()              { w.flushes++ }
-
-func (w *responseRecorder) WriteHeader(code int) {
-	if w.status == 0 {
-		w.status = code
-	}
-}
-
-func (w *responseRecorder) Write(data []byte) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return w.body.Write(data)
+	return front.InterPlugin(r, func(from *pluginContext, w http.ResponseWriter, r *http.Request) {
+		hooks.serveHTTP(from, w, r, &c.host.counts)
+	})
 }
 
 // raw runs one stream from open to end; what is still open afterwards is cancelled.
@@ -288,7 +201,7 @@ func (c *control) open(r *http.Request) (*rawStream, rawOrder, error) {
 	var order rawOrder
 	_, conn, err := c.host.current()
 	if err == nil {
-		err = read(r, &order)
+		err = front.Read(r, &order)
 	}
 	if err != nil {
 		return nil, order, err
@@ -305,7 +218,7 @@ func (c *control) rawSteps(r *http.Request) (object, error) {
 		return nil, fmt.Errorf("no raw stream %q is open", r.PathValue("id"))
 	}
 	var order rawOrder
-	if err := read(r, &order); err != nil {
+	if err := front.Read(r, &order); err != nil {
 		return nil, err
 	}
 	return stream.run(order.Steps)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"time"
+
+	front "mm_asgi/gofront"
 )
 
 // The server's health check job (health_check.go) and its ping (supervisor.go), for one plugin.
@@ -44,18 +46,18 @@ func (h *host) checkHealth() object {
 	if h.answersPing() {
 		return object{"checked": true, "healthy": true}
 	}
-	id := h.settings.rules.pluginID
-	h.log.host("warn", "Health check failed for plugin", "id", id, "error", "plugin RPC connection is not responding")
+	id := h.settings.rules.PluginID
+	h.log.Host("warn", "Health check failed for plugin", "id", id, "error", "plugin RPC connection is not responding")
 	facts := object{"checked": true, "healthy": false, "restarted": h.health.fail(), "error": nil}
 	if facts["restarted"] == false {
-		h.log.host("debug", "Deactivating plugin due to multiple crashes", "id", id)
+		h.log.Host("debug", "Deactivating plugin due to multiple crashes", "id", id)
 		h.deactivateFailed(id)
 		return facts
 	}
-	h.log.host("debug", "Restarting plugin due to failed health check", "id", id)
+	h.log.Host("debug", "Restarting plugin due to failed health check", "id", id)
 	h.deactivateFailed(id)
 	if _, err := h.start(); err != nil {
-		h.log.host("error", "Failed to restart plugin", "id", id, "error", err)
+		h.log.Host("error", "Failed to restart plugin", "id", id, "error", err)
 		facts["error"] = err.Error()
 	}
 	return facts
@@ -72,7 +74,7 @@ func (h *host) answersPing() bool {
 
 func (h *host) deactivateFailed(id string) {
 	if err := h.deactivate()["error"]; err != nil {
-		h.log.host("error", "Plugin OnDeactivate() error", "plugin_id", id, "error", err)
+		h.log.Host("error", "Plugin OnDeactivate() error", "plugin_id", id, "error", err)
 	}
 }
 
@@ -101,7 +103,7 @@ func (c *control) checkHealth(r *http.Request) (object, error) {
 		child := c.host.child
 		c.host.lock.Unlock()
 		if child == nil {
-			return nil, errNoPlugin
+			return nil, front.ErrNoPlugin
 		}
 		select {
 		case <-child.exited:

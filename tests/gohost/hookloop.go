@@ -11,6 +11,8 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	front "mm_asgi/gofront"
 )
 
 // hookLoop calls one unary hook again and again: ?workers= calls at a time for ?seconds=. The
@@ -42,7 +44,7 @@ func (c *control) hookLoop(r *http.Request) (object, error) {
 	if err := errors.Join(workersErr, secondsErr); err != nil || workers < 1 {
 		return nil, fmt.Errorf("workers and seconds have to be positive numbers (%w)", err)
 	}
-	result := hammer{Workers: workers, For: time.Duration(seconds * float64(time.Second))}.run(func(int) error {
+	result := front.Hammer{Workers: workers, For: time.Duration(seconds * float64(time.Second))}.Run(func(int) error {
 		ctx, cancel := context.WithTimeout(context.Background(), hookTimeout)
 		defer cancel()
 		answer := proto.Clone(response)

@@ -51,7 +51,7 @@ func (h *hooks) learn() ([]string, error) {
 	}
 	for _, name := range names {
 		if !known(name) {
-			h.log.host("warn", "Unknown hook name from Python plugin", "name", name)
+			h.log.Host("warn", "Unknown hook name from Python plugin", "name", name)
 		}
 	}
 	h.first.Store(set(names))
@@ -83,11 +83,11 @@ func (h *hooks) lifecycle(name string) error {
 	}
 	answer := h.call(name, nil, h.timeout)
 	if answer.err != nil {
-		h.log.host("error", "gRPC "+name+" call failed", "error", answer.err)
+		h.log.Host("error", "gRPC "+name+" call failed", "error", answer.err)
 		return fmt.Errorf("gRPC %s call failed: %w", name, answer.err)
 	}
 	if answer.appError != nil {
-		h.log.host("error", name+" returned error", "error", answer.appError.GetMessage())
+		h.log.Host("error", name+" returned error", "error", answer.appError.GetMessage())
 		return shownError{answer.appError}
 	}
 	return nil

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -12,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	front "mm_asgi/gofront"
 )
 
 // host keeps one plugin as environment.go does: start, activate, serve, deactivate, stop.
@@ -51,8 +52,8 @@ func (h *host) start() (object, error) {
 	if err != nil {
 		return h.fail("start", err)
 	}
-	facts := object{"pid": h.pid(), "handshake_ms": ms(began)}
-	h.events.emit("started", facts)
+	facts := object{"pid": h.pid(), "handshake_ms": front.MS(began)}
+	h.events.Emit("started", facts)
 	hooks := newHooks(conn, h.log, h.settings.hookTimeout)
 	h.lock.Lock()
 	h.hooks = hooks
@@ -65,7 +66,7 @@ func (h *host) start() (object, error) {
 	} else {
 		asked := time.Now()
 		names, err := hooks.learn()
-		facts["implemented_ms"] = ms(asked)
+		facts["implemented_ms"] = front.MS(asked)
 		if err != nil {
 			return h.fail("implemented", err)
 		}
@@ -74,7 +75,7 @@ func (h *host) start() (object, error) {
 		}
 		activated := time.Now()
 		err = hooks.lifecycle("OnActivate")
-		facts["activate_ms"] = ms(activated)
+		facts["activate_ms"] = front.MS(activated)
 		if err != nil {
 			return h.fail("activate", err)
 		}
@@ -106,7 +107,7 @@ func (h *host) connect() (*grpc.ClientConn, error) {
 	go func() {
 		defer close(child.announced)
 		<-child.exited
-		h.events.emit("exited", child.fate())
+		h.events.Emit("exited", child.fate())
 	}()
 	return child.conn, nil
 }
@@ -114,7 +115,7 @@ func (h *host) connect() (*grpc.ClientConn, error) {
 func (h *host) fail(stage string, err error) (object, error) {
 	if stage != "activate" {
 		// environment.go wraps what newSupervisor returns, but not OnActivate's error.
-		err = fmt.Errorf("unable to start plugin: %s: %w", h.settings.rules.pluginID, err)
+		err = fmt.Errorf("unable to start plugin: %s: %w", h.settings.rules.PluginID, err)
 	}
 	return h.kill(), stageError{stage, err}
 }
@@ -145,7 +146,7 @@ func (h *host) deactivate() object {
 	if hooks != nil {
 		facts["error"] = text(hooks.lifecycle("OnDeactivate"))
 	}
-	facts["deactivate_ms"] = ms(began)
+	facts["deactivate_ms"] = front.MS(began)
 	return h.ended(facts, began)
 }
 
@@ -163,7 +164,7 @@ func (h *host) stop(order stopOrder) object {
 	facts := object{"error": nil, "timed_out": false}
 	if order.HTTPFirst {
 		h.stopHTTP()
-		facts["http_ms"] = ms(began)
+		facts["http_ms"] = front.MS(began)
 	}
 	asked := time.Now()
 	if hooks := h.active.Swap(nil); hooks != nil {
@@ -174,10 +175,10 @@ func (h *host) stop(order stopOrder) object {
 			facts["error"] = text(err)
 		case <-time.After(time.Duration(order.WaitMS) * time.Millisecond):
 			facts["timed_out"] = true
-			h.log.host("warn", "Plugin OnDeactivate() failed to complete in 10 seconds")
+			h.log.Host("warn", "Plugin OnDeactivate() failed to complete in 10 seconds")
 		}
 	}
-	facts["deactivate_ms"] = ms(asked)
+	facts["deactivate_ms"] = front.MS(asked)
 	return h.ended(facts, began)
 }
 
@@ -185,7 +186,7 @@ func (h *host) ended(facts object, began time.Time) object {
 	for key, value := range h.kill() {
 		facts[key] = value
 	}
-	facts["ms"] = ms(began)
+	facts["ms"] = front.MS(began)
 	return facts
 }
 
@@ -209,7 +210,7 @@ func (h *host) ping() error {
 			&grpc_health_v1.HealthCheckRequest{Service: "plugin"})
 		return err
 	}
-	return errNoPlugin
+	return front.ErrNoPlugin
 }
 
 // serveHTTP is the gateway's back end.
@@ -227,7 +228,7 @@ func (h *host) current() (*hooks, *grpc.ClientConn, error) {
 	h.lock.Lock()
 	defer h.lock.Unlock()
 	if h.hooks == nil || h.conn == nil {
-		return nil, nil, errNoPlugin
+		return nil, nil, front.ErrNoPlugin
 	}
 	return h.hooks, h.conn, nil
 }
@@ -240,8 +241,6 @@ func (h *host) pid() int {
 	}
 	return h.child.pid
 }
-
-var errNoPlugin = errors.New("no plugin is connected")
 
 func text(err error) any {
 	if err == nil {

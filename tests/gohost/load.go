@@ -12,12 +12,14 @@ import (
 	"net/url"
 	"sync"
 	"time"
+
+	front "mm_asgi/gofront"
 )
 
 // load is a load generator over HTTP/1.1 keep-alive connections. It writes the same prepared
 // bytes for each request: on a small machine the client's own work is taken from who it measures.
 type load struct {
-	hammer
+	front.Hammer
 	address, head string
 	request       *http.Request // only tells http.ReadResponse the method
 	body          int64
@@ -26,7 +28,7 @@ type load struct {
 }
 
 type loadReport struct {
-	report
+	front.Report
 	BytesIn  int64 `json:"bytes_in"`
 	BytesOut int64 `json:"bytes_out"`
 }
@@ -99,7 +101,7 @@ func (l *load) measure() (loadReport, error) {
 	if err := errors.Join(failures...); err != nil {
 		return loadReport{}, err
 	}
-	result := loadReport{report: l.run(func(worker int) error { return clients[worker].turn() })}
+	result := loadReport{Report: l.Run(func(worker int) error { return clients[worker].turn() })}
 	for _, client := range clients {
 		result.BytesIn += client.bytesIn
 		result.BytesOut += client.bytesOut

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,43 +14,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
+
+	front "mm_asgi/gofront"
 )
-
-func TestPercentileIsTheNearestRank(t *testing.T) {
-	var took []time.Duration
-	for i := range 200 {
-		took = append(took, time.Duration(i+1)*time.Microsecond)
-	}
-	for percent, want := range map[int]float64{50: 100, 99: 198, 100: 200, 0: 1} {
-		if got := percentile(took, percent); got != want {
-			t.Errorf("p%d: %v, expected %v", percent, got, want)
-		}
-	}
-	if got := percentile(nil, 50); got != 0 {
-		t.Errorf("of nothing: %v", got)
-	}
-}
-
-func TestHammerCountsTurnsAndFailures(t *testing.T) {
-	var turns atomic.Int64
-	result := hammer{Workers: 4, Count: 100}.run(func(int) error {
-		if turns.Add(1)%10 == 0 {
-			return errors.New("each tenth")
-		}
-		return nil
-	})
-	if turns.Load() != 100 || result.Count != 90 || result.Errors != 10 || result.FirstError != "each tenth" {
-		t.Errorf("%d turns, %+v", turns.Load(), result)
-	}
-}
-
-func TestHammerGivesUpOnAPeerThatIsGone(t *testing.T) {
-	result := hammer{Workers: 2, For: time.Hour}.run(func(int) error { return errors.New("gone") })
-	if result.Count != 0 || result.Errors != 2*maxFailures {
-		t.Errorf("%+v", result)
-	}
-}
 
 func runLoad(t *testing.T, arguments ...string) (loadReport, int) {
 	t.Helper()
@@ -121,7 +86,7 @@ func TestProxyPutsTheGatewayBeforeAnHTTPServer(t *testing.T) {
 	release := make(chan struct{})
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		lock.Lock()
-		seen = append(seen, r.Host+" "+r.URL.RequestURI()+" "+r.Header.Get(userIDHeader))
+		seen = append(seen, r.Host+" "+r.URL.RequestURI()+" "+r.Header.Get(front.UserIDHeader))
 		lock.Unlock()
 		w.Header().Set("Content-Type", "text/event-stream")
 		fmt.Fprint(w, "data: 1\n\n")
@@ -132,18 +97,18 @@ func TestProxyPutsTheGatewayBeforeAnHTTPServer(t *testing.T) {
 	defer server.Close()
 	defer close(release)
 
-	rules := rewriteRules{pluginID: "com.example.demo", subpath: "/"}
-	back := newProxy("unix:"+path, &hostLog{out: io.Discard})
-	front := httptest.NewServer(gateway{
-		rules: rules, active: func() bool { return true },
-		serve: func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { back.ServeHTTP(w, r) },
-	}.router())
-	defer front.Close()
+	rules := rewriteRules{PluginID: "com.example.demo", Subpath: "/"}
+	back := newProxy("unix:"+path, front.NewLog(io.Discard))
+	before := httptest.NewServer(front.Gateway{
+		Rules: rules, Active: func() bool { return true },
+		Serve: func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { back.ServeHTTP(w, r) },
+	}.Router())
+	defer before.Close()
 	for _, below := range []string{"", "/a/b?x=1"} {
-		request, _ := http.NewRequest(http.MethodGet, front.URL+"/plugins/com.example.demo"+below, nil)
+		request, _ := http.NewRequest(http.MethodGet, before.URL+"/plugins/com.example.demo"+below, nil)
 		request.Host = "chat.example.com"
 		request.Header.Set("Authorization", "Bearer token-alice")
-		request.Header.Set(userIDHeader, "mallory")
+		request.Header.Set(front.UserIDHeader, "mallory")
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
 			t.Fatal(err)

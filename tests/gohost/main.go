@@ -27,6 +27,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	front "mm_asgi/gofront"
 )
 
 type settings struct {
@@ -112,9 +114,9 @@ func parse(arguments []string) (settings, error) {
 		flags.Var(&s.env, "env", "KEY=VALUE for the plugin, repeatable; KEY= unsets")
 	}
 	flags.StringVar(&s.child.dir, "dir", ".", "the plugin's folder")
-	flags.StringVar(&s.rules.pluginID, "id", "com.example.demo", "plugin id")
-	flags.StringVar(&s.rules.subpath, "subpath", "/", "site subpath, for example /mm")
-	flags.BoolVar(&s.rules.strictCSRF, "strict-csrf", false, "ExperimentalStrictCSRFEnforcement")
+	flags.StringVar(&s.rules.PluginID, "id", "com.example.demo", "plugin id")
+	flags.StringVar(&s.rules.Subpath, "subpath", "/", "site subpath, for example /mm")
+	flags.BoolVar(&s.rules.StrictCSRF, "strict-csrf", false, "ExperimentalStrictCSRFEnforcement")
 	proxyHeaders := flags.String("trusted-proxy-header", "", "TrustedProxyIPHeader, comma separated")
 	flags.StringVar(&s.listen, "listen", "127.0.0.1:0", "HTTP listener (HTTP/1.1 and h2c)")
 	flags.StringVar(&s.control, "control", "127.0.0.1:0", "control listener")
@@ -136,9 +138,9 @@ func parse(arguments []string) (settings, error) {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *proxyHeaders != "" {
-		s.rules.trustedProxyHeader = strings.Split(*proxyHeaders, ",")
+		s.rules.TrustedProxyHeader = strings.Split(*proxyHeaders, ",")
 	}
-	s.rules.subpath = "/" + strings.Trim(s.rules.subpath, "/")
+	s.rules.Subpath = "/" + strings.Trim(s.rules.Subpath, "/")
 	return s, s.absolute()
 }
 
@@ -160,7 +162,7 @@ func (s *settings) absolute() (err error) {
 // on, and does it last, so nothing else would win over a stray variable of the test run.
 func (s *settings) exportEnvironment() error {
 	wanted := append(keyValues{
-		"MATTERMOST_PLUGIN_ID=" + s.rules.pluginID,
+		"MATTERMOST_PLUGIN_ID=" + s.rules.PluginID,
 		"MATTERMOST_PLUGIN_API_TARGET=" + s.apiTarget,
 		"MATTERMOST_LOG_LEVEL=" + s.logLevel,
 	}, s.env...)
@@ -187,9 +189,9 @@ func run(s settings) error {
 		defer file.Close()
 		logOutput = file
 	}
-	h := &host{settings: s, log: &hostLog{out: logOutput}, events: &events{out: os.Stdout}, health: healthCheck{now: time.Now}}
+	h := &host{settings: s, log: front.NewLog(logOutput), events: front.NewEvents(os.Stdout), health: healthCheck{now: time.Now}}
 	if s.api {
-		h.api = newAPIServer(newAPIState(s.rules.pluginID, h.log, h.active.Load))
+		h.api = newAPIServer(newAPIState(s.rules.PluginID, h.log, h.active.Load))
 		if err := h.api.start(); err != nil {
 			return err
 		}
@@ -200,30 +202,30 @@ func run(s settings) error {
 			return err
 		}
 	}
-	front := gateway{
-		rules:     s.rules,
-		publicDir: filepath.Join(s.child.dir, "public"),
-		active:    func() bool { return h.active.Load() != nil },
-		serve:     h.serveHTTP,
+	gateway := front.Gateway{
+		Rules:     s.rules,
+		PublicDir: filepath.Join(s.child.dir, "public"),
+		Active:    func() bool { return h.active.Load() != nil },
+		Serve:     h.serveHTTP,
 	}
 	if s.proxy {
 		back := newProxy(s.target, h.log)
-		front.active = func() bool { return true }
-		front.serve = func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { back.ServeHTTP(w, r) }
+		gateway.Active = func() bool { return true }
+		gateway.Serve = func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { back.ServeHTTP(w, r) }
 	}
-	h.server = newServer(front.router(), s.readTimeout, s.writeTimeout, h.log)
+	h.server = front.NewServer(gateway.Router(), s.readTimeout, s.writeTimeout, h.log)
 	addresses, err := h.listen()
 	if err != nil {
 		return err
 	}
 	if h.api != nil {
 		addresses["api"] = h.api.address
-		h.api.state.setSiteURL("http://" + addresses["http"].(string) + strings.TrimSuffix(s.rules.subpath, "/"))
+		h.api.state.setSiteURL("http://" + addresses["http"].(string) + strings.TrimSuffix(s.rules.Subpath, "/"))
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 
-	h.events.emit("listening", addresses)
+	h.events.Emit("listening", addresses)
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer stopWatching()
 	started := make(chan error, 1)
@@ -238,7 +240,7 @@ func run(s settings) error {
 		case <-signals:
 			stopWatching()
 			// In the middle of a start nothing is active yet: this kills without OnDeactivate.
-			h.events.emit("stopped", h.stop(defaultStop))
+			h.events.Emit("stopped", h.stop(defaultStop))
 			return nil
 		}
 	}
@@ -246,18 +248,18 @@ func run(s settings) error {
 
 func (h *host) announceStart(addresses object) error {
 	if h.settings.proxy || h.settings.apiOnly {
-		h.events.emit("ready", object{"http": addresses["http"], "control": addresses["control"], "implemented": []string{}})
+		h.events.Emit("ready", object{"http": addresses["http"], "control": addresses["control"], "implemented": []string{}})
 		return nil
 	}
 	facts, err := h.start()
 	if err != nil {
-		h.events.emit("failed", failure(facts, err))
+		h.events.Emit("failed", failure(facts, err))
 		return err
 	}
 	for key, value := range addresses {
 		facts[key] = value
 	}
-	h.events.emit("ready", facts)
+	h.events.Emit("ready", facts)
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	front "mm_asgi/gofront"
 )
 
 // newProxy is what a plugin does that starts an HTTP server of its own: the same gateway, and
@@ -40,7 +42,7 @@ func newProxy(target string, hostLog *hostLog) http.Handler {
 			WriteBufferSize: chunkSize,
 		},
 		BufferPool: &chunkPool{},
-		ErrorLog:   log.New(hostLog.writer(fromHTTP, "error"), "", 0),
+		ErrorLog:   log.New(hostLog.Writer(front.FromHTTP, "error"), "", 0),
 	}
 }
 

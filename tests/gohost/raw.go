@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	front "mm_asgi/gofront"
 	"mm_asgi/gohost/pb"
 )
 
@@ -111,7 +112,7 @@ func (s *rawStream) receive() {
 	for range s.want {
 		var data []byte
 		err := s.stream.RecvMsg(&data)
-		s.received <- received{data, ms(s.opened), err}
+		s.received <- received{data, front.MS(s.opened), err}
 		if err != nil {
 			return
 		}
@@ -136,7 +137,7 @@ func (s *rawStream) run(steps []step) (object, error) {
 		if errors.As(err, &badStep{}) {
 			return nil, err
 		}
-		outcomes = append(outcomes, object{"step": verb, "error": text(err), "ms": ms(began)})
+		outcomes = append(outcomes, object{"step": verb, "error": text(err), "ms": front.MS(began)})
 	}
 	answer := object{
 		"messages": messages, "steps": outcomes, "ended": s.status != nil, "status": nil,

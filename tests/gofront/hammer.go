@@ -1,4 +1,4 @@
-package main
+package front
 
 import (
 	"slices"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// hammer repeats one action from several workers at once and takes the time of each turn.
-type hammer struct {
+// Hammer repeats one action from several workers at once and takes the time of each turn.
+type Hammer struct {
 	Workers int
 	Count   int64 // turns in all; 0: as many as fit into For
 	For     time.Duration
@@ -17,7 +17,8 @@ type hammer struct {
 // A worker that fails this often in a row gives up: the other side is gone.
 const maxFailures = 10
 
-type report struct {
+// Report is what the turns took, in microseconds.
+type Report struct {
 	Count      int64   `json:"count"` // turns that went well
 	Errors     int64   `json:"errors"`
 	FirstError string  `json:"first_error,omitempty"`
@@ -27,8 +28,8 @@ type report struct {
 	Max        float64 `json:"max_us"`
 }
 
-// run starts the clock and lets each worker repeat its own action until Count or For is reached.
-func (h hammer) run(action func(worker int) error) report {
+// Run starts the clock and lets each worker repeat its own action until Count or For is reached.
+func (h Hammer) Run(action func(worker int) error) Report {
 	var left atomic.Int64
 	left.Store(h.Count)
 	began := time.Now()
@@ -71,8 +72,8 @@ func work(more func() bool, action func() error) (result workerResult) {
 	return result
 }
 
-func summary(results []workerResult, elapsed time.Duration) report {
-	all := report{Seconds: elapsed.Seconds()}
+func summary(results []workerResult, elapsed time.Duration) Report {
+	all := Report{Seconds: elapsed.Seconds()}
 	var took []time.Duration
 	for _, one := range results {
 		took = append(took, one.took...)

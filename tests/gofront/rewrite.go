@@ -1,4 +1,6 @@
-package main
+// Package front is the server's HTTP side for the test hosts: routes, the rewriting of requests, the
+// host's log, its event lines and the JSON of its control API. What stands behind it is the host's.
+package front
 
 import (
 	"bytes"
@@ -16,13 +18,13 @@ import (
 
 const (
 	sessionCookie  = "MMAUTHTOKEN"
-	userIDHeader   = "Mattermost-User-Id"
-	pluginIDHeader = "Mattermost-Plugin-ID"
+	UserIDHeader   = "Mattermost-User-Id"
+	PluginIDHeader = "Mattermost-Plugin-ID"
 )
 
-// pluginContext is what plugin_context carries.
-type pluginContext struct {
-	sessionID, requestID, ipAddress, acceptLanguage, userAgent string
+// Context is what plugin_context carries.
+type Context struct {
+	SessionID, RequestID, IPAddress, AcceptLanguage, UserAgent string
 }
 
 // session is a fake login. Tokens are `token-<user>`, or `mfa-<user>` for a user who still has to
@@ -43,24 +45,25 @@ func findSession(token string) *session {
 	return nil
 }
 
-type rewriteRules struct {
-	pluginID, subpath  string
-	strictCSRF         bool
-	trustedProxyHeader []string
+// Rules are what the rewriting depends on.
+type Rules struct {
+	PluginID, Subpath  string
+	StrictCSRF         bool
+	TrustedProxyHeader []string
 }
 
-// rewrite strips and sets what the host strips and sets, in the host's order.
-func (rules rewriteRules) rewrite(r *http.Request) pluginContext {
-	context := pluginContext{
-		requestID:      newID(),
-		ipAddress:      ipAddress(r, rules.trustedProxyHeader),
-		acceptLanguage: r.Header.Get("Accept-Language"),
-		userAgent:      r.UserAgent(),
+// Rewrite strips and sets what the host strips and sets, in the host's order.
+func (rules Rules) Rewrite(r *http.Request) Context {
+	context := Context{
+		RequestID:      NewID(),
+		IPAddress:      ipAddress(r, rules.TrustedProxyHeader),
+		AcceptLanguage: r.Header.Get("Accept-Language"),
+		UserAgent:      r.UserAgent(),
 	}
 	token, byCookie := authToken(r)
 
-	r.Header.Del(pluginIDHeader)
-	r.Header.Del(userIDHeader)
+	r.Header.Del(PluginIDHeader)
+	r.Header.Del(UserIDHeader)
 	rebuildCookies(r)
 	r.Header.Del("Referer")
 	// url.Values sorts and re-encodes: the original query lives on in RequestURI only.
@@ -69,7 +72,7 @@ func (rules rewriteRules) rewrite(r *http.Request) pluginContext {
 	r.URL.RawQuery = query.Encode()
 	// Trimmed on the decoded path. RawPath stays, so URL.String() finds that it does not fit any
 	// more and encodes the path anew: %2F is lost.
-	r.URL.Path = strings.TrimPrefix(r.URL.Path, path.Join(rules.subpath, "plugins", rules.pluginID))
+	r.URL.Path = strings.TrimPrefix(r.URL.Path, path.Join(rules.Subpath, "plugins", rules.PluginID))
 
 	login := findSession(token)
 	if login == nil {
@@ -80,9 +83,9 @@ func (rules rewriteRules) rewrite(r *http.Request) pluginContext {
 	if login.needsMFA {
 		return context
 	}
-	if csrfPasses(r, login, byCookie, rules.strictCSRF) {
-		r.Header.Set(userIDHeader, login.userID)
-		context.sessionID = login.id
+	if csrfPasses(r, login, byCookie, rules.StrictCSRF) {
+		r.Header.Set(UserIDHeader, login.userID)
+		context.SessionID = login.id
 	}
 	return context
 }
@@ -149,8 +152,8 @@ func ipAddress(r *http.Request, trusted []string) string {
 	return host
 }
 
-// newID looks like model.NewId: 26 characters of z-base-32.
-func newID() string {
+// NewID looks like model.NewId: 26 characters of z-base-32.
+func NewID() string {
 	random := make([]byte, 16)
 	_, _ = rand.Read(random)
 	return zBase32.EncodeToString(random)

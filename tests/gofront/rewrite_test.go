@@ -1,4 +1,4 @@
-package main
+package front
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-var demo = rewriteRules{pluginID: "com.example.demo", subpath: "/mm"}
+var demo = Rules{PluginID: "com.example.demo", Subpath: "/mm"}
 
 // parse reads a request as net/http's server does.
 func parseRequest(t *testing.T, text string) *http.Request {
@@ -44,7 +44,7 @@ func TestURLIsTrimmedAndItsQuerySorted(t *testing.T) {
 		"http://evil/mm/plugins/com.example.demo/x":                  "http://evil/x",
 	} {
 		r := get(t, target)
-		demo.rewrite(r)
+		demo.Rewrite(r)
 		if got := r.URL.String(); got != want {
 			t.Errorf("%s: url %q, want %q", target, got, want)
 		}
@@ -57,14 +57,14 @@ func TestURLIsTrimmedAndItsQuerySorted(t *testing.T) {
 func TestHeadersAreStrippedAndCookiesRebuilt(t *testing.T) {
 	r := get(t, "/mm/plugins/com.example.demo/", "Cookie: MMAUTHTOKEN=token-joe; a=1; broken name=2; MMCSRF=c",
 		"Cookie: b=2", "Referer: x", "Mattermost-User-Id: evil", "Mattermost-Plugin-ID: evil", "Mattermost_User_Id: evil")
-	context := demo.rewrite(r)
+	context := demo.Rewrite(r)
 	if got := r.Header["Cookie"]; len(got) != 1 || got[0] != "a=1; MMCSRF=c; b=2" {
 		t.Errorf("cookies %q", got)
 	}
-	if r.Header.Get("Referer") != "" || r.Header.Get(pluginIDHeader) != "" {
+	if r.Header.Get("Referer") != "" || r.Header.Get(PluginIDHeader) != "" {
 		t.Errorf("headers %v", r.Header)
 	}
-	if r.Header.Get(userIDHeader) != "joe" || context.sessionID != "session-joe" || context.ipAddress != "10.1.2.3" {
+	if r.Header.Get(UserIDHeader) != "joe" || context.SessionID != "session-joe" || context.IPAddress != "10.1.2.3" {
 		t.Errorf("identity %v %v", r.Header, context)
 	}
 	if r.Header.Get("Mattermost_user_id") != "evil" {
@@ -85,8 +85,8 @@ func TestWhoIsLoggedIn(t *testing.T) {
 		"basic":        {get(t, target, "Authorization: Basic x", "Cookie: MMAUTHTOKEN=token-joe"), "joe", ""},
 		"needs mfa":    {get(t, target, "Authorization: Bearer mfa-joe"), "", ""},
 	} {
-		demo.rewrite(one.r)
-		if got := one.r.Header.Get(userIDHeader); got != one.user {
+		demo.Rewrite(one.r)
+		if got := one.r.Header.Get(UserIDHeader); got != one.user {
 			t.Errorf("%s: user %q, want %q", name, got, one.user)
 		}
 		if got := one.r.Header.Get("Authorization"); got != one.auth {
@@ -99,13 +99,13 @@ func TestCSRF(t *testing.T) {
 	const cookie = "Cookie: MMAUTHTOKEN=token-joe"
 	const form = "Content-Type: application/x-www-form-urlencoded"
 	strict := demo
-	strict.strictCSRF = true
+	strict.StrictCSRF = true
 	head := get(t, "/mm/plugins/com.example.demo/", cookie)
 	head.Method = http.MethodHead
 	inQuery := post(t, "", cookie)
 	inQuery.URL.RawQuery = "csrf=csrf-joe"
 	for name, one := range map[string]struct {
-		rules rewriteRules
+		rules Rules
 		r     *http.Request
 		user  string
 	}{
@@ -121,8 +121,8 @@ func TestCSRF(t *testing.T) {
 	} {
 		before, _ := io.ReadAll(one.r.Body)
 		one.r.Body = io.NopCloser(strings.NewReader(string(before)))
-		one.rules.rewrite(one.r)
-		if got := one.r.Header.Get(userIDHeader); got != one.user {
+		one.rules.Rewrite(one.r)
+		if got := one.r.Header.Get(UserIDHeader); got != one.user {
 			t.Errorf("%s: user %q, want %q", name, got, one.user)
 		}
 		if after, _ := io.ReadAll(one.r.Body); string(after) != string(before) {
@@ -133,8 +133,8 @@ func TestCSRF(t *testing.T) {
 
 func TestRoutes(t *testing.T) {
 	public := t.TempDir()
-	served := func(_ *pluginContext, w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }
-	router := gateway{demo, public, func() bool { return true }, served}.router()
+	served := func(_ *Context, w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.URL.Path) }
+	router := Gateway{demo, public, func() bool { return true }, served}.Router()
 	for target, want := range map[string]struct {
 		code int
 		text string
