@@ -92,10 +92,6 @@ class Hook:
         module = importlib.import_module(f"mm_asgi.protocol.hooks_{self.file}_pb2")
         return getattr(module, f"{self.rpc}Request"), getattr(module, f"{self.rpc}Response")
 
-    def FromString(self, data: bytes, /) -> Message:
-        """Parse a request: to a wire this is the message's class, loaded when it is needed."""
-        return self.messages[0].FromString(data)
-
     def response(self, **fields: Any) -> Message:
         """The answer with these fields; without any it changes nothing."""
         return self.messages[1](**fields)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 from mm_asgi import types
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     App = Callable[..., Awaitable[None] | Iterable[bytes]]  # ASGI or WSGI: told when it is loaded
 
-__all__ = ["Handler", "Plugin", "as_plugin"]
+__all__ = ["Handler", "Loaded", "Plugin", "as_plugin"]
 
 logger = logging.getLogger("mm_asgi.plugin")
 
@@ -39,6 +40,49 @@ class Handler(NamedTuple):
     closed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one run of a plugin needs, taken from the Plugin when the host first asks for it.
+
+    A run may replace a part for itself (``dataclasses.replace``): the user's Plugin stays as it is.
+
+    Attributes:
+        app: the app, or None.
+        hooks: the hooks by function name, with one for slash commands if there are any.
+        commands: the slash commands.
+        connection: the way to the host's API.
+        site: what the host's API says of the plugin's settings and of the site.
+    """
+
+    app: Any
+    hooks: Mapping[str, Handler]
+    commands: tuple[Command, ...]
+    connection: Connection
+    site: Site
+
+    async def register_commands(self) -> None:
+        """Register the slash commands at the host; log it when the host refuses."""
+        if not self.commands:
+            return
+        # Lazy: a class of 236 methods, which a plugin without calls does not need.
+        from mm_asgi.api.aio import AsyncAPI
+
+        api = AsyncAPI(self.connection)
+        for command in self.commands:
+            message = types.Command(
+                trigger=command.trigger,
+                auto_complete=True,
+                auto_complete_hint=command.hint,
+                auto_complete_desc=command.description,
+            )
+            try:
+                await api.register_command(command=message)
+            except APIError as exc:
+                logger.warning("the command /%s is not registered: %s", command.trigger, exc)
+                if isinstance(exc, Unavailable | Unimplemented):
+                    return  # the same for the others: said once
+
+
 class Plugin:
     """What a Mattermost plugin is made of.
 
@@ -47,21 +91,26 @@ class Plugin:
 
     Attributes:
         app: the same.
-        config: the plugin's settings as the admin saved them, over the manifest's defaults; a new
-            dict before lifespan.startup and before each on_configuration_change. The server
-            writes the keys in lower case. Empty where its API does not say.
         connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
     """
 
     def __init__(self, app: App | None = None) -> None:
         self.app: Any = app
-        self.config: dict[str, Any] = {}
         self.connection = Connection()
         self._site = Site(self.connection)
         self._hooks: dict[str, Handler] = {}
         self._commands: dict[str, Command] = {}
         self._threads = ThreadPoolExecutor(THREADS, "mm_asgi-hook")
         self._frozen = False
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The plugin's settings as the admin saved them, over the manifest's defaults.
+
+        A new dict before lifespan.startup and before each on_configuration_change. The server
+        writes the keys in lower case. Empty where its API does not say.
+        """
+        return self._site.config
 
     @functools.cached_property
     def api(self) -> AsyncAPI:
@@ -149,38 +198,21 @@ class Plugin:
                 " register it while the module is imported"
             )
 
-    def freeze(self) -> Mapping[str, Handler]:
-        """The hooks by function name; from now on none can be added."""
+    def freeze(self) -> Loaded:
+        """Return what a run needs; from now on no hook and no command can be added."""
         self._frozen = True
+        self._site = Site(self.connection)  # what an earlier run has read is not this one's
         hooks = dict(self._hooks)
         if self._commands:
             hook = HOOKS["execute_command"]
             other = hooks.get(hook.name)
             commands = Commands(self._commands.values(), other.function if other else None)
             hooks[hook.name] = Handler(hook, commands, closed=False)
-        return hooks
+        return Loaded(self.app, hooks, tuple(self._commands.values()), self.connection, self._site)
 
-    async def read_site(self) -> str | None:
-        """Read ``config`` anew; gives the site's URL, if the host says it. Fails nothing (row S7)."""
-        await self._site.read()
-        self.config = self._site.config
-        return self._site.url
-
-    async def register_commands(self) -> None:
-        """Tell the host of the slash commands; that it cannot be told fails nothing."""
-        for command in self._commands.values():
-            told = types.Command(
-                trigger=command.trigger,
-                auto_complete=True,
-                auto_complete_hint=command.hint,
-                auto_complete_desc=command.description,
-            )
-            try:
-                await self.api.register_command(command=told)
-            except APIError as exc:
-                logger.warning("the command /%s is not registered: %s", command.trigger, exc)
-                if isinstance(exc, Unavailable | Unimplemented):
-                    return  # the same for the others: said once
+    def thaw(self) -> None:
+        """Let hooks and commands be added again: the run that froze them is over."""
+        self._frozen = False
 
 
 def _find_hook(function: Callable[..., Any]) -> Hook:

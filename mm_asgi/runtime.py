@@ -18,27 +18,27 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.dispatch import Dispatch
-from mm_asgi.errors import ConfigError, StartupError
+from mm_asgi.errors import ConfigError
 from mm_asgi.goplugin.environ import StartedByHand, read_environment
 from mm_asgi.goplugin.handshake import fault_line, handshake_line
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
 from mm_asgi.goplugin.standard_streams import StandardStreams
 from mm_asgi.goplugin.tls import mutual_tls
-from mm_asgi.importer import import_target, interface_of
+from mm_asgi.grpc_hooks import methods
+from mm_asgi.loading import load_plugin
 from mm_asgi.observe import hclog
 from mm_asgi.observe.logs import adopt_stream_handlers, configure_logging
 from mm_asgi.observe.watchdog import Watchdog
-from mm_asgi.plugin import Plugin, as_plugin
-from mm_asgi.settings import Settings, load_settings, read_env_file
-from mm_asgi.tasks import TaskSet
+from mm_asgi.serving import Serving
+from mm_asgi.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
     from mm_asgi.goplugin.environ import Environment
     from mm_asgi.goplugin.tls import MutualTLS
+    from mm_asgi.plugin import Loaded
     from mm_asgi.wire.port import Listener, Server
 
 __all__ = ["run", "run_plugin"]
@@ -99,15 +99,13 @@ class Runtime:
         self._environment = environment
         self._parent = os.getppid()
         self._streams = StandardStreams.take(hclog.relay)
-        self._tasks = TaskSet()
         self._stop = asyncio.Event()
         self._budget = settings.drain
         self._listener: Listener | None = None
         self._tls: MutualTLS | None = None
         self._watchdog: Watchdog | None = None
-        self._plugin: Plugin | None = None
         plugin_id = environment.plugin_id or _id_in_manifest()
-        self._dispatch = Dispatch(settings, plugin_id, load=self._load, tasks=self._tasks)
+        self._serving = Serving(settings, plugin_id, load=self._load)
 
     def run(self) -> int:
         """Serve until the host, a signal or the host's death ends it; gives the exit code."""
@@ -177,9 +175,9 @@ class Runtime:
         self._watchdog.start()
         services = Services(on_shutdown=self._on_shutdown)
         server = _new_server(self._settings.wire)
-        methods = {**services.methods(), **self._dispatch.methods()}
+        rpcs = {**services.methods(), **methods(self._serving)}
         tls = self._tls
-        await server.start(self._listener, methods, tls=None if tls is None else tls.context)
+        await server.start(self._listener, rpcs, tls=None if tls is None else tls.context)
         loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         self._streams.announce(
             handshake_line(
@@ -190,9 +188,9 @@ class Runtime:
             )
         )
         await self._stop.wait()
-        await self._dispatch.deactivate(self._budget)
-        if self._plugin is not None:
-            await self._plugin.connection.close()
+        await self._serving.life.deactivate(self._budget)
+        if self._serving.life.loaded is not None:
+            await self._serving.life.loaded.connection.close()
         services.stop()
         await server.stop(0.1)
 
@@ -214,60 +212,17 @@ class Runtime:
         """Begin the stop, or shorten one that runs; the process is gone after ``limit`` seconds."""
         if self._watchdog is not None:
             self._watchdog.exit_after(limit, 0)
-        self._dispatch.hurry(budget)
+        self._serving.life.hurry(budget)
         self._budget = min(self._budget, budget)
         self._stop.set()
 
     # ---------------------------------------------------------------- the app
 
-    def _load(self) -> Plugin:
-        settings = self._settings
-        if settings.env_file is not None:  # as under uvicorn: the app finds its own variables too
-            for name, value in read_env_file(settings.env_file).items():
-                os.environ.setdefault(name, value)
-        with _time_limit(settings.import_budget):
-            target = import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
-            plugin = self._plugin = as_plugin(target, settings.app)
-        plugin.connection.use(self._environment.api_target, settings.api_timeout)
+    def _load(self) -> Loaded:
+        loaded = load_plugin(self._settings)
+        loaded.connection.use(self._environment.api_target, self._settings.api_timeout)
         adopt_stream_handlers(self._streams.write)
-        if plugin.app is not None and self._is_wsgi(plugin.app):
-            plugin.app = _from_wsgi(plugin.app)
-        return plugin
-
-    def _is_wsgi(self, app: object) -> bool:
-        interface = self._settings.interface
-        return (interface_of(app) if interface == "auto" else interface) == "wsgi"
-
-
-@contextlib.contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Interrupt what runs in the main thread after ``seconds`` (0: never), where it stands.
-
-    A signal and not a thread that gives up waiting: the import stays in the main thread, where
-    apps expect to be imported, and the traceback shows the line that took too long.
-    """
-
-    def expired(signum: int, frame: object) -> None:
-        raise StartupError(
-            f"import: the app was not imported in {seconds:g} s (setting import-budget); the host"
-            " waits 30 s"
-        )
-
-    previous = signal.signal(signal.SIGALRM, expired)
-    # Again each second: a bare "except Exception" in the app may swallow the first one.
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
-
-
-def _from_wsgi(app: Any) -> Any:
-    # Few need it.
-    from mm_asgi.contrib.wsgi import WSGIMiddleware
-
-    return WSGIMiddleware(app)
+        return loaded
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mm_asgi.dispatch import Dispatch
 from mm_asgi.errors import StartupError
+from mm_asgi.grpc_hooks import methods
 from mm_asgi.plugin import as_plugin
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.grpcio import add_methods
 
 if TYPE_CHECKING:
     import grpc
+
+    from mm_asgi.life import Life
 
 __all__ = ["Servicer", "add_to_server"]
 
@@ -23,8 +25,8 @@ __all__ = ["Servicer", "add_to_server"]
 class Servicer:
     """What ``add_to_server`` put on a server; keep it to stop the app in good order."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, life: Life) -> None:
+        self._life = life
 
     async def startup(self) -> None:
         """Start the app now (lifespan, on_activate) instead of at the first request.
@@ -32,7 +34,7 @@ class Servicer:
         Raises:
             StartupError: the start-up failed; the text is what OnActivate would answer.
         """
-        fault = await self._dispatch.activate()
+        fault = await self._life.activate()
         if fault is not None:
             raise StartupError(f"the app did not start: {fault}")
 
@@ -41,7 +43,7 @@ class Servicer:
 
         Call it before ``server.stop()``: afterwards there is no stream left to drain.
         """
-        await self._dispatch.deactivate(seconds)
+        await self._life.deactivate(seconds)
 
 
 def add_to_server(
@@ -69,12 +71,6 @@ def add_to_server(
     plugin = as_plugin(plugin_or_app, "plugin_or_app")
     settings = settings if settings is not None else Settings()
     plugin.connection.timeout = settings.api_timeout
-    dispatch = Dispatch(
-        settings,
-        plugin_id,
-        load=lambda: plugin,
-        tasks=TaskSet(),
-        self_starting=True,
-    )
-    add_methods(server, dispatch.methods())
-    return Servicer(dispatch)
+    serving = Serving(settings, plugin_id, load=plugin.freeze, self_starting=True)
+    add_methods(server, methods(serving))
+    return Servicer(serving.life)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mm_asgi.protocol import empty_pb2, goplugin_pb2, health_pb2
+from mm_asgi.wire.calls import unary
 from mm_asgi.wire.port import Method, StatusCode
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Stream
 
-__all__ = ["Services", "unary"]
+__all__ = ["Services"]
 
 _HEALTHY = ("plugin", "")
 """What Check knows: the service that go-plugin's host asks for, and the server as a whole."""
@@ -29,32 +30,6 @@ _REQUEST_LIMIT = 4096
 
 _ANSWER_WITHIN = 1.0
 """Seconds after which Shutdown stops waiting for a host that does not take its empty answer."""
-
-
-def unary(
-    answer: Callable[[Any, Stream], Awaitable[Message | None]],
-) -> Callable[[Stream], Awaitable[None]]:
-    """A handler for an RPC of one message each way.
-
-    Args:
-        answer: makes the answer from the request. None: it has ended the RPC itself. Whatever
-            it raises ends the RPC with INTERNAL and a fixed text, and goes on up.
-    """
-
-    async def handle(stream: Stream) -> None:
-        request = await stream.read()
-        if request is None:
-            stream.abort(StatusCode.INVALID_ARGUMENT, "the request message is missing")
-            return
-        try:
-            message = await answer(request, stream)
-        except BaseException:
-            stream.abort(StatusCode.INTERNAL, "the plugin failed, see its log")
-            raise
-        if message is not None:
-            await stream.write(message, last=True)
-
-    return handle
 
 
 class Services:

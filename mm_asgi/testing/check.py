@@ -60,7 +60,7 @@ async def check_app(
     given = settings if settings is not None else Settings()
     given = dataclasses.replace(given, hook_budget=timeout, disconnect_grace=GRACE, drain=STOP)
     watched = _Watched(plugin.app, found) if plugin.app is not None else None
-    engine = Engine(_with_app(plugin, watched), settings=given)
+    engine = Engine(plugin, settings=given, app=watched)
     tasks_before = asyncio.all_tasks()
     loop = asyncio.get_running_loop()
     watchdog = Watchdog(
@@ -107,14 +107,6 @@ async def _run(
     finally:
         found.probe = "shutdown"
         await engine.leave()
-
-
-def _with_app(plugin: Any, watched: _Watched | None) -> Any:
-    import copy
-
-    changed = copy.copy(plugin)
-    changed.app = watched
-    return changed
 
 
 def _nothing() -> None:

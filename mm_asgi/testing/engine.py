@@ -8,27 +8,28 @@ answers the plugin's API calls from a Mattermost in memory. Between the two is a
 from __future__ import annotations
 
 import asyncio
-import copy
+import dataclasses
 import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from mm_asgi.dispatch import SERVICE, Dispatch
 from mm_asgi.errors import StartupError
 from mm_asgi.goplugin.environ import Environment
 from mm_asgi.goplugin.listener import make_listener
-from mm_asgi.goplugin.services import Services, unary
+from mm_asgi.goplugin.services import Services
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.host import mattermost as answers
 from mm_asgi.host.mattermost import AppError, GoError, Mattermost, RPCRefused
 from mm_asgi.host.plugin import HookAnswer, error_of
-from mm_asgi.importer import interface_of
+from mm_asgi.loading import as_asgi
 from mm_asgi.plugin import as_plugin
 from mm_asgi.protocol import hooks_pb2
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from mm_asgi.testing.watch import Watch
+from mm_asgi.wire.calls import unary
 from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.http2.server import NativeServer
 from mm_asgi.wire.port import Method, RPCError, StatusCode
@@ -36,7 +37,7 @@ from mm_asgi.wire.port import Method, RPCError, StatusCode
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from mm_asgi.plugin import Plugin
+    from mm_asgi.plugin import Loaded
     from mm_asgi.wire.port import Call, Listener, Stream
 
 __all__ = ["DRAIN", "PLUGIN_ID", "Engine"]
@@ -68,6 +69,7 @@ class Engine:
         settings: the plugin's; those of the process (network, loop, logs) do not apply. None: the
             defaults, but for a drain of DRAIN seconds.
         mattermost: who answers its API calls; None: a new one.
+        app: served in place of the plugin's own, such as one around it.
 
     Attributes:
         address: of the wire, as MATTERMOST_PLUGIN_API_TARGET would have it; empty: not running.
@@ -82,16 +84,16 @@ class Engine:
         plugin_id: str = PLUGIN_ID,
         settings: Settings | None = None,
         mattermost: Mattermost | None = None,
+        app: Any = None,
     ) -> None:
-        plugin = as_plugin(target, "app_or_plugin")
-        # A copy: freezing it leaves the caller's own as it is, for the next test.
-        self._plugin: Plugin = copy.copy(plugin)
+        self._plugin = as_plugin(target, "app_or_plugin")
         self.plugin_id = plugin_id
         self.settings = settings if settings is not None else Settings(drain=DRAIN)
         self.mattermost = mattermost if mattermost is not None else Mattermost(plugin_id)
         self.watch: Watch | None = None
-        if plugin.app is not None:
-            self.watch = self._plugin.app = Watch(_as_asgi(plugin.app, self.settings))
+        if self._plugin.app is not None:
+            app = self._plugin.app if app is None else app
+            self.watch = Watch(as_asgi(app, self.settings.interface))
         self.address = ""
         self.implemented: frozenset[str] = frozenset()
         self._users = 0
@@ -142,15 +144,13 @@ class Engine:
 
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        dispatch = Dispatch(
-            self.settings, self.plugin_id, load=lambda: self._plugin, tasks=TaskSet()
-        )
+        serving = Serving(self.settings, self.plugin_id, load=self._load)
         self._services = Services(on_shutdown=lambda: None)
         self._listener = make_listener("unix", _ENVIRONMENT)
         self._server = NativeServer()
         await self._server.start(
             self._listener,
-            {**self._services.methods(), **dispatch.methods(), **_api_methods(self.mattermost)},
+            {**self._services.methods(), **methods(serving), **_api_methods(self.mattermost)},
         )
         self.address = f"unix:{self._listener.address}"
         self._plugin.connection.use(self.address, self.settings.api_timeout)
@@ -162,6 +162,10 @@ class Engine:
         if answer.HasField("error"):
             cause = self.watch.lifespan_failure if self.watch is not None else None
             raise StartupError(f"OnActivate: {answer.error.detailed_error}") from cause
+
+    def _load(self) -> Loaded:
+        # The watched app instead of the plugin's own, for this run alone.
+        return dataclasses.replace(self._plugin.freeze(), app=self.watch)
 
     async def _stop(self) -> None:
         try:
@@ -176,6 +180,7 @@ class Engine:
         self.mattermost.plugin_commands.clear()
         channel, self._channel = self._channel, None
         await self._plugin.connection.close()
+        self._plugin.thaw()
         if channel is not None:
             await channel.close()
         if self._services is not None:
@@ -217,16 +222,6 @@ class Engine:
 
 def _request(name: str) -> Message:
     return GetMessageClass(_METHODS[name].input_type)()
-
-
-def _as_asgi(app: Any, settings: Settings) -> Any:
-    interface = interface_of(app) if settings.interface == "auto" else settings.interface
-    if interface == "asgi":
-        return app
-    # Lazy: an extra, and few apps need it.
-    from mm_asgi.contrib.wsgi import WSGIMiddleware
-
-    return WSGIMiddleware(app)
 
 
 def _api_methods(mattermost: Mattermost) -> dict[str, Method]:

@@ -15,6 +15,8 @@ from mm_asgi.wire.port import StatusCode
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from google.protobuf.message import Message
+
     from mm_asgi.wire.port import Stream
 
 __all__ = [
@@ -24,10 +26,13 @@ __all__ = [
     "HANDLER_FAILED",
     "TOO_LARGE",
     "TOO_LARGE_SENT",
+    "MISSING",
+    "PLUGIN_FAILED",
     "UNPARSABLE",
     "CancelSlot",
     "Calls",
     "notify",
+    "unary",
     "wake",
 ]
 
@@ -35,6 +40,8 @@ log = logging.getLogger("mm_asgi.wire")
 
 # All that the peer learns, of a handler's exception too: its text may hold a user's data.
 HANDLER_FAILED = "internal error in the plugin"
+PLUGIN_FAILED = "the plugin failed, see its log"
+MISSING = "the request message is missing"
 TOO_LARGE = "message larger than this method takes"
 TOO_LARGE_SENT = "message larger than this method sends"
 UNPARSABLE = "message cannot be parsed"
@@ -140,6 +147,32 @@ class Calls:
             _, stuck = await asyncio.wait(tasks, timeout=CANCEL_WAIT)
             for task in stuck:
                 log.warning("handler does not end after its cancel: %s", task.get_name())
+
+
+def unary(
+    answer: Callable[[Any, Stream], Awaitable[Message | None]],
+) -> Callable[[Stream], Awaitable[None]]:
+    """Return a handler for an RPC of one message each way.
+
+    Args:
+        answer: makes the answer from the request. None: it has ended the RPC itself. Whatever
+            it raises ends the RPC with INTERNAL and a fixed text, and is raised again.
+    """
+
+    async def handle(stream: Stream) -> None:
+        request = await stream.read()
+        if request is None:
+            stream.abort(StatusCode.INVALID_ARGUMENT, MISSING)
+            return
+        try:
+            message = await answer(request, stream)
+        except BaseException:
+            stream.abort(StatusCode.INTERNAL, PLUGIN_FAILED)
+            raise
+        if message is not None:
+            await stream.write(message, last=True)
+
+    return handle
 
 
 async def _run(work: Awaitable[None], stream: Stream) -> None:

@@ -13,11 +13,11 @@ import httpx
 from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
-from mm_asgi.dispatch import SERVICE, Dispatch
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.protocol import hooks_pb2
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from tests.contract.hook_plugin.scripted import Script, build
 from tests.go_host import GoHost
 from tests.wire.memory import MemoryServer
@@ -88,12 +88,12 @@ class Served:
     """A plugin behind a memory server."""
 
     def __init__(self, plugin: Plugin, settings: Settings) -> None:
-        self.dispatch = Dispatch(settings, "demo", load=lambda: plugin, tasks=TaskSet())
+        self.serving = Serving(settings, "demo", load=plugin.freeze)
         self.server = MemoryServer()
 
     async def start(self) -> None:
-        await self.server.start(None, self.dispatch.methods())
-        assert await self.dispatch.activate() is None
+        await self.server.start(None, methods(self.serving))
+        assert await self.serving.life.activate() is None
 
 
 class MemoryHookRoad(HookRoad):
@@ -118,7 +118,7 @@ class MemoryHookRoad(HookRoad):
     async def __aexit__(self, *exc_info: object) -> None:
         self.script.do("none")
         for served in (self._short, self._long):
-            await served.dispatch.deactivate(1.0)
+            await served.serving.life.deactivate(1.0)
         logging.getLogger().removeHandler(self._handler)
 
     async def do(self, word: str) -> None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
 
-from mm_asgi.dispatch import SERVICE, Dispatch
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.plugin import Plugin
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequest, ServeHTTPRequestInit
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from tests.contract.apps_response import app as response_app
 from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost
@@ -261,17 +261,14 @@ class MemoryExchange:
 
 
 class MemoryRoad(Road):
-    """Dispatch on the memory wire, its log caught as the host would get it."""
+    """A plugin on the memory wire, its log caught as the host would get it."""
 
     kind = letter = "m"
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = Settings(**settings)
-        self.tasks = TaskSet()
-        self.dispatch = Dispatch(
-            self.settings, PLUGIN_ID, load=lambda: Plugin(response_app), tasks=self.tasks
-        )
+        self.serving = Serving(self.settings, PLUGIN_ID, load=lambda: Plugin(response_app).freeze())
         self.server = MemoryServer()
         self._prefix = f"m{next(MARKS)}-"  # in this process all roads' lines come together
         self._lines: list[Line] = []
@@ -283,8 +280,8 @@ class MemoryRoad(Road):
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.DEBUG)
-        await self.server.start(None, self.dispatch.methods())
-        assert await self.dispatch.activate() is None
+        await self.server.start(None, methods(self.serving))
+        assert await self.serving.life.activate() is None
         return self
 
     async def open(
@@ -317,13 +314,13 @@ class MemoryRoad(Road):
         await asyncio.sleep(0)
 
     async def deactivate(self) -> None:
-        await self.dispatch.deactivate(self.settings.drain)
+        await self.serving.life.deactivate(self.settings.drain)
 
     async def stop(self) -> None:
         await self.deactivate()
 
     async def close(self) -> None:
-        await self.dispatch.deactivate(0.0)
+        await self.serving.life.deactivate(0.0)
         await self.server.stop(0.0)
         root = logging.getLogger()
         root.removeHandler(self._handler)

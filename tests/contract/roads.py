@@ -25,7 +25,7 @@ import h11
 import pytest
 from google.protobuf import json_format
 
-from mm_asgi.dispatch import SERVICE, Dispatch
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.host.http.rules import Rules, read_request, rewrite, route
 from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.plugin import Plugin
@@ -36,8 +36,8 @@ from mm_asgi.protocol.hooks_http_pb2 import (
     ServeHTTPRequestInit,
     ServeHTTPResponse,
 )
+from mm_asgi.serving import Serving
 from mm_asgi.settings import TABLE, Settings
-from mm_asgi.tasks import TaskSet
 from tests.contract import apps
 from tests.contract.simulated import SimulatedHost
 from tests.go_host import GoHost, go_missing_reason
@@ -470,17 +470,14 @@ class MemoryRPC(RPC):
 
 
 class MemoryRoad(MessageRoad):
-    """m: Dispatch in this process, its log caught as the host would get it."""
+    """m: a plugin in this process, its log caught as the host would get it."""
 
     kind = "m"
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = Settings(**settings)
-        self.tasks = TaskSet()
-        self.dispatch = Dispatch(
-            self.settings, PLUGIN_ID, load=lambda: Plugin(apps.app), tasks=self.tasks
-        )
+        self.serving = Serving(self.settings, PLUGIN_ID, load=lambda: Plugin(apps.app).freeze())
         self._server = MemoryServer()
         self._lines: list[Line] = []
         self._handler = HclogHandler(self._write)
@@ -490,8 +487,8 @@ class MemoryRoad(MessageRoad):
         root = logging.getLogger()
         root.addHandler(self._handler)
         root.setLevel(logging.DEBUG)
-        await self._server.start(None, self.dispatch.methods())
-        assert await self.dispatch.activate() is None
+        await self._server.start(None, methods(self.serving))
+        assert await self.serving.life.activate() is None
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -499,7 +496,7 @@ class MemoryRoad(MessageRoad):
             if kind is None:
                 await self.finish()
         finally:
-            await self.dispatch.deactivate(0.0)
+            await self.serving.life.deactivate(0.0)
             await self._server.stop(0.0)
             root = logging.getLogger()
             root.removeHandler(self._handler)

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from mm_asgi.bridge.hold import Holds
+from mm_asgi.grpc_hooks import methods
 from tests.contract.apps_response import JOURNAL, OUTCOMES
 from tests.contract.response_roads import Answer, HostRoad, MemoryRoad, Road, Roads
 from tests.contract.test_R_apps import FULL, hold
@@ -414,7 +415,7 @@ async def test_R15_503_while_draining(alone: Road) -> None:
 @in_memory
 async def test_R15_503_before_the_start_up_has_ended(kind: str) -> None:
     road = MemoryRoad(startup_wait=0.0)
-    await road.server.start(None, road.dispatch.methods())
+    await road.server.start(None, methods(road.serving))
     check_503(road, await road.ask("hello"))
     await road.close()
 

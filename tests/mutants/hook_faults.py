@@ -6,7 +6,7 @@ from tests.mutants.fault import Fault
 
 __all__ = ["HOOK_FAULTS"]
 
-DISPATCH = "mm_asgi/dispatch.py"
+HOOK_CALLS = "mm_asgi/hook_calls.py"
 HOOK_TESTS = (
     *(f"tests/unit/test_{name}.py" for name in ("commands", "hook_calls", "hooks", "hooks_random")),
     "tests/contract/test_H_hooks.py",
@@ -23,17 +23,17 @@ HOOK_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "H2: an overrun is not answered",
-        DISPATCH,
-        "            self._tasks.start(stream.write(default, last=True), hook.rpc)\n",
+        HOOK_CALLS,
+        "            overdue(hook.default(closed=closed))\n",
         "",
         HOOK_TESTS,
         "H2 or overrun",
     ),
     Fault(
         "H2: the host's deadline does not count",
-        DISPATCH,
-        "        left = hook.deadline if stream.deadline is None else stream.deadline - now\n",
-        "        left = hook.deadline + 0 * now\n",
+        HOOK_CALLS,
+        "        if left is None:\n            left = hook.deadline\n",
+        "        left = hook.deadline\n",
         HOOK_TESTS,
         "deadline",
     ),
@@ -47,7 +47,7 @@ HOOK_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "H2: the log does not say whose request",
-        DISPATCH,
+        HOOK_CALLS,
         "            LOG_CONTEXT.set(LogContext(context.request_id))\n",
         "            LogContext(context.request_id)\n",
         HOOK_TESTS,
@@ -55,11 +55,35 @@ HOOK_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "H2: after the stop functions are called",
-        DISPATCH,
-        "            ended = self.phase in (Phase.STOPPED, Phase.FAILED)\n",
-        "            ended = False\n",
+        HOOK_CALLS,
+        "        if not admitted:\n",
+        "        if False:\n",
         HOOK_TESTS,
         "after_the_stop",
+    ),
+    Fault(
+        "H2: gRPC keeps the default of an overrun to itself",
+        "mm_asgi/grpc_hooks.py",
+        "        tasks.start(stream.write(default, last=True), rpc.name)\n",
+        "        pass\n",
+        HOOK_TESTS,
+        "H2 or overrun",
+    ),
+    Fault(
+        "H2: gRPC takes the host's deadline for a duration",
+        "mm_asgi/grpc_hooks.py",
+        "deadline - asyncio.get_running_loop().time()",
+        "deadline",
+        HOOK_TESTS,
+        "deadline",
+    ),
+    Fault(
+        "H1: a hook that is not listed is answered as a fault",
+        "mm_asgi/grpc_hooks.py",
+        "    except NotListed as exc:\n",
+        "    except ZeroDivisionError as exc:\n",
+        HOOK_TESTS,
+        "listed or no_hooks",
     ),
     Fault(
         "H3: StopIteration in a thread",

@@ -10,32 +10,34 @@ CONTRACT = ("tests/contract",)
 HANDLER = "mm_asgi/bridge/handler.py"
 LIFESPAN = "mm_asgi/bridge/lifespan.py"
 DISPATCH = "mm_asgi/dispatch.py"
+LIFE = "mm_asgi/life.py"
+LIFE_TESTS = ("tests/contract", "tests/unit/test_dispatch.py", "tests/unit/test_life_walk.py")
 TASKS = "mm_asgi/tasks.py"
 LISTENER = "mm_asgi/goplugin/listener.py"
 
 LIFE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "L1: the second Implemented imports again",
-        DISPATCH,
-        "        self.phase = Phase.LOADED\n",
-        "",
+        LIFE,
+        "        if not self._may(LifeStep.LOAD):\n            return\n        self._move(LifeStep.LOAD)\n",
+        "        if self._may(LifeStep.LOAD):\n            self._move(LifeStep.LOAD)\n",
         CONTRACT,
         "test_L1_",
     ),
     Fault(
         "L1: an import that failed serves HTTP",
         DISPATCH,
-        "if self._plugin is not None and self._plugin.app is not None:",
+        "if self._life.loaded is not None and self._life.loaded.app is not None:",
         "if True:",
-        ("tests/contract", "tests/unit/test_dispatch.py"),
+        LIFE_TESTS,
         "L1 or H1 or fault or import",
     ),
     Fault(
         "L2: a request does not wait for the start-up",
-        DISPATCH,
+        LIFE,
         "                await self._settled.wait()\n        except TimeoutError:\n            logger.warning(",
         "                pass\n        except TimeoutError:\n            logger.warning(",
-        ("tests/contract", "tests/unit/test_dispatch.py"),
+        LIFE_TESTS,
         "L2",
     ),
     Fault(
@@ -56,7 +58,7 @@ LIFE_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "L4: lifespan.shutdown is forgotten",
-        DISPATCH,
+        LIFE,
         "        if self._lifespan is not None:\n            left",
         "        if self._lifespan is None:\n            left",
         CONTRACT,
@@ -112,16 +114,45 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         DISPATCH,
         'names.append("ServeHTTP")',
         'names += ["ServeHTTP", "ServeMetrics"]',
-        ("tests/contract", "tests/unit/test_dispatch.py"),
+        LIFE_TESTS,
         "H1 or implemented",
     ),
     Fault(
         "H6: on_configuration_change waits for the host",
-        DISPATCH,
+        LIFE,
         '            await self._call_hook("on_configuration_change")  # this host does not (row H6)',
         "            pass",
-        ("tests/contract", "tests/unit/test_dispatch.py"),
+        LIFE_TESTS,
         "H6 or configuration",
+    ),
+    Fault(
+        "the life: a stop is taken for a failed start-up",
+        LIFE,
+        "        active = self.phase in (Phase.STARTING, Phase.ACTIVE)\n",
+        "        active = self.phase is Phase.ACTIVE\n",
+        LIFE_TESTS,
+        "stop or deactivated",
+    ),
+    Fault(
+        "the life: a start-up that the stop has overtaken brings the plugin back",
+        LIFE,
+        "    (Phase.STOPPING, LifeStep.SUCCEED): Phase.STOPPING,\n",
+        "    (Phase.STOPPING, LifeStep.SUCCEED): Phase.ACTIVE,\n",
+        ("tests/unit/test_life_walk.py",),
+    ),
+    Fault(
+        "the life: a start-up that was cancelled counts as done",
+        LIFE,
+        "        outcome = LifeStep.FAIL\n",
+        "        outcome = LifeStep.SUCCEED\n",
+        ("tests/unit/test_life_walk.py",),
+    ),
+    Fault(
+        "the life: a later stop puts the end off",
+        LIFE,
+        "        if self._stopping is not None and at < self._stop_at:\n",
+        "        if self._stopping is not None:\n",
+        ("tests/unit/test_dispatch_stop.py", "tests/unit/test_life_walk.py"),
     ),
     Fault(
         "the handshake has a pipe too many",

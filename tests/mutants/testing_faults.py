@@ -77,8 +77,8 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     Fault(
         "kit: a plugin is frozen by its first test",
         TESTING + "engine.py",
-        "self._plugin: Plugin = copy.copy(plugin)",
-        "self._plugin: Plugin = plugin",
+        "        self._plugin.thaw()\n",
+        "",
         TESTS,
         "again_and_again",
     ),

@@ -24,7 +24,7 @@ IDENTITY = Identity(plugin_id="demo", request_id="r1", session_id="s1")
 
 async def execute(plugin: Plugin, text: str, **args: str) -> Any:
     """The answer to what a user typed: a response, or text of one that the user alone sees."""
-    handler = plugin.freeze()["execute_command"]
+    handler = plugin.freeze().hooks["execute_command"]
     value = await handler.function(IDENTITY, types.CommandArgs(command=text, **args))
     answer: Any = handler.hook.answer(value)
     return answer.response
@@ -139,7 +139,7 @@ async def test_other_triggers_go_to_the_hook_or_nowhere() -> None:
 
 
 def test_commands_list_their_hook() -> None:
-    assert list(with_command(take_nothing).freeze()) == ["execute_command"]
+    assert list(with_command(take_nothing).freeze().hooks) == ["execute_command"]
     assert HOOKS["execute_command"].rpc == "ExecuteCommand"
 
 
@@ -195,7 +195,7 @@ async def register(host: Loopback) -> list[types.Command]:
     plugin.command("do")(take)
     plugin.connection.use(host.target, 5.0)
     try:
-        await plugin.register_commands()
+        await plugin.freeze().register_commands()
     finally:
         await plugin.connection.close()
     requests = [RegisterCommandRequest.FromString(data) for _, data in host.received]
@@ -238,7 +238,7 @@ async def test_without_an_api_that_is_said_once_and_fails_nothing(
     plugin = with_command(take_nothing)
     plugin.command("more")(take_nothing)
     plugin.connection.use(None, 5.0)
-    await plugin.register_commands()
+    await plugin.freeze().register_commands()
     assert len(caplog.messages) == 1
     assert "the command /do is not registered" in caplog.text
     assert "MATTERMOST_PLUGIN_API_TARGET" in caplog.text

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mm_asgi.dispatch import Phase, app_error
+from mm_asgi.dispatch import app_error
 from mm_asgi.errors import ConfigError
+from mm_asgi.life import Phase
 from mm_asgi.plugin import Plugin
 from mm_asgi.wire.port import StatusCode
 from tests.unit.wired import App, Wired, forever, with_hook
@@ -103,7 +104,7 @@ async def test_a_startup_over_the_hook_budget_fails() -> None:
 
 async def test_after_the_stop_nothing_is_imported_or_started() -> None:
     wired = Wired(Plugin(App()))
-    await wired.dispatch.deactivate(1)
+    await wired.life.deactivate(1)
     assert list((await wired.call("Implemented")).hooks) == LIFECYCLE
     assert await wired.activate() == "the plugin is stopping"
     assert await wired.status() == 503
@@ -167,7 +168,7 @@ async def test_whatever_an_activation_hook_raises_is_OnActivates_error(
     assert shown in (await wired.activate() or "")
     assert wired.phase() is Phase.FAILED
     assert await wired.status() == 503
-    await wired.dispatch.deactivate(1)
+    await wired.life.deactivate(1)
     assert app.notes == ["startup", "shutdown"]
 
 

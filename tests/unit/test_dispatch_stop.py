@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mm_asgi.dispatch import Phase
+from mm_asgi.life import Phase
 from mm_asgi.plugin import Plugin
 from tests.unit.wired import App, Wired, forever, now, with_hook
 
@@ -21,7 +21,7 @@ async def test_a_stop_during_the_startup_ends_both() -> None:
     wired = Wired(Plugin(app))
     starting = await wired.send("OnActivate")
     await app.starting.wait()
-    await wired.dispatch.deactivate(0.3)
+    await wired.life.deactivate(0.3)
     answer = await starting.receive()
     assert answer is not None
     assert answer.error.detailed_error == "the plugin is stopping"
@@ -34,7 +34,7 @@ async def test_a_stop_waits_for_requests_and_refuses_new_ones() -> None:
     await wired.activate()
     running = await wired.get()
     await app.held.wait()
-    stop = asyncio.create_task(wired.dispatch.deactivate(60))
+    stop = asyncio.create_task(wired.life.deactivate(60))
     await asyncio.sleep(0)
     assert await wired.status() == 503
     assert not stop.done()
@@ -52,10 +52,10 @@ async def test_two_stops_are_one_and_the_shorter_time_counts() -> None:
     await wired.activate()
     await wired.get()
     await app.held.wait()
-    first = asyncio.create_task(wired.dispatch.deactivate(60))
+    first = asyncio.create_task(wired.life.deactivate(60))
     await asyncio.sleep(0)
     began = now()
-    await wired.dispatch.deactivate(0.4)
+    await wired.life.deactivate(0.4)
     await first
     assert now() - began < 0.6
     assert app.notes == ["startup", "shutdown"]
@@ -84,7 +84,7 @@ async def test_a_hook_that_never_ends_leaves_lifespan_shutdown_its_turn(
     wired = Wired(with_hook("on_deactivate", hook, app))
     await wired.activate()
     began = now()
-    await wired.dispatch.deactivate(0.4)
+    await wired.life.deactivate(0.4)
     assert now() - began < 0.4
     assert app.notes == ["startup", "shutdown"]
     assert "the hook on_deactivate did not end in its time and was cancelled" in caplog.text
@@ -100,11 +100,11 @@ async def test_hurry_reaches_the_hook_and_lifespan_shutdown() -> None:
     app = App()
     wired = Wired(with_hook("on_deactivate", hook, app))
     await wired.activate()
-    stop = asyncio.create_task(wired.dispatch.deactivate(60))
+    stop = asyncio.create_task(wired.life.deactivate(60))
     await entered.wait()
     began = now()
-    wired.dispatch.hurry(0.2)
-    wired.dispatch.hurry(30)
+    wired.life.hurry(0.2)
+    wired.life.hurry(30)
     await stop
     assert now() - began < 0.4
     assert app.notes == ["startup", "shutdown"]
@@ -112,7 +112,7 @@ async def test_hurry_reaches_the_hook_and_lifespan_shutdown() -> None:
 
 async def test_hurry_without_a_stop_does_nothing() -> None:
     wired = Wired(Plugin(App()))
-    wired.dispatch.hurry(0)
+    wired.life.hurry(0)
     assert await wired.activate() is None
 
 
@@ -128,7 +128,7 @@ async def test_a_hook_that_swallows_its_cancel_holds_up_nothing() -> None:
     wired = Wired(with_hook("on_deactivate", hook, app))
     await wired.activate()
     began = now()
-    await wired.dispatch.deactivate(0.6)
+    await wired.life.deactivate(0.6)
     assert now() - began < 0.8
     assert (wired.phase(), app.notes) == (Phase.STOPPED, ["startup", "shutdown"])
     released.set()
@@ -146,9 +146,9 @@ async def test_hurry_while_a_hook_handles_its_cancel_is_no_error() -> None:
 
     wired = Wired(with_hook("on_deactivate", hook, App()))
     await wired.activate()
-    stop = asyncio.create_task(wired.dispatch.deactivate(0.4))
+    stop = asyncio.create_task(wired.life.deactivate(0.4))
     await cancelled.wait()
-    wired.dispatch.hurry(0)
+    wired.life.hurry(0)
     await stop
     assert wired.phase() is Phase.STOPPED
 
@@ -168,6 +168,6 @@ async def test_what_was_not_activated_is_not_deactivated() -> None:
     plugin.hook(on_deactivate)
     wired = Wired(plugin)
     assert await wired.activate() is not None
-    await wired.dispatch.deactivate(1)
+    await wired.life.deactivate(1)
     # The lifespan had started, so it is shut down.
     assert (calls, app.notes) == ([], ["startup", "shutdown"])

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mm_asgi.dispatch import SERVICE, Dispatch, Phase
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.hooks import HOOKS
+from mm_asgi.life import Phase
 from mm_asgi.plugin import Plugin
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.port import StatusCode
 from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mm_asgi.plugin import Loaded
     from mm_asgi.requester import Identity
     from tests.wire.memory import MemoryPeer
 
@@ -27,24 +29,24 @@ LOGIN, POST = "UserWillLogIn", "MessageWillBePosted"
 
 
 class Called:
-    """A dispatch with these functions, called over the memory wire."""
+    """A plugin with these functions, called over the memory wire."""
 
     def __init__(
         self,
         plugin: Plugin,
         *,
-        load: Callable[[], Plugin] | None = None,
+        load: Callable[[], Loaded] | None = None,
         self_starting: bool = False,
         **settings: Any,
     ) -> None:
-        self.dispatch = Dispatch(
-            Settings(**settings), "demo", load=load or (lambda: plugin), tasks=TaskSet(),
-            self_starting=self_starting,
-        )  # fmt: skip
+        self.serving = Serving(
+            Settings(**settings), "demo", load=load or plugin.freeze, self_starting=self_starting
+        )
+        self.life = self.serving.life
         self._server = MemoryServer()
 
     async def open(self, rpc: str, **fields: Any) -> MemoryPeer:
-        await self._server.start(None, self.dispatch.methods())
+        await self._server.start(None, methods(self.serving))
         peer = self._server.open(SERVICE + rpc)
         hook = next(hook for hook in HOOKS.values() if hook.rpc == rpc)
         peer.send(hook.messages[0](**fields))
@@ -58,7 +60,7 @@ class Called:
 
     async def silent(self, rpc: str) -> StatusCode:
         """A call without its message."""
-        await self._server.start(None, self.dispatch.methods())
+        await self._server.start(None, methods(self.serving))
         peer = self._server.open(SERVICE + rpc)
         peer.half_close()
         return (await peer.ended())[0]
@@ -81,23 +83,23 @@ def refusing() -> Plugin:
 async def test_what_is_not_listed_is_unimplemented() -> None:
     called = Called(refusing())
     assert await called.call(LOGIN) == (None, StatusCode.UNIMPLEMENTED)  # nothing is loaded yet
-    called.dispatch.load()
+    called.life.load()
     assert await called.call("UserHasLoggedIn") == (None, StatusCode.UNIMPLEMENTED)
     assert (await called.call(LOGIN))[0].rejection_reason == "no login of "
 
 
 async def test_a_plugin_that_could_not_be_imported_has_no_hooks() -> None:
-    def load() -> Plugin:
+    def load() -> Loaded:
         raise LookupError("no database")
 
     called = Called(refusing(), load=load)
-    await called.dispatch.activate()
+    await called.life.activate()
     assert await called.call(LOGIN) == (None, StatusCode.UNIMPLEMENTED)
 
 
 async def test_a_call_without_its_message() -> None:
     called = Called(refusing())
-    called.dispatch.load()
+    called.life.load()
     assert await called.silent(LOGIN) is StatusCode.INVALID_ARGUMENT
 
 
@@ -107,17 +109,17 @@ async def test_a_hook_needs_no_end_of_the_startup_which_may_wait_for_it() -> Non
 
     @plugin.hook
     async def on_activate(context: Identity) -> None:
-        assert called.dispatch.phase is Phase.STARTING
+        assert called.life.phase is Phase.STARTING
         response, _ = await called.call(LOGIN, user={"username": "bob"})
         assert response.rejection_reason == "no login of bob"
 
-    assert await called.dispatch.activate() is None
+    assert await called.life.activate() is None
 
 
 async def test_after_the_stop_the_answer_is_the_default() -> None:
     called = Called(refusing())
-    await called.dispatch.activate()
-    await called.dispatch.deactivate(0.5)
+    await called.life.activate()
+    await called.life.deactivate(0.5)
     response, code = await called.call(LOGIN)
     assert (response.rejection_reason, code) == ("", StatusCode.OK)
     response, _ = await called.call(POST)
@@ -133,10 +135,10 @@ async def test_a_stop_cancels_what_still_runs_and_the_host_gets_the_default() ->
         await asyncio.Event().wait()
 
     called = Called(plugin)
-    await called.dispatch.activate()
+    await called.life.activate()
     peer = await called.open(LOGIN)
     await begun.wait()
-    await called.dispatch.deactivate(0.3)
+    await called.life.deactivate(0.3)
     response: Any = await peer.receive()
     assert response.rejection_reason.startswith("refused")
 
@@ -166,8 +168,8 @@ async def test_nobody_waits_for_ever_when_logging_itself_fails() -> None:
         raise AttributeError("filter")
 
     called = Called(plugin)
-    called.dispatch.load()
-    logger = logging.getLogger("mm_asgi.dispatch")
+    called.life.load()
+    logger = logging.getLogger("mm_asgi.hooks")
     logger.addFilter(broken)
     try:
         assert await called.call(LOGIN) == (None, StatusCode.INTERNAL)
@@ -177,7 +179,7 @@ async def test_nobody_waits_for_ever_when_logging_itself_fails() -> None:
 
 async def test_a_budget_of_0_is_as_long_as_the_host_waits() -> None:
     called = Called(refusing(), hook_budget=0.0)
-    called.dispatch.load()
+    called.life.load()
     assert (await called.call(LOGIN))[1] is StatusCode.OK
 
 
@@ -193,7 +195,7 @@ async def test_an_overrun_in_a_thread_leaves_the_thread_its_time(
         return "too late"
 
     called = Called(plugin, hook_budget=0.05)
-    called.dispatch.load()
+    called.life.load()
     response, _ = await called.call(LOGIN)
     assert response.rejection_reason == ""
     assert not ended.is_set()
@@ -213,7 +215,7 @@ async def test_the_limit_of_a_file_is_the_setting(limit: int, code: StatusCode |
         return file_content * 2
 
     called = Called(plugin, upload_limit=limit)
-    called.dispatch.load()
+    called.life.load()
     response, ended = await called.call("FileWillBeUploaded", file_content=bytes(100))
     assert ended is (code or StatusCode.OK)
     if code is None:
@@ -232,7 +234,7 @@ async def test_an_overrun_on_the_loop_is_cancelled() -> None:
             raise
 
     called = Called(plugin, hook_budget=0.05)
-    called.dispatch.load()
+    called.life.load()
     response, _ = await called.call(LOGIN)
     assert response.rejection_reason == ""
     async with asyncio.timeout(5):

@@ -85,20 +85,20 @@ def test_messages_are_loaded_when_they_are_needed() -> None:
     code = """
 import sys
 from mm_asgi import Plugin, Reject
-from mm_asgi.dispatch import Dispatch
+from mm_asgi.grpc_hooks import methods
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 plugin = Plugin()
 @plugin.hook
 async def message_will_be_posted(context, post): ...
 @plugin.command("weather")
 async def weather(context, city): ...
-dispatch = Dispatch(Settings(), "demo", load=lambda: plugin, tasks=TaskSet())
-methods = dispatch.methods()
-dispatch.load()
+serving = Serving(Settings(), "demo", load=plugin.freeze)
+rpcs = methods(serving)
+serving.life.load()
 groups = {f"mm_asgi.protocol.hooks_{name}_pb2" for name in ("message", "command", "user_channel")}
 assert not groups & set(sys.modules), groups & set(sys.modules)
-methods["/mattermost.pluginapi.v1.PluginHooks/UserHasBeenCreated"].request.FromString(b"")
+rpcs["/mattermost.pluginapi.v1.PluginHooks/UserHasBeenCreated"].request.FromString(b"")
 assert groups & set(sys.modules) == {"mm_asgi.protocol.hooks_user_channel_pb2"}
 """
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -189,7 +189,7 @@ def test_fail_is_open_or_closed() -> None:
 def test_fail_open_lets_through_what_the_host_would_refuse() -> None:
     plugin = Plugin()
     plugin.hook(fail="open")(named("on_saml_login", lambda context, user, assertion: None))
-    handler = plugin.freeze()["on_saml_login"]
+    handler = plugin.freeze().hooks["on_saml_login"]
     assert not handler.closed
     assert not handler.hook.default(closed=handler.closed).HasField("error")
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mm_asgi.dispatch import SERVICE, Dispatch
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.hooks import HOOKS, LIFECYCLE
 from mm_asgi.plugin import Plugin
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.port import StatusCode
 from tests.unit.api.messages import messages, values
 from tests.wire.memory import MemoryServer
@@ -42,12 +42,12 @@ class Echo:
         plugin = Plugin()
         plugin.hook(function)
         self._hook = hook
-        self._dispatch = Dispatch(Settings(), "demo", load=lambda: plugin, tasks=TaskSet())
-        self._dispatch.load()
+        self._serving = Serving(Settings(), "demo", load=plugin.freeze)
+        self._serving.life.load()
         self._server = MemoryServer()
 
     async def call(self, request: Message) -> Any:
-        await self._server.start(None, self._dispatch.methods())
+        await self._server.start(None, methods(self._serving))
         peer = self._server.open(SERVICE + self._hook.rpc)
         # Its bytes, as on a real wire.
         peer.send(type(request).FromString(request.SerializeToString()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mm_asgi import runtime
+from mm_asgi import loading, runtime
 from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.goplugin.environ import StartedByHand
 from mm_asgi.settings import Settings
@@ -42,7 +42,7 @@ def test_the_limit_interrupts_what_blocks_where_it_stands(pipe: int) -> None:
     began = time.monotonic()
     with (
         pytest.raises(StartupError, match=r"not imported in 0\.1 s \(setting import-budget\)"),
-        runtime._time_limit(0.1),
+        loading.time_limit(0.1),
     ):
         os.read(pipe, 1)
     assert time.monotonic() - began < 1
@@ -58,7 +58,7 @@ def test_the_limit_comes_again_when_the_app_swallows_it(pipe: int) -> None:
         swallowed.append(1)
         os.read(pipe, 1)
 
-    with pytest.raises(StartupError), runtime._time_limit(0.1):
+    with pytest.raises(StartupError), loading.time_limit(0.1):
         stubborn()
     assert swallowed == [1]
 
@@ -67,7 +67,7 @@ def test_the_limit_comes_again_when_the_app_swallows_it(pipe: int) -> None:
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_the_limit_leaves_no_alarm_and_no_handler(seconds: float) -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with runtime._time_limit(seconds):
+    with loading.time_limit(seconds):
         set_for, again = signal.getitimer(signal.ITIMER_REAL)
         assert (set_for > 0, again > 0) == (seconds > 0, seconds > 0)
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
@@ -174,7 +174,7 @@ def test_the_id_is_taken_from_the_manifest_if_it_is_there(
 def test_a_wsgi_app_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "a2wsgi", None)
     with pytest.raises(StartupError, match=r"pip install 'mm-asgi\[wsgi\]'"):
-        runtime._from_wsgi(lambda environ, start_response: [])
+        loading.as_asgi(lambda environ, start_response: [], "auto")
 
 
 def test_who_starts_it_by_hand_is_told_on_stderr_alone(

@@ -1,22 +1,24 @@
-"""A plugin's dispatch behind the memory wire, and an app that notes what happens to it."""
+"""A plugin behind the memory wire, and an app that notes what happens to it."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.dispatch import SERVICE, Dispatch, Phase
+from mm_asgi.grpc_hooks import SERVICE, methods
 from mm_asgi.plugin import Plugin
 from mm_asgi.protocol import hooks_lifecycle_pb2
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
+from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
-from mm_asgi.tasks import TaskSet
 from mm_asgi.wire.port import StatusCode
 from tests.wire.memory import MemoryServer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from mm_asgi.life import Phase
+    from mm_asgi.plugin import Loaded
     from mm_asgi.requester import Identity
     from tests.wire.memory import MemoryPeer
 
@@ -54,7 +56,7 @@ class App:
 
 
 class Wired:
-    """A dispatch behind a memory server."""
+    """A plugin behind a memory server."""
 
     def __init__(
         self,
@@ -65,24 +67,25 @@ class Wired:
     ) -> None:
         self.loads = 0
         self._target = target
-        self.dispatch = Dispatch(
+        self.serving = Serving(
             Settings(**settings),
             "com.example.demo",
             load=self._load,
-            tasks=TaskSet(),
             self_starting=self_starting,
         )
+        self.life = self.serving.life
         self._server = MemoryServer()
 
-    def _load(self) -> Plugin:
+    def _load(self) -> Loaded:
         self.loads += 1
-        return self._target if isinstance(self._target, Plugin) else self._target()
+        plugin = self._target if isinstance(self._target, Plugin) else self._target()
+        return plugin.freeze()
 
     def phase(self) -> Phase:
-        return self.dispatch.phase
+        return self.life.phase
 
     async def send(self, name: str, seconds: float | None = None) -> MemoryPeer:
-        await self._server.start(None, self.dispatch.methods())
+        await self._server.start(None, methods(self.serving))
         deadline = None if seconds is None else asyncio.get_running_loop().time() + seconds
         peer = self._server.open(SERVICE + name, deadline=deadline)
         peer.send(getattr(hooks_lifecycle_pb2, f"{name}Request")())
@@ -102,7 +105,7 @@ class Wired:
         return answer.error.detailed_error if answer.HasField("error") else None
 
     async def get(self) -> MemoryPeer:
-        await self._server.start(None, self.dispatch.methods())
+        await self._server.start(None, methods(self.serving))
         peer = self._server.open(SERVICE + "ServeHTTP")
         init = ServeHTTPRequestInit(method="GET", url="/", request_uri="/plugins/com.example.demo/")
         peer.send(ServeHTTPRequest(init=init, body_complete=True))

@@ -138,7 +138,7 @@ def _is_drop(line: LogLine) -> bool:
 
 
 def _said(line: LogLine, life: Observed) -> Iterator[CheckFinding]:
-    if life.failure is not None and line.module in ("mm_asgi.dispatch", "mm_asgi.lifespan"):
+    if life.failure is not None and line.module in ("mm_asgi.life", "mm_asgi.lifespan"):
         return  # the start's own finding says it
     code = _CODES.get(line.module, "log")
     if line.module == "mm_asgi.watchdog" and line.message.startswith("thread "):

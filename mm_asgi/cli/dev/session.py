@@ -259,9 +259,7 @@ def _only_a_sentence(line: LogLine) -> bool:
     """Whether a line has only what the start's own sentence says: a fault without a traceback."""
     text = str(line.fields.get("exception") or "")
     return (
-        line.module == "mm_asgi.dispatch"
-        and "\nmm_asgi.errors." in text
-        and not has_app_frames(text)
+        line.module == "mm_asgi.life" and "\nmm_asgi.errors." in text and not has_app_frames(text)
     )
 
 

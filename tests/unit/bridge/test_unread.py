@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mm_asgi.bridge.handler import SERVER_READS
-from mm_asgi.dispatch import SERVICE
+from mm_asgi.grpc_hooks import SERVICE
 from mm_asgi.plugin import Plugin
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPRequestInit
 from tests.unit.wired import Wired
@@ -52,7 +52,7 @@ async def test_a_body_that_is_left(
     peer.half_close()
     answer: Any = await peer.receive()
     assert (answer.init.status_code, answer.body_chunk) == (200, b"ok")
-    await wired.dispatch.deactivate(1.0)
+    await wired.life.deactivate(1.0)
     said = [text for text in caplog.messages if "unread" in text]
     if unread is None:
         assert said == []

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mm_asgi.goplugin.services import Services, unary
+from mm_asgi.goplugin.services import Services
 from mm_asgi.protocol import empty_pb2, goplugin_pb2, health_pb2
+from mm_asgi.wire.calls import unary
 from mm_asgi.wire.port import Method, StatusCode, Stream
 from tests.wire.memory import MemoryServer, MemoryStream
 

@@ -1,0 +1,96 @@
+"""From settings to a plugin that can be served: variables, import, time limit, WSGI.
+
+An app is imported in the main thread, where apps expect it, and within import-budget.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.errors import StartupError
+from mm_asgi.importer import import_target, interface_of
+from mm_asgi.plugin import as_plugin
+from mm_asgi.settings import read_env_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mm_asgi.plugin import Loaded
+    from mm_asgi.settings import Settings
+
+__all__ = ["as_asgi", "import_app", "load_plugin", "time_limit"]
+
+
+def load_plugin(settings: Settings) -> Loaded:
+    """Import the plugin that the settings name; freeze it, with its app as an ASGI app.
+
+    Raises:
+        StartupError: the app cannot be imported, not in import-budget, or speaks neither ASGI
+            nor WSGI.
+        ConfigError: the file of variables cannot be read, or the target is no app.
+    """
+    with time_limit(settings.import_budget):
+        loaded = as_plugin(import_app(settings), settings.app).freeze()
+    return dataclasses.replace(loaded, app=as_asgi(loaded.app, settings.interface))
+
+
+def import_app(settings: Settings) -> object:
+    """Set the variables of env-file, then import what the settings name and return it.
+
+    Raises:
+        StartupError: the import failed; the app's own exception is the cause.
+        ConfigError: the file of variables cannot be read.
+    """
+    if settings.env_file is not None:  # as under uvicorn: the app finds its own variables too
+        for name, value in read_env_file(settings.env_file).items():
+            os.environ.setdefault(name, value)
+    return import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
+
+
+def as_asgi(app: Any, interface: str) -> Any:
+    """Return an app as an ASGI app: a WSGI app gets an adapter around it, None stays None.
+
+    Args:
+        app: the app.
+        interface: what it speaks, ``asgi`` or ``wsgi``; ``auto``: look at its parameters.
+
+    Raises:
+        StartupError: it speaks neither, or the extra ``wsgi`` is not installed.
+    """
+    if app is None or (interface_of(app) if interface == "auto" else interface) == "asgi":
+        return app
+    # Lazy: an extra, and few apps need it.
+    from mm_asgi.contrib.wsgi import WSGIMiddleware
+
+    return WSGIMiddleware(app)
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt what runs in the main thread after ``seconds`` (0: never), where it stands.
+
+    A signal and not a thread that gives up waiting: the import stays in the main thread, where
+    apps expect to be imported, and the traceback shows the line that took too long.
+
+    Raises:
+        StartupError: in the code that runs, again each second until it leaves the block.
+    """
+
+    def expired(signum: int, frame: object) -> None:
+        raise StartupError(
+            f"import: the app was not imported in {seconds:g} s (setting import-budget); the host"
+            " waits 30 s"
+        )
+
+    previous = signal.signal(signal.SIGALRM, expired)
+    # Again each second: a bare "except Exception" in the app may swallow the first one.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

@@ -1,0 +1,64 @@
+"""What serves one plugin, put together: its tasks, its life, its HTTP side and its RPCs.
+
+A wire takes a Serving and needs nothing else of a plugin; whoever runs a plugin makes one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mm_asgi.bridge.handler import HTTPHandler
+from mm_asgi.dispatch import Dispatch
+from mm_asgi.life import Life
+from mm_asgi.tasks import TaskSet
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from mm_asgi.plugin import Loaded
+    from mm_asgi.settings import Settings
+
+__all__ = ["Serving"]
+
+
+class Serving:
+    """One plugin, ready for a wire.
+
+    Args:
+        settings: the plugin's.
+        plugin_id: the id that the host runs this plugin under.
+        load: imports the plugin and returns what it has; called once, at the first Implemented.
+        self_starting: start the plugin at its first request when nobody calls OnActivate.
+
+    Attributes:
+        settings: the same.
+        tasks: the tasks that a stop drains.
+        life: the plugin's phases; here it is started and stopped.
+        http: serves requests.
+        dispatch: serves the RPCs with one message each way.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        plugin_id: str,
+        *,
+        load: Callable[[], Loaded],
+        self_starting: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.tasks = TaskSet()
+
+        def doors(ready: Callable[[], Awaitable[bool]]) -> HTTPHandler:
+            self.http = HTTPHandler(settings, plugin_id, spawn=self.tasks.start, ready=ready)
+            return self.http
+
+        self.life = Life(
+            settings,
+            plugin_id,
+            load=load,
+            tasks=self.tasks,
+            doors=doors,
+            self_starting=self_starting,
+        )
+        self.dispatch = Dispatch(settings, self.life)
