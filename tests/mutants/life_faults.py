@@ -11,7 +11,7 @@ HANDLER = "mm_asgi/bridge/handler.py"
 LIFESPAN = "mm_asgi/bridge/lifespan.py"
 DISPATCH = "mm_asgi/dispatch.py"
 LIFE = "mm_asgi/life.py"
-LIFE_TESTS = ("tests/contract", "tests/unit/test_dispatch.py", "tests/unit/test_life_walk.py")
+LIFE_TESTS = ("tests/contract", "tests/unit/test_life.py", "tests/unit/test_life_walk.py")
 TASKS = "mm_asgi/tasks.py"
 LISTENER = "mm_asgi/goplugin/listener.py"
 
@@ -69,7 +69,7 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         TASKS,
         "self._drain_until = min(self._drain_until, _cancel_at(seconds))",
         "pass",
-        ("tests/unit/test_tasks.py", "tests/unit/test_dispatch_stop.py"),
+        ("tests/unit/test_tasks.py", "tests/unit/test_life_stop.py"),
     ),
     Fault(
         "L5: nobody looks whether the host lives",
@@ -152,7 +152,7 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         LIFE,
         "        if self._stopping is not None and at < self._stop_at:\n",
         "        if self._stopping is not None:\n",
-        ("tests/unit/test_dispatch_stop.py", "tests/unit/test_life_walk.py"),
+        ("tests/unit/test_life_stop.py", "tests/unit/test_life_walk.py"),
     ),
     Fault(
         "the handshake has a pipe too many",
