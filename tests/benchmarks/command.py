@@ -8,7 +8,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import shlex
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests import compiled
+from tests.benchmarks import instructions, pairs, walk
+from tests.benchmarks.amounts import (
+    add_amounts,
+    amounts,
+    pick,
+    progress,
+    raise_file_limit,
+    write,
+)
 from tests.benchmarks.cases import CASES, Case, Options
 from tests.benchmarks.figures import judge
 from tests.benchmarks.processes import COMPILED
@@ -28,9 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QUICK = Options(rounds=2, long_rounds=1, seconds=0.4, size=256, events=2)
-LEAST = {"seconds": 0.1, "size": 8}  # a warm-up takes a share of it
-SOME_FILES = 16_384
-"""Descriptors: 1,000 event streams are two for the host and one for a server, each."""
+OTHERS = {"instructions": instructions.run, "pairs": pairs.run, "walk": walk.run}
+"""Commands of their own, by their first word."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +59,14 @@ class Plan:
 
 def run(argv: list[str]) -> int:
     """Run the benchmarks; the exit code is 1 when a target could not be measured."""
-    if argv[:1] == ["walk"]:
-        from tests.benchmarks import walk
-
-        return walk.run(argv[1:])
+    if argv and argv[0] in OTHERS:
+        return OTHERS[argv[0]](argv[1:])
     plan = parse(argv)
     if not Path("/proc/self/stat").exists():
         sys.exit("benchmarks: CPU and memory are read from Linux's /proc, which is not here")
     if reason := go_missing_reason():
         sys.exit(f"benchmarks: the host is in Go; {reason}")
-    _raise_file_limit()
+    raise_file_limit()
     build()
     plan = compile_or_leave_out(plan)
     head = facts(argv)
@@ -147,28 +152,12 @@ def parse(argv: list[str]) -> Plan:
         "--targets", metavar="NAME,...", help=f"of {', '.join(target.name for target in targets)}"
     )
     parser.add_argument("--quick", action="store_true", help="under a minute, and rough")
-    for name, kind, help in (
-        ("rounds", int, "rounds of the short cases"),
-        ("long-rounds", int, "rounds of up, down, sse and start"),
-        ("seconds", float, "length of a round of requests"),
-        ("size", int, "MiB of the large bodies, at least 8"),
-        ("streams", int, "event streams at once"),
-        ("events", int, "events that each stream gets, one a second"),
-    ):
-        default = getattr(Options(), name.replace("-", "_"))
-        parser.add_argument(f"--{name}", type=kind, help=f"{help}; default {default:g}")
+    add_amounts(parser, Options())
     parser.add_argument("--markdown", action="store_true", help="print Markdown at the end")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every round's figures")
     given = parser.parse_args(argv)
 
-    options = QUICK if given.quick else Options()
-    chosen = {
-        name: getattr(given, name) for name in vars(options) if getattr(given, name) is not None
-    }
-    for name, value in chosen.items():
-        least = LEAST.get(name, 1)
-        if not value >= least:
-            parser.error(f"--{name.replace('_', '-')}: it is {value:g}, expected {least} or more")
+    options = amounts(parser, given, QUICK if given.quick else Options())
     return Plan(
         cases=tuple(case for case in CASES if case.group in pick(parser, given.only, groups)),
         targets=tuple(
@@ -176,37 +165,7 @@ def parse(argv: list[str]) -> Plan:
             for target in targets
             if target.name in pick(parser, given.targets, [target.name for target in targets])
         ),
-        options=Options(**{**vars(options), **chosen}),
+        options=options,
         markdown=given.markdown,
         json=given.json,
     )
-
-
-def pick(parser: argparse.ArgumentParser, given: str | None, known: Sequence[str]) -> Sequence[str]:
-    if given is None:
-        return known
-    words = given.split(",")
-    for word in words:
-        if word not in known:
-            parser.error(f"{word!r}: there is no such name, expected some of {', '.join(known)}")
-    return words
-
-
-def progress(text: str) -> None:
-    """One line that is written over in a terminal; nothing in a file."""
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{text}")
-        sys.stderr.flush()
-
-
-def write(text: str) -> None:
-    progress("")
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def _raise_file_limit() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = SOME_FILES if hard == resource.RLIM_INFINITY else min(hard, SOME_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -44,9 +44,12 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def plugin(name: str, app: str) -> AsyncIterator[Running]:
-    """An app as a plugin under go-plugin."""
-    async with GoHost(PLUGIN, START_FILE, env=plugin_environ(name, app)) as host:
+async def plugin(name: str, app: str, path: str = "") -> AsyncIterator[Running]:
+    """An app as a plugin under go-plugin; with a path on the native wire of the package there."""
+    environ = plugin_environ(name, app)
+    if path:
+        environ |= {"MM_ASGI_WIRE": "native", "PYTHONPATH": path}
+    async with GoHost(PLUGIN, START_FILE, env=environ) as host:
         yield Running(host.pid, host.plugin_url, host)
 
 

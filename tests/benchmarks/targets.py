@@ -31,15 +31,18 @@ class Target:
     Attributes:
         name: as the tables and --targets spell it.
         kind: WIRE, BARE, GO or HTTP.
+        path: the PYTHONPATH of a package that is measured on the native wire; empty: the name says
+            which.
     """
 
     name: str
     kind: str
+    path: str = ""
 
     def start(self, app: str) -> AbstractAsyncContextManager[processes.Running]:
         """Run `app` (module:attribute) on it, behind the Go host."""
         if self.kind == WIRE:
-            return processes.plugin(self.name, app)
+            return processes.plugin(self.name, app, self.path)
         if self.kind == BARE:
             return processes.bare(app)
         if self.kind == GO:
