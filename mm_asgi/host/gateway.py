@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mm_asgi.host.http.line import Line
-    from mm_asgi.host.http.rules import Request, Route, Rules
+    from mm_asgi.host.http.rules import GoRequest, Route, Rules
     from mm_asgi.host.plugin.gate import Gate
     from mm_asgi.host.plugin.log import HostLog
 
@@ -91,7 +91,7 @@ class Gateway:
         else:
             await self._ask(request, body, answer)
 
-    async def _ask(self, request: Request, body: Body, answer: Answer) -> None:
+    async def _ask(self, request: GoRequest, body: Body, answer: Answer) -> None:
         rewritten = rewrite(request, self._rules)
         if rewritten.form_of is not None:
             whole = await body.read_all()
@@ -120,7 +120,7 @@ class Gateway:
             self._running.discard(exchange)
 
 
-async def _redirect(way: Route, request: Request, answer: Answer) -> None:
+async def _redirect(way: Route, request: GoRequest, answer: Answer) -> None:
     pairs = [("Location", way.location)]
     data = b""
     if way.status == 302:

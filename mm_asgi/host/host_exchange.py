@@ -19,7 +19,7 @@ from mm_asgi.protocol.hooks_http_pb2 import (
 if TYPE_CHECKING:
     from mm_asgi.host.http.answer import Answer
     from mm_asgi.host.http.body import Body
-    from mm_asgi.host.http.rules import Context, Request
+    from mm_asgi.host.http.rules import Context, GoRequest
     from mm_asgi.host.plugin.gate import Gate, Unanswered
     from mm_asgi.host.plugin.host_connection import HTTPStream
     from mm_asgi.host.plugin.log import HostLog
@@ -41,7 +41,7 @@ class HostExchange:
     """
 
     def __init__(
-        self, request: Request, context: Context, body: Body, answer: Answer,
+        self, request: GoRequest, context: Context, body: Body, answer: Answer,
         *, gate: Gate, log: HostLog,
     ) -> None:  # fmt: skip
         self.moved = False

@@ -13,8 +13,8 @@ from mm_asgi.host.http.first_message import init_message
 from mm_asgi.host.http.rules import (
     USER_ID,
     Context,
+    GoRequest,
     Login,
-    Request,
     Rewritten,
     Route,
     Rules,
@@ -22,19 +22,23 @@ from mm_asgi.host.http.rules import (
     read_request,
     rewrite,
     route,
+    strip,
+    vouch,
 )
 
 __all__ = [
     "USER_ID",
     "Context",
-    "Request",
+    "Login",
+    "GoRequest",
     "Rewritten",
     "Route",
     "Rules",
-    "Login",
     "identify_by_form",
     "init_message",
     "read_request",
     "rewrite",
     "route",
+    "strip",
+    "vouch",
 ]

@@ -8,12 +8,12 @@ from mm_asgi.protocol.hooks_common_pb2 import PluginContext
 from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
 
 if TYPE_CHECKING:
-    from mm_asgi.host.http.rules import Context, Request
+    from mm_asgi.host.http.rules import Context, GoRequest
 
 __all__ = ["init_message"]
 
 
-def init_message(request: Request, context: Context) -> ServeHTTPRequestInit:
+def init_message(request: GoRequest, context: Context) -> ServeHTTPRequestInit:
     """UnicodeDecodeError: the request holds text that no protobuf message can."""
     return ServeHTTPRequestInit(
         method=request.method,

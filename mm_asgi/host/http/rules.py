@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
-    "Request",
-    "Rewritten",
-    "Rules",
     "Login",
+    "GoRequest",
+    "Rewritten",
+    "Route",
+    "Rules",
+    "identify_by_form",
     "read_request",
     "rewrite",
     "route",
+    "strip",
+    "vouch",
 ]
 
 SESSION_COOKIE = "MMAUTHTOKEN"
@@ -103,7 +107,7 @@ class Context:
 
 
 @dataclass(slots=True)
-class Request:
+class GoRequest:
     """Go's http.Request, as far as a plugin hears of it."""
 
     method: str
@@ -131,7 +135,7 @@ class Rewritten:
     notes: list[tuple[str, str]] = field(default_factory=list)
 
 
-def read_request(scope: Mapping[str, Any]) -> Request:
+def read_request(scope: Mapping[str, Any]) -> GoRequest:
     """An HTTP request from a server's ASGI scope. ValueError: net/http answers 400."""
     target = scope["raw_path"].decode("latin-1")
     if scope["query_string"]:
@@ -145,7 +149,7 @@ def read_request(scope: Mapping[str, Any]) -> Request:
     length = _content_length(header)
     if first(header, "Pragma") == "no-cache":
         header.setdefault("Cache-Control", ["no-cache"])
-    return Request(
+    return GoRequest(
         method=scope["method"],
         request_uri=target,
         url=url,
@@ -227,18 +231,49 @@ def clean_path(path: str) -> str:
 # -------------------------------------------------------------------- what is rewritten
 
 
-def rewrite(request: Request, rules: Rules) -> Rewritten:
-    """Strip and set what the host strips and sets, in its order."""
+def rewrite(request: GoRequest, rules: Rules) -> Rewritten:
+    """Strip and set what the host strips and sets, in its order, and look for a login."""
+    token, by_cookie = _auth_token(request)  # before the cookies are rebuilt
+    context = strip(request, rules.prefix, rules.trusted_proxy_headers)
+    login = find_login(token) if token else Login(rules.user) if rules.user else None
+    done = Rewritten(context)
+    if login is None:
+        if token:
+            done.notes.append(("debug", INVALID_TOKEN))
+        return done
+    if token:
+        # A valid token never reaches the plugin, also where MFA or CSRF fail below.
+        request.header.pop("Authorization", None)
+    if login.mfa:
+        done.notes.append(("warn", MFA_REQUIRED))
+    elif not by_cookie or request.method == "GET":
+        vouch(request, context, login)
+    elif given := first(request.header, "X-Csrf-Token"):
+        _check_csrf(request, done, login, given, strict=rules.strict_csrf)
+    else:
+        done.form_of = login
+    return done
+
+
+def strip(request: GoRequest, prefix: str, trusted_proxy_headers: tuple[str, ...] = ()) -> Context:
+    """Strip and set what the host strips and sets for every request, whoever sent it.
+
+    Args:
+        request: is changed; afterwards nobody is logged in.
+        prefix: the plugin's decoded path, which goes from the URL's.
+        trusted_proxy_headers: as in `Rules`.
+
+    Returns:
+        Context: what the headers say about the client, with a new request id.
+    """
     header, url = request.header, request.url
     context = Context(
         session_id="",
         request_id=new_id(),
-        ip_address=_ip_address(request, rules.trusted_proxy_headers),
+        ip_address=_ip_address(request, trusted_proxy_headers),
         accept_language=first(header, "Accept-Language"),
         user_agent=first(header, "User-Agent"),
     )
-    token, by_cookie = _auth_token(request)
-
     header.pop(PLUGIN_ID, None)
     header.pop(USER_ID, None)
     rebuild_cookies(header, without=SESSION_COOKIE)
@@ -248,47 +283,32 @@ def rewrite(request: Request, rules: Rules) -> Rewritten:
     # Sorted and encoded anew: the original lives on in request_uri only.
     url.raw_query = encode_query(query)
     # Trimmed on the decoded path. raw_path does not fit any more then: %2F is lost.
-    url.path = url.path.removeprefix(rules.prefix)
-
-    login = find_login(token) if token else Login(rules.user) if rules.user else None
-    done = Rewritten(context)
-    if login is None:
-        if token:
-            done.notes.append(("debug", INVALID_TOKEN))
-        return done
-    if token:
-        # A valid token never reaches the plugin, also where MFA or CSRF fail below.
-        header.pop("Authorization", None)
-    if login.mfa:
-        done.notes.append(("warn", MFA_REQUIRED))
-    elif not by_cookie or request.method == "GET":
-        _identify(request, context, login)
-    elif given := first(request.header, "X-Csrf-Token"):
-        _check_csrf(request, done, login, given, strict=rules.strict_csrf)
-    else:
-        done.form_of = login
-    return done
+    url.path = url.path.removeprefix(prefix)
+    return context
 
 
-def _identify(request: Request, context: Context, login: Login) -> None:
+def vouch(request: GoRequest, context: Context, login: Login) -> None:
+    """Say that a request is this user's, as the host does once it has checked the login."""
     request.header[USER_ID] = [login.user]
     context.session_id = login.id
 
 
 def _check_csrf(
-    request: Request, done: Rewritten, login: Login, given: str, *, strict: bool
+    request: GoRequest, done: Rewritten, login: Login, given: str, *, strict: bool
 ) -> None:
     passes = given == login.csrf
     if not passes and first(request.header, "X-Requested-With") == "XMLHttpRequest":
         done.notes.append(("warn" if strict else "debug", XHR_DEPRECATED))
         passes = not strict
     if passes:
-        _identify(request, done.context, login)
+        vouch(request, done.context, login)
     else:
         done.notes.append(("debug", CSRF_FAILED))
 
 
-def identify_by_form(request: Request, rewritten: Rewritten, body: bytes, *, strict: bool) -> None:
+def identify_by_form(
+    request: GoRequest, rewritten: Rewritten, body: bytes, *, strict: bool
+) -> None:
     """The host's last look for a CSRF token: a form field ``csrf`` in the body, then in the query."""
     login = rewritten.form_of
     assert login is not None
@@ -309,7 +329,7 @@ def find_login(token: str) -> Login | None:
     return None
 
 
-def _auth_token(request: Request) -> tuple[str, bool]:
+def _auth_token(request: GoRequest) -> tuple[str, bool]:
     """The token, and whether a cookie brought it.
 
     With a Bearer in Authorization, right or wrong, the cookie does not count any more.
@@ -323,7 +343,7 @@ def _auth_token(request: Request) -> tuple[str, bool]:
     return (parse_query(request.url.raw_query).get("access_token") or [""])[0], False
 
 
-def _ip_address(request: Request, trusted: tuple[str, ...]) -> str:
+def _ip_address(request: GoRequest, trusted: tuple[str, ...]) -> str:
     for name in trusted:
         words = first(request.header, canonical(name)).split()
         if words and (address := words[0].rstrip(",")):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mm_asgi.host.http.headers import canonical, clean_value, media_type
 from mm_asgi.host.http.rules import (
-    Request,
+    GoRequest,
     Rewritten,
     Route,
     Rules,
@@ -29,7 +29,7 @@ COOKIE = "Cookie: MMAUTHTOKEN=token-joe"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
-def request(target: str, *headers: str, method: str = "GET", **more: Any) -> Request:
+def request(target: str, *headers: str, method: str = "GET", **more: Any) -> GoRequest:
     raw_path, _, query = target.encode("latin-1").partition(b"?")
     pairs = [line.partition(": ") for line in ("Host: chat", *headers)]
     return read_request(
@@ -45,7 +45,7 @@ def request(target: str, *headers: str, method: str = "GET", **more: Any) -> Req
     )
 
 
-def rewritten(target: str, *headers: str, rules: Rules = RULES) -> tuple[Request, Rewritten]:
+def rewritten(target: str, *headers: str, rules: Rules = RULES) -> tuple[GoRequest, Rewritten]:
     made = request(ROOT + target, *headers)
     return made, rewrite(made, rules)
 
