@@ -58,10 +58,6 @@ CIRCLES_OF_TYPES = (
 NAMES_TWICE = {
     "Call": {"api/calls.py", "wire/port.py"},
     "Connection": {"api/connection.py", "wire/http2/connection.py"},
-    "Head": {"bridge/response.py", "wire/http2/fields.py"},
-    "Setting": {"settings.py", "wire/http2/frames.py"},
-    "Step": {"bridge/state.py", "wire/http2/stream.py"},
-    "Stream": {"wire/http2/stream.py", "wire/port.py"},
     "WireTransport": {"testing/httpx2.py", "testing/wire_transport.py"},
     "_Source": {"goplugin/standard_streams.py", "settings.py"},
     "_Stream": {"testing/httpx2.py", "testing/wire_transport.py"},

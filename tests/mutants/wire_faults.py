@@ -73,7 +73,7 @@ WIRE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "http2: DATA after the end is taken",
         H2_CONNECTION,
-        "            stream.move(Step.RECEIVE_DATA)\n",
+        "            stream.move(StreamStep.RECEIVE_DATA)\n",
         "            pass\n",
         HTTP2,
         "test_a_fault_of_a_stream or what_a_peer_sends",
@@ -81,8 +81,8 @@ WIRE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "http2: a request's Content-Length is not held",
         H2_CONNECTION,
-        "        stream.move(Step.RECEIVE_HEADERS)\n        stream.expected = head.length\n",
-        "        stream.move(Step.RECEIVE_HEADERS)\n",
+        "        stream.move(StreamStep.RECEIVE_HEADERS)\n        stream.expected = head.length\n",
+        "        stream.move(StreamStep.RECEIVE_HEADERS)\n",
         HTTP2,
         "content_length",
     ),

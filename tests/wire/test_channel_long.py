@@ -15,7 +15,7 @@ import pytest
 from google.protobuf.wrappers_pb2 import BytesValue
 
 from mm_asgi.wire.http2.channel import NativeChannel
-from mm_asgi.wire.http2.stream import Stream as HTTP2Stream
+from mm_asgi.wire.http2.stream import H2Stream
 from mm_asgi.wire.http2.transport import Transport
 from mm_asgi.wire.port import Method, RPCError, StatusCode
 
@@ -144,7 +144,7 @@ def _left() -> dict[str, int]:
     return {
         "tasks": len(asyncio.all_tasks()),
         "descriptors": len(os.listdir("/dev/fd")),
-        "streams": sum(isinstance(each, HTTP2Stream) for each in objects),
+        "streams": sum(isinstance(each, H2Stream) for each in objects),
         "transports": sum(isinstance(each, Transport) for each in objects),
         "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

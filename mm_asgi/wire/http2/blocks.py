@@ -17,7 +17,7 @@ from mm_asgi.wire.http2.hpack import Decoder, HeaderListTooLarge, HPACKError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
     from mm_asgi.wire.http2.limits import Limits
 
@@ -35,7 +35,7 @@ class HeaderBlocks:
 
     Args:
         limits: header_list and continuations are used.
-        parse: makes a Head of a field list: a request's or a response's.
+        parse: makes a HeaderSection of a field list: a request's or a response's.
 
     Attributes:
         stream_id: the stream whose block is not whole yet, or 0.
@@ -45,14 +45,14 @@ class HeaderBlocks:
     __slots__ = ("_block", "_decoder", "_frames", "_heads", "_is_steady", "_limits", "_parse",
                  "_sections", "end", "stream_id")  # fmt: skip
 
-    def __init__(self, limits: Limits, parse: Callable[[Sequence[Field]], Head]) -> None:
+    def __init__(self, limits: Limits, parse: Callable[[Sequence[Field]], HeaderSection]) -> None:
         self.stream_id = 0
         self.end = False
         self._limits = limits
         self._parse = parse
         self._decoder = Decoder(limits.header_list)
         self._is_steady = True
-        self._heads: dict[bytes, Head] = {}
+        self._heads: dict[bytes, HeaderSection] = {}
         self._sections: dict[bytes, list[Field]] = {}
         self._block = bytearray()
         self._frames = 0
@@ -83,7 +83,7 @@ class HeaderBlocks:
         self.stream_id = 0
         return bytes(self._block)
 
-    def head(self, stream_id: int, block: bytes) -> Head:
+    def head(self, stream_id: int, block: bytes) -> HeaderSection:
         """The head that a block says.
 
         Raises:

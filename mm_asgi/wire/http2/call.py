@@ -23,7 +23,7 @@ from mm_asgi.wire.http2.rpc import (
     encode_metadata_block,
     encode_trailers,
 )
-from mm_asgi.wire.http2.stream import Step, StreamState
+from mm_asgi.wire.http2.stream import StreamState, StreamStep
 from mm_asgi.wire.port import Encoded, Inbox, StatusCode
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class ServerCall(MessageStream):
         self.send_window -= size
         self.connection.emit(head, (), size)
         self._close(StatusCode.OK)
-        self.move(Step.SEND_END)
+        self.move(StreamStep.SEND_END)
         self.on_ended()
 
     def finish(self, metadata: Metadata = ()) -> None:

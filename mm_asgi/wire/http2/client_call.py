@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.http2.channel import NativeChannel
     from mm_asgi.wire.http2.connection import Connection
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
 
 __all__ = ["ClientCall", "UnaryCall"]
@@ -150,7 +150,7 @@ class ClientCall(MessageStream):
         """The server sends what was not offered: INTERNAL (statuscodes.md)."""
         self._leave(StatusCode.INTERNAL, unknown_encoding(name))
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         """The answer begins; interim responses say nothing here."""
         if head.status < 200:
             return

@@ -23,7 +23,7 @@ from mm_asgi.wire.http2.rpc import (
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.port import Metadata
 
 __all__ = ["RequestBlocks", "ResponseFacts", "status_of_reset"]
@@ -131,7 +131,7 @@ class ResponseFacts:
 
     __slots__ = ("_head", "encoding", "fault", "status")
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: HeaderSection) -> None:
         self._head = head
         self.encoding = IDENTITY
         self.status = read_status(head.fields)

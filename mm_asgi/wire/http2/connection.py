@@ -34,12 +34,12 @@ from mm_asgi.wire.http2.frames import (
 )
 from mm_asgi.wire.http2.identifiers import Identifiers
 from mm_asgi.wire.http2.sending import Sender
-from mm_asgi.wire.http2.stream import Step, Stream, StreamState
+from mm_asgi.wire.http2.stream import H2Stream, StreamState, StreamStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.limits import Limits
 
 
@@ -85,7 +85,7 @@ class Connection(Sender):
         client: bool,
         limits: Limits,
         clock: Callable[[], float],
-        accept: Callable[[int, Head], Stream] | None = None,
+        accept: Callable[[int, HeaderSection], H2Stream] | None = None,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(limits, clock, wake)
@@ -251,7 +251,7 @@ class Connection(Sender):
             self.ids.late_data(stream_id)
             return
         if stream.state is not _OPEN:  # where the table leads back to OPEN
-            stream.move(Step.RECEIVE_DATA)
+            stream.move(StreamStep.RECEIVE_DATA)
         stream.receive_window -= size
         if stream.receive_window < 0:
             raise StreamFault(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "DATA over the window")
@@ -264,18 +264,18 @@ class Connection(Sender):
         if end:
             self._end(stream)
 
-    def _count(self, stream: Stream, size: int) -> None:
+    def _count(self, stream: H2Stream, size: int) -> None:
         """Section 8.1.1: a Content-Length that is not the sum of the DATA frames."""
         stream.expected -= size
         if stream.expected < 0:
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA over its content-length")
 
-    def _end(self, stream: Stream) -> None:
+    def _end(self, stream: H2Stream) -> None:
         if stream.state is StreamState.CLOSED:  # what it was told made this side end it
             return
         if stream.expected > 0:
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA under its content-length")
-        stream.move(Step.RECEIVE_END)
+        stream.move(StreamStep.RECEIVE_END)
         stream.on_end()
 
     # ---------------------------------------------------------------- HEADERS (sections 6.2, 8.1)
@@ -309,7 +309,7 @@ class Connection(Sender):
                 self._request(stream_id, block, end=end)
         elif self._is_client and not stream.begun:
             head = self._blocks.head(stream_id, block)
-            stream.move(Step.RECEIVE_HEADERS)
+            stream.move(StreamStep.RECEIVE_HEADERS)
             stream.begun = head.status >= 200  # section 8.1: interim responses go before
             if stream.begun and head.status != 304:  # which declares what it does not send
                 stream.expected = head.length
@@ -319,7 +319,7 @@ class Connection(Sender):
         else:
             if stream.state is StreamState.HALF_CLOSED_REMOTE:  # refused, but the table follows
                 self._blocks.skip(stream_id, block)
-            stream.move(Step.RECEIVE_HEADERS)
+            stream.move(StreamStep.RECEIVE_HEADERS)
             fields = self._blocks.trailers(stream_id, block)
             if not end:
                 raise StreamFault(stream_id, ErrorCode.PROTOCOL_ERROR, "trailers do not end it")
@@ -334,7 +334,7 @@ class Connection(Sender):
         assert self._accept is not None
         stream = self._accept(stream_id, head)
         self.streams[stream_id] = stream
-        stream.move(Step.RECEIVE_HEADERS)
+        stream.move(StreamStep.RECEIVE_HEADERS)
         stream.expected = head.length
         stream.on_headers(head, end=end)
         if end:
@@ -358,7 +358,7 @@ class Connection(Sender):
 
     # ---------------------------------------------------------------- streams and the end
 
-    def open_stream(self, stream: Stream, block: bytes) -> None:
+    def open_stream(self, stream: H2Stream, block: bytes) -> None:
         """Open a client's stream with the header section of its request."""
         stream.id = self.ids.open()
         self.streams[stream.id] = stream

@@ -18,13 +18,13 @@ from mm_asgi.wire.http2.frames import (
     ConnectionFault,
     ErrorCode,
     FrameType,
-    Setting,
+    SettingID,
     StreamFault,
     ping,
     settings,
     window_update,
 )
-from mm_asgi.wire.http2.stream import Step
+from mm_asgi.wire.http2.stream import StreamStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,15 +57,15 @@ def receive(
 def preface(limits: Limits, *, client: bool) -> bytes:
     """What a side sends first (section 3.4)."""
     values = {
-        Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
-        Setting.MAX_HEADER_LIST_SIZE: limits.header_list,
+        SettingID.INITIAL_WINDOW_SIZE: limits.stream_window,
+        SettingID.MAX_HEADER_LIST_SIZE: limits.header_list,
     }
     if client:
-        values[Setting.ENABLE_PUSH] = 0
+        values[SettingID.ENABLE_PUSH] = 0
     else:
-        values[Setting.MAX_CONCURRENT_STREAMS] = limits.streams
+        values[SettingID.MAX_CONCURRENT_STREAMS] = limits.streams
     if limits.frame_size != DEFAULT_FRAME_SIZE:
-        values[Setting.MAX_FRAME_SIZE] = limits.frame_size
+        values[SettingID.MAX_FRAME_SIZE] = limits.frame_size
     first = (PREFACE if client else b"") + settings(values)
     if limits.connection_window > DEFAULT_WINDOW:
         first += window_update(0, limits.connection_window - DEFAULT_WINDOW)
@@ -111,7 +111,7 @@ def _reset(connection: Connection, flags: int, stream_id: int, payload: memoryvi
         return
     (code,) = _UINT32.unpack_from(payload)
     stream.drop_pending()
-    stream.move(Step.RECEIVE_RESET)
+    stream.move(StreamStep.RECEIVE_RESET)
     stream.on_closed(ErrorCode(code) if code <= max(ErrorCode) else ErrorCode.INTERNAL_ERROR)
     if not stream.begun and not connection.ids.is_own(stream_id):
         connection.guard.broken()
@@ -198,7 +198,7 @@ def _go_away(connection: Connection, flags: int, stream_id: int, payload: memory
         stream = connection.streams.get(number)  # what is told may have ended another one
         if stream is not None and connection.ids.is_own(number):  # it will not be served
             stream.drop_pending()
-            stream.move(Step.RECEIVE_RESET)
+            stream.move(StreamStep.RECEIVE_RESET)
             stream.on_closed(ErrorCode.REFUSED_STREAM)
 
 
@@ -244,9 +244,9 @@ _HANDLERS: Final[dict[int, Callable[[Any, int, int, memoryview], None]]] = {
 }
 
 _SETTINGS: Final[dict[int, Callable[[Any, int], None]]] = {
-    Setting.HEADER_TABLE_SIZE: _header_table_size,
-    Setting.ENABLE_PUSH: _enable_push,
-    Setting.MAX_CONCURRENT_STREAMS: _max_streams,
-    Setting.INITIAL_WINDOW_SIZE: _initial_window,
-    Setting.MAX_FRAME_SIZE: _max_frame_size,
+    SettingID.HEADER_TABLE_SIZE: _header_table_size,
+    SettingID.ENABLE_PUSH: _enable_push,
+    SettingID.MAX_CONCURRENT_STREAMS: _max_streams,
+    SettingID.INITIAL_WINDOW_SIZE: _initial_window,
+    SettingID.MAX_FRAME_SIZE: _max_frame_size,
 }

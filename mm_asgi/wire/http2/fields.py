@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.http2.hpack import Field
 
-__all__ = ["Head", "MalformedError", "check_trailers", "request_head", "response_head"]
+__all__ = ["HeaderSection", "MalformedError", "check_trailers", "request_head", "response_head"]
 
 # Section 8.2.1 forbids upper case, space, controls and 0x7f to 0xff; RFC 9110 5.6.2 the rest.
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -29,7 +29,7 @@ class MalformedError(ValueError):
     """A malformed message: a stream error PROTOCOL_ERROR (section 8.1.1)."""
 
 
-class Head:
+class HeaderSection:
     """A checked header list, without its pseudo-header fields.
 
     Attributes:
@@ -56,7 +56,7 @@ class Head:
         self.call: Any = None
 
 
-def request_head(fields: Sequence[Field]) -> Head:
+def request_head(fields: Sequence[Field]) -> HeaderSection:
     """Check a request's header list (section 8.3.1).
 
     Raises:
@@ -69,10 +69,10 @@ def request_head(fields: Sequence[Field]) -> Head:
         for name in (b":scheme", b":path"):
             if not pseudo.get(name):
                 raise MalformedError(f"the request has no {name.decode()}")
-    return Head(pseudo, rest, length)
+    return HeaderSection(pseudo, rest, length)
 
 
-def response_head(fields: Sequence[Field]) -> Head:
+def response_head(fields: Sequence[Field]) -> HeaderSection:
     """Check a response's header list (section 8.3.2).
 
     Raises:
@@ -82,7 +82,7 @@ def response_head(fields: Sequence[Field]) -> Head:
     status = pseudo.get(b":status", b"")
     if len(status) != 3 or not status.isdigit():
         raise MalformedError(f"the response's :status is {status!r}, expected three digits")
-    return Head(pseudo, rest, length)
+    return HeaderSection(pseudo, rest, length)
 
 
 def check_trailers(fields: Sequence[Field]) -> list[Field]:

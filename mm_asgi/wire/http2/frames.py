@@ -18,7 +18,7 @@ __all__ = [
     "ConnectionFault",
     "ErrorCode",
     "FrameType",
-    "Setting",
+    "SettingID",
     "StreamFault",
     "frame",
     "go_away",
@@ -64,7 +64,7 @@ class FrameType(enum.IntEnum):
     CONTINUATION = 9
 
 
-class Setting(enum.IntEnum):
+class SettingID(enum.IntEnum):
     """Section 6.5.2; an identifier that is not here is ignored."""
 
     HEADER_TABLE_SIZE = 1
@@ -119,7 +119,7 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
-def settings(values: Mapping[Setting, int] | Mapping[int, int]) -> bytes:
+def settings(values: Mapping[SettingID, int] | Mapping[int, int]) -> bytes:
     """A SETTINGS frame (section 6.5)."""
     payload = b"".join(struct.pack(">HL", key, value) for key, value in values.items())
     return frame(FrameType.SETTINGS, 0, 0, payload)

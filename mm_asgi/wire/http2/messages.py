@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from mm_asgi.wire.calls import TOO_LARGE
 from mm_asgi.wire.http2.encoding import EncodingError, inflate
 from mm_asgi.wire.http2.rpc import GZIP, IDENTITY, PREFIX, MessageReader, MessageTooLarge
-from mm_asgi.wire.http2.stream import Stream
+from mm_asgi.wire.http2.stream import H2Stream
 from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Compressed:
         self.data = data
 
 
-class MessageStream(Stream):
+class MessageStream(H2Stream):
     """A stream whose body is messages.
 
     A subclass that gives them out one by one makes ``_inbox``: messages, each with its bytes that

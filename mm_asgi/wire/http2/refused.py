@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Final
 from mm_asgi.wire.http2 import hpack
 from mm_asgi.wire.http2.frames import ErrorCode
 from mm_asgi.wire.http2.rpc import encode_trailers
-from mm_asgi.wire.http2.stream import Stream
+from mm_asgi.wire.http2.stream import H2Stream
 
 if TYPE_CHECKING:
     from mm_asgi.wire.http2.connection import Connection
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.port import StatusCode
 
 __all__ = ["NotGRPC", "RefusedCall"]
 
 
-class RefusedCall(Stream):
+class RefusedCall(H2Stream):
     """An RPC that is not served: its status is all the peer gets."""
 
     __slots__ = ("_block",)
@@ -27,14 +27,14 @@ class RefusedCall(Stream):
         self.begun = True
         self._block = encode_trailers(code, text, (), only=True)
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         """Answer at once."""
         self.send_headers(self._block, end=True)
         if not end:
             self.reset(ErrorCode.NO_ERROR)
 
 
-class NotGRPC(Stream):
+class NotGRPC(H2Stream):
     """A request of plain HTTP: 415, as PROTOCOL-HTTP2.md says, with a text for who sees it."""
 
     __slots__ = ()
@@ -52,7 +52,7 @@ class NotGRPC(Stream):
         super().__init__(connection, stream_id)
         self.begun = True
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         """Answer at once, whatever is still to come."""
         if head.method == b"HEAD":
             self.send_headers(self._BLOCK, end=True)

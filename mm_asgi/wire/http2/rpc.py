@@ -18,7 +18,7 @@ from mm_asgi.wire.port import StatusCode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
     from mm_asgi.wire.port import Metadata
 
@@ -161,7 +161,7 @@ class RequestFacts:
 
     __slots__ = ("_fields", "_metadata", "accepts", "encoding", "fault", "path", "timeout")
 
-    def __init__(self, head: Head) -> None:
+    def __init__(self, head: HeaderSection) -> None:
         self.path = head.path.decode("utf-8", "replace")
         self.timeout: float | None = None
         self.encoding = IDENTITY
@@ -192,7 +192,7 @@ class RequestFacts:
         return self._metadata
 
 
-def is_grpc(head: Head) -> bool:
+def is_grpc(head: HeaderSection) -> bool:
     """Whether a request asks for an RPC: POST, and a Content-Type of gRPC's."""
     if head.method != b"POST":
         return False

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mm_asgi.wire.http2.limits import Limits
-    from mm_asgi.wire.http2.stream import Stream
+    from mm_asgi.wire.http2.stream import H2Stream
 
 __all__ = ["Sender"]
 
@@ -46,7 +46,7 @@ class Sender:
         self.limits = limits
         self.clock = clock
         self.guard = Guard(limits, clock)
-        self.streams: dict[int, Stream] = {}
+        self.streams: dict[int, H2Stream] = {}
         self._wake = wake
         # what the peer has set (section 6.5.2)
         self.peer_frame_size = DEFAULT_FRAME_SIZE
@@ -59,7 +59,7 @@ class Sender:
         self.send_window = DEFAULT_WINDOW
         self.is_ready = True
         self.is_paused = False
-        self.waiting: dict[Stream, None] = {}
+        self.waiting: dict[H2Stream, None] = {}
 
     def reply(self, data: bytes) -> None:
         """Send a frame that no window holds back."""
@@ -103,7 +103,7 @@ class Sender:
         self.is_ready = self.output_size < self.limits.output
         self.pump()
 
-    def unblock(self, stream: Stream) -> None:
+    def unblock(self, stream: H2Stream) -> None:
         """A stream has bytes that wait and room in its own window."""
         if stream.send_window > 0:
             self.waiting[stream] = None
@@ -119,7 +119,7 @@ class Sender:
                 if stream.waits:
                     self.unblock(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: H2Stream) -> None:
         """A stream is closed."""
         self.streams.pop(stream.id, None)
         self.waiting.pop(stream, None)

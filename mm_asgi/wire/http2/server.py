@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
 
-    from mm_asgi.wire.http2.fields import Head
-    from mm_asgi.wire.http2.stream import Stream
+    from mm_asgi.wire.http2.fields import HeaderSection
+    from mm_asgi.wire.http2.stream import H2Stream
     from mm_asgi.wire.port import Listener, Method
 
 __all__ = ["NativeServer", "ServerTransport"]
@@ -170,7 +170,7 @@ class ServerTransport(Transport):
         self.left.set()
         self._connections.discard(self)
 
-    def _accept(self, stream_id: int, head: Head) -> Stream:
+    def _accept(self, stream_id: int, head: HeaderSection) -> H2Stream:
         facts: RequestFacts | None = head.call
         if facts is None:
             if not is_grpc(head):

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mm_asgi.wire.http2.connection import Connection
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
 
-__all__ = ["NEXT", "REFUSALS", "Step", "Stream", "StreamState"]
+__all__ = ["NEXT", "REFUSALS", "H2Stream", "StreamState", "StreamStep"]
 
 DATA: Final = int(FrameType.DATA)
 
@@ -52,7 +52,7 @@ class StreamState(enum.IntEnum):
     CLOSED = 4
 
 
-class Step(enum.IntEnum):
+class StreamStep(enum.IntEnum):
     """What happens to a stream. END is the END_STREAM flag, after the frame that carries it."""
 
     RECEIVE_HEADERS = 0
@@ -67,43 +67,43 @@ class Step(enum.IntEnum):
 
 _IDLE, _OPEN, _LOCAL, _REMOTE, _CLOSED = StreamState
 
-TRANSITIONS: Final[dict[tuple[StreamState, Step], StreamState]] = {
-    (_IDLE, Step.RECEIVE_HEADERS): _OPEN,
-    (_IDLE, Step.SEND_HEADERS): _OPEN,
-    (_OPEN, Step.RECEIVE_HEADERS): _OPEN,  # a trailer section; a response
-    (_OPEN, Step.RECEIVE_DATA): _OPEN,
-    (_OPEN, Step.RECEIVE_END): _REMOTE,
-    (_OPEN, Step.RECEIVE_RESET): _CLOSED,
-    (_OPEN, Step.SEND_HEADERS): _OPEN,
-    (_OPEN, Step.SEND_DATA): _OPEN,
-    (_OPEN, Step.SEND_END): _LOCAL,
-    (_OPEN, Step.SEND_RESET): _CLOSED,
-    (_LOCAL, Step.RECEIVE_HEADERS): _LOCAL,
-    (_LOCAL, Step.RECEIVE_DATA): _LOCAL,
-    (_LOCAL, Step.RECEIVE_END): _CLOSED,
-    (_LOCAL, Step.RECEIVE_RESET): _CLOSED,
-    (_LOCAL, Step.SEND_RESET): _CLOSED,
-    (_REMOTE, Step.RECEIVE_RESET): _CLOSED,
-    (_REMOTE, Step.SEND_HEADERS): _REMOTE,
-    (_REMOTE, Step.SEND_DATA): _REMOTE,
-    (_REMOTE, Step.SEND_END): _CLOSED,
-    (_REMOTE, Step.SEND_RESET): _CLOSED,
+TRANSITIONS: Final[dict[tuple[StreamState, StreamStep], StreamState]] = {
+    (_IDLE, StreamStep.RECEIVE_HEADERS): _OPEN,
+    (_IDLE, StreamStep.SEND_HEADERS): _OPEN,
+    (_OPEN, StreamStep.RECEIVE_HEADERS): _OPEN,  # a trailer section; a response
+    (_OPEN, StreamStep.RECEIVE_DATA): _OPEN,
+    (_OPEN, StreamStep.RECEIVE_END): _REMOTE,
+    (_OPEN, StreamStep.RECEIVE_RESET): _CLOSED,
+    (_OPEN, StreamStep.SEND_HEADERS): _OPEN,
+    (_OPEN, StreamStep.SEND_DATA): _OPEN,
+    (_OPEN, StreamStep.SEND_END): _LOCAL,
+    (_OPEN, StreamStep.SEND_RESET): _CLOSED,
+    (_LOCAL, StreamStep.RECEIVE_HEADERS): _LOCAL,
+    (_LOCAL, StreamStep.RECEIVE_DATA): _LOCAL,
+    (_LOCAL, StreamStep.RECEIVE_END): _CLOSED,
+    (_LOCAL, StreamStep.RECEIVE_RESET): _CLOSED,
+    (_LOCAL, StreamStep.SEND_RESET): _CLOSED,
+    (_REMOTE, StreamStep.RECEIVE_RESET): _CLOSED,
+    (_REMOTE, StreamStep.SEND_HEADERS): _REMOTE,
+    (_REMOTE, StreamStep.SEND_DATA): _REMOTE,
+    (_REMOTE, StreamStep.SEND_END): _CLOSED,
+    (_REMOTE, StreamStep.SEND_RESET): _CLOSED,
 }
 
 # What a peer may not do to a stream that it knows of: a stream error. Frames on streams that are
 # idle or closed are the connection's business, which keeps no object for those.
-REFUSALS: Final[dict[tuple[StreamState, Step], ErrorCode]] = {
-    (_REMOTE, Step.RECEIVE_HEADERS): ErrorCode.STREAM_CLOSED,
-    (_REMOTE, Step.RECEIVE_DATA): ErrorCode.STREAM_CLOSED,
+REFUSALS: Final[dict[tuple[StreamState, StreamStep], ErrorCode]] = {
+    (_REMOTE, StreamStep.RECEIVE_HEADERS): ErrorCode.STREAM_CLOSED,
+    (_REMOTE, StreamStep.RECEIVE_DATA): ErrorCode.STREAM_CLOSED,
 }
 
 NEXT: Final[tuple[tuple[StreamState | None, ...], ...]] = tuple(
-    tuple(TRANSITIONS.get((state, step)) for step in Step) for state in StreamState
+    tuple(TRANSITIONS.get((state, step)) for step in StreamStep) for state in StreamState
 )
 """TRANSITIONS as a table of rows, which is twice as fast to look up as a dict of Enum pairs."""
 
 
-class Stream:
+class H2Stream:
     """A stream and its two windows.
 
     Attributes:
@@ -169,7 +169,7 @@ class Stream:
 
     # ---------------------------------------------------------------- told by the connection
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         """The peer's header section is here."""
 
     def on_data(self, data: memoryview) -> None:
@@ -200,7 +200,7 @@ class Stream:
 
     # ---------------------------------------------------------------- receiving
 
-    def move(self, step: Step) -> None:
+    def move(self, step: StreamStep) -> None:
         """Take a step of the table.
 
         Raises:
@@ -251,11 +251,11 @@ class Stream:
     def send_headers(self, block: bytes, *, end: bool = False) -> None:
         """Send a header or trailer section; it waits for nothing."""
         connection = self.connection
-        self.move(Step.SEND_HEADERS)
+        self.move(StreamStep.SEND_HEADERS)
         block, connection.block_prefix = connection.block_prefix + block, b""
         connection.reply(headers(self.id, block, end=end, limit=connection.peer_frame_size))
         if end:
-            self.move(Step.SEND_END)
+            self.move(StreamStep.SEND_END)
             self.on_ended()
 
     def send_data(self, pieces: Sequence[bytes | memoryview], size: int) -> Any | None:
@@ -317,7 +317,7 @@ class Stream:
             self.send_headers(block, end=True)
         else:
             self.connection.reply(frame(DATA, END_STREAM, self.id))
-            self.move(Step.SEND_END)
+            self.move(StreamStep.SEND_END)
             self.on_ended()
 
     def send_pending(self, limit: int) -> int:
@@ -381,4 +381,4 @@ class Stream:
             self.drop_pending()
             self.connection.reply(reset(self.id, code))
             self.connection.ids.remember_reset(self.id)
-            self.move(Step.SEND_RESET)
+            self.move(StreamStep.SEND_RESET)

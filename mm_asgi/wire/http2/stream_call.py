@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.http2.channel import NativeChannel
     from mm_asgi.wire.http2.connection import Connection
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
     from mm_asgi.wire.port import Metadata
 
@@ -199,7 +199,7 @@ class StreamCall(ClientCall):
         """Wake a writer."""
         wake(token)
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         """The answer begins: from now on there is no second try."""
         super().on_headers(head, end=end)
         if head.status >= 200:

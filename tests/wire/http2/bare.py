@@ -9,10 +9,10 @@ from mm_asgi.wire.http2 import frames, hpack
 from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.frames import ErrorCode, FrameType
 from mm_asgi.wire.http2.limits import Limits
-from mm_asgi.wire.http2.stream import Stream
+from mm_asgi.wire.http2.stream import H2Stream
 
 if TYPE_CHECKING:
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
 
 DATA, HEADERS = int(FrameType.DATA), int(FrameType.HEADERS)
@@ -81,7 +81,7 @@ def data(stream_id: int, body: bytes, *, end: bool = False, padding: int | None 
     return frames.frame(DATA, flags, stream_id, body)
 
 
-class Recorder(Stream):
+class Recorder(H2Stream):
     """A stream that writes down what it is told; it credits what it got, if asked to."""
 
     __slots__ = ("body", "closed", "credits", "ended", "heads", "sent", "trailers")
@@ -89,14 +89,14 @@ class Recorder(Stream):
     def __init__(self, connection: Connection, stream_id: int = 0, *, credits: bool = True) -> None:
         super().__init__(connection, stream_id)
         self.credits = credits
-        self.heads: list[Head] = []
+        self.heads: list[HeaderSection] = []
         self.body = b""
         self.trailers: list[Field] | None = None
         self.ended = 0
         self.closed: list[ErrorCode | None] = []
         self.sent: list[Any] = []
 
-    def on_headers(self, head: Head, *, end: bool) -> None:
+    def on_headers(self, head: HeaderSection, *, end: bool) -> None:
         self.heads.append(head)
 
     def on_data(self, data: memoryview) -> None:
@@ -144,7 +144,7 @@ class Bare:
             self.give(SETTINGS if client else GREETING)
             assert [frame.kind for frame in self.taken()] == [FrameType.SETTINGS]
 
-    def _accept(self, stream_id: int, head: Head) -> Recorder:
+    def _accept(self, stream_id: int, head: HeaderSection) -> Recorder:
         made = self.streams[stream_id] = Recorder(self.connection, stream_id, credits=self._credits)
         return made
 

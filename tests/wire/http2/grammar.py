@@ -11,7 +11,7 @@ import random
 from typing import Any
 
 from mm_asgi.wire.http2 import frames, hpack
-from mm_asgi.wire.http2.frames import ErrorCode, FrameType, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, FrameType, SettingID
 
 Step = tuple[Any, ...]
 Program = list[Step]
@@ -159,11 +159,11 @@ class Grammar:
             return frames.SETTINGS_ACK
         payload = b""
         for _ in range(rng.choice([0, 1, 1, 2, 5])):
-            key = rng.choice([*Setting, 4, 4, 1, 9])
+            key = rng.choice([*SettingID, 4, 4, 1, 9])
             value = rng.choice([0, 1, 10, 100, 4095, 16_384, 65_535, 10**6, *NUMBERS[-4:]])
-            if key == Setting.ENABLE_PUSH or rng.random() < 0.8:
-                value %= 2 if key == Setting.ENABLE_PUSH else 10**6
-            if key == Setting.MAX_FRAME_SIZE and rng.random() < 0.9:
+            if key == SettingID.ENABLE_PUSH or rng.random() < 0.8:
+                value %= 2 if key == SettingID.ENABLE_PUSH else 10**6
+            if key == SettingID.MAX_FRAME_SIZE and rng.random() < 0.9:
                 value = max(value, 16_384)
             payload += key.to_bytes(2, "big") + value.to_bytes(4, "big")
         return frames.frame(FrameType.SETTINGS, 0, 0, payload)
@@ -207,7 +207,7 @@ class Grammar:
     def flood(self, greeting: bytes) -> Program:
         """One frame without end, for a side that cannot get rid of its answers."""
         rng = self.rng
-        first = [frames.window_update(0, 10**6), frames.settings({Setting.INITIAL_WINDOW_SIZE: 10**6}),
+        first = [frames.window_update(0, 10**6), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 10**6}),
                  self.request(), self.request(), self.data()]  # fmt: skip
         one = rng.choice([self.ping, self.settings, self.window, self.tiny])()
         count = 400_000 // len(one)

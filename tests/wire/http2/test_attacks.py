@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mm_asgi.wire.http2 import frames, hpack
-from mm_asgi.wire.http2.frames import ErrorCode, FrameType, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, FrameType, SettingID
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.rpc import PREFIX
 
@@ -123,7 +123,7 @@ async def test_settings_that_move_all_windows() -> None:
     async with Attacked.serving(Limits(window_changes=1000)) as house:
         peer = await house.dial(*[request(number, fields=HANG) for number in range(1, 41, 2)])
         for size in range(60):
-            await peer.send(frames.settings({Setting.INITIAL_WINDOW_SIZE: size}))
+            await peer.send(frames.settings({SettingID.INITIAL_WINDOW_SIZE: size}))
         assert await peer.goaway() is CALM
 
 
@@ -210,7 +210,7 @@ async def test_a_zero_window_stalls_one_stream_and_not_for_ever(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with Attacked.serving(Limits(stall=0.2)) as house:
-        peer = await house.dial(frames.settings({Setting.INITIAL_WINDOW_SIZE: 0}))
+        peer = await house.dial(frames.settings({SettingID.INITIAL_WINDOW_SIZE: 0}))
         await peer.send(request(1, fields=POUR, end=True))
         assert await peer.refusal(1) is CALM
         assert warned(caplog, "the peer has opened no window for 0.2 s")
@@ -220,7 +220,7 @@ async def test_a_zero_window_stalls_one_stream_and_not_for_ever(
 
 async def test_who_writes_before_it_reads_gets_to_its_status() -> None:
     async with Attacked.serving(Limits(stream_window=65_535)) as house:
-        peer = await house.dial(frames.settings({Setting.INITIAL_WINDOW_SIZE: 0}))
+        peer = await house.dial(frames.settings({SettingID.INITIAL_WINDOW_SIZE: 0}))
         await peer.send(request(1, fields=EARLY), data(1, message(b"first")))
         await peer.find(HEADERS, 1)  # it has answered; the message and the trailers wait
         room, sent = 60_000, 0
@@ -254,7 +254,7 @@ async def test_a_ping_flood_that_nobody_reads_fills_no_memory(pours: bool) -> No
     limits = Limits(replies=100_000, idle_frames=10**9)
     async with Attacked.serving(limits) as house:
         peer = await house.dial(
-            frames.window_update(0, 2**30), frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30})
+            frames.window_update(0, 2**30), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30})
         )
         if pours:
             await peer.send(request(1, fields=POUR, end=True), request(3, fields=POUR, end=True))
@@ -304,7 +304,7 @@ async def test_big_answers_that_nobody_reads_cost_one_buffer() -> None:
     """64 streams with 1 MiB each: what has not left stays the handlers'."""
     async with Attacked.serving() as house:
         peer = await house.dial(
-            frames.window_update(0, 2**30), frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30})
+            frames.window_update(0, 2**30), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30})
         )
         await peer.send(*[request(number, fields=POUR, end=True) for number in range(1, 129, 2)])
         await until(lambda: len(house.begun) == 64)
@@ -327,7 +327,7 @@ async def test_a_peer_that_reads_nothing_at_all_is_cut_off(
 ) -> None:
     async with Attacked.serving(Limits(stall=0.2)) as house:
         peer = await house.dial(
-            frames.window_update(0, 2**30), frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30})
+            frames.window_update(0, 2**30), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30})
         )
         await peer.send(request(1, fields=POUR, end=True))
         transport = await house.transport()
@@ -339,7 +339,7 @@ async def test_a_peer_that_reads_nothing_at_all_is_cut_off(
 async def test_a_goaway_that_nobody_reads_keeps_no_connection() -> None:
     async with Attacked.serving(Limits(preface=0.05)) as house:
         peer = await house.dial(
-            frames.window_update(0, 2**30), frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30})
+            frames.window_update(0, 2**30), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30})
         )
         await peer.send(request(1, fields=POUR, end=True))
         transport = await house.transport()
@@ -357,7 +357,7 @@ async def test_a_peer_that_half_closes(path: list[hpack.Field]) -> None:
     """It reads nothing either, so that nothing of what was written can leave."""
     async with Attacked.serving() as house:
         peer = await house.dial(
-            frames.window_update(0, 2**30), frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30})
+            frames.window_update(0, 2**30), frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30})
         )
         await peer.send(request(1, fields=path))
         await until(lambda: len(house.begun) == 1)

@@ -14,7 +14,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from mm_asgi.wire.http2 import frames
 from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.http2.deadlines import Deadlines
-from mm_asgi.wire.http2.frames import ErrorCode, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, SettingID
 from mm_asgi.wire.http2.target import Backoff, Target
 from mm_asgi.wire.port import RPCError, StatusCode
 
@@ -133,7 +133,7 @@ async def test_a_server_that_sends_away_whoever_comes() -> None:
 
 
 async def test_the_room_that_a_leaving_server_makes_is_not_used() -> None:
-    one = frames.settings({Setting.MAX_CONCURRENT_STREAMS: 1})
+    one = frames.settings({SettingID.MAX_CONCURRENT_STREAMS: 1})
     async with scripted() as server:
         call = server.channel.stream(PATH, BytesValue)
         writing = asyncio.ensure_future(call.write(BytesValue(value=bytes(100_000))))
@@ -283,7 +283,7 @@ def test_the_numbers_of_the_backoff() -> None:
 
 
 async def test_a_full_server_is_asked_in_order() -> None:
-    few = frames.settings({Setting.MAX_CONCURRENT_STREAMS: 2})
+    few = frames.settings({SettingID.MAX_CONCURRENT_STREAMS: 2})
     async with scripted() as server:
         tasks = [server.start(b"%d" % n) for n in range(6)]
         peer = await server.accept(settings=few)
@@ -304,7 +304,7 @@ async def test_a_full_server_is_asked_in_order() -> None:
 
 
 async def test_a_cancelled_rpc_makes_room() -> None:
-    one = frames.settings({Setting.MAX_CONCURRENT_STREAMS: 1})
+    one = frames.settings({SettingID.MAX_CONCURRENT_STREAMS: 1})
     async with scripted() as server:
         first, second = server.start(), server.start()
         peer = await server.accept(settings=one)
@@ -313,7 +313,7 @@ async def test_a_cancelled_rpc_makes_room() -> None:
         assert (await peer.request())[0] == 3
         # More room by SETTINGS is used at once.
         third = server.start()
-        await peer.send(frames.settings({Setting.MAX_CONCURRENT_STREAMS: 2}))
+        await peer.send(frames.settings({SettingID.MAX_CONCURRENT_STREAMS: 2}))
         assert (await peer.request())[0] == 5
         await peer.send(answer(3, b"2"), answer(5, b"3"))
         assert [(await second).value, (await third).value] == [b"2", b"3"]
@@ -384,7 +384,7 @@ async def test_a_large_request_waits_for_the_window() -> None:
 async def test_a_small_table_is_told_before_the_first_block() -> None:
     async with scripted() as server:
         task = server.start()
-        peer = await server.accept(settings=frames.settings({Setting.HEADER_TABLE_SIZE: 0}))
+        peer = await server.accept(settings=frames.settings({SettingID.HEADER_TABLE_SIZE: 0}))
         got = await peer.find(frames.FrameType.HEADERS)
         assert got.payload[0] == 0x20
         await peer.send(answer(1, b""))

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from mm_asgi.wire.http2 import frames, hpack
-from mm_asgi.wire.http2.frames import ErrorCode, FrameType, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, FrameType, SettingID
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.stream import StreamState
 
@@ -35,7 +35,7 @@ WINDOW = 65_535
 SMALL = Limits(stream_window=WINDOW, connection_window=WINDOW)
 
 
-def setting(key: Setting, value: int) -> bytes:
+def setting(key: SettingID, value: int) -> bytes:
     return frames.settings({key: value})
 
 
@@ -254,7 +254,7 @@ def test_a_stream_that_its_reader_ended_is_not_reset_twice() -> None:
 
 def test_pending_bytes_leave_before_the_trailers() -> None:
     bare = Bare()
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 10), request(1, end=True))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 10), request(1, end=True))
     bare.taken()
     stream = bare.streams[1]
     stream.send_headers(hpack.encode(RESPONSE))
@@ -278,7 +278,7 @@ def test_a_window_that_settings_took_back_sends_nothing() -> None:
     stream.send_headers(hpack.encode(RESPONSE))
     bare.connection.pause()
     token = stream.send_data((b"x" * 100,), 100)
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 0))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 0))
     bare.taken()
     bare.connection.resume()
     assert bare.taken() == []
@@ -294,7 +294,7 @@ def test_a_window_below_zero_grows_back() -> None:
     stream = bare.streams[1]
     stream.send_headers(hpack.encode(RESPONSE))
     assert stream.send_data((b"x" * 1000,), 1000) is None
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 400))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 400))
     assert stream.send_window == -600
     stream.send_data((b"y" * 10,), 10)
     bare.taken()
@@ -302,7 +302,7 @@ def test_a_window_below_zero_grows_back() -> None:
     assert bare.taken() == []
     bare.give(frames.window_update(1, 4))
     assert [f.payload for f in bare.taken()] == [b"yyyy"]
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 1000))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 1000))
     assert [f.payload for f in bare.taken() if f.kind == DATA] == [b"y" * 6]
 
 
@@ -321,13 +321,13 @@ def test_a_window_over_its_maximum(stream_id: int) -> None:
 def test_settings_that_overflow_a_streams_window_end_the_connection() -> None:
     bare = Bare()
     bare.give(request(1), frames.window_update(1, 1000))
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 2**31 - 1))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 2**31 - 1))
     assert bare.fault is ErrorCode.FLOW_CONTROL_ERROR
 
 
 def test_streams_that_wait_take_turns() -> None:
     bare = Bare()
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 1_000_000), request(1), request(3))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 1_000_000), request(1), request(3))
     bare.connection.pause()
     for number in (1, 3):
         bare.streams[number].send_headers(hpack.encode(RESPONSE))
@@ -367,7 +367,7 @@ def connection_broken(bare: Bare) -> None:
 @pytest.mark.parametrize("end", [reset_by_peer, reset_here, lost, broken, connection_broken])
 def test_whoever_waits_is_told_of_the_end(end: object) -> None:
     bare = Bare()
-    bare.give(setting(Setting.INITIAL_WINDOW_SIZE, 0), request(1))
+    bare.give(setting(SettingID.INITIAL_WINDOW_SIZE, 0), request(1))
     stream = bare.streams[1]
     stream.begun = True
     stream.send_headers(hpack.encode(RESPONSE))
@@ -472,7 +472,7 @@ def test_stream_identifiers_end() -> None:
 def test_a_header_table_that_shrinks_and_grows_is_told() -> None:
     """RFC 7541 section 4.2: the smallest of several changes."""
     bare = Bare()
-    bare.give(setting(Setting.HEADER_TABLE_SIZE, 0), setting(Setting.HEADER_TABLE_SIZE, 4096))
+    bare.give(setting(SettingID.HEADER_TABLE_SIZE, 0), setting(SettingID.HEADER_TABLE_SIZE, 4096))
     bare.give(request(1), request(3))
     bare.taken()
     for number in (1, 3):
@@ -603,12 +603,12 @@ CONNECTION_FAULTS: dict[str, tuple[bytes, ErrorCode]] = {
         frames.frame(FrameType.SETTINGS, 0, 0, b"12345"), ErrorCode.FRAME_SIZE_ERROR),
     "an acknowledgement with values": (
         frames.frame(FrameType.SETTINGS, 1, 0, b"123456"), ErrorCode.FRAME_SIZE_ERROR),
-    "ENABLE_PUSH of 2": (setting(Setting.ENABLE_PUSH, 2), ErrorCode.PROTOCOL_ERROR),
+    "ENABLE_PUSH of 2": (setting(SettingID.ENABLE_PUSH, 2), ErrorCode.PROTOCOL_ERROR),
     "MAX_FRAME_SIZE too small": (
-        setting(Setting.MAX_FRAME_SIZE, 16_383), ErrorCode.PROTOCOL_ERROR),
-    "MAX_FRAME_SIZE too large": (setting(Setting.MAX_FRAME_SIZE, 2**24), ErrorCode.PROTOCOL_ERROR),
+        setting(SettingID.MAX_FRAME_SIZE, 16_383), ErrorCode.PROTOCOL_ERROR),
+    "MAX_FRAME_SIZE too large": (setting(SettingID.MAX_FRAME_SIZE, 2**24), ErrorCode.PROTOCOL_ERROR),
     "INITIAL_WINDOW_SIZE too large": (
-        setting(Setting.INITIAL_WINDOW_SIZE, 2**31), ErrorCode.FLOW_CONTROL_ERROR),
+        setting(SettingID.INITIAL_WINDOW_SIZE, 2**31), ErrorCode.FLOW_CONTROL_ERROR),
     "PUSH_PROMISE": (
         frames.frame(FrameType.PUSH_PROMISE, 4, 1, b"\0\0\0\2"), ErrorCode.PROTOCOL_ERROR),
     "PING on a stream": (

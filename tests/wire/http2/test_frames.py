@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mm_asgi.wire.http2 import frames
-from mm_asgi.wire.http2.frames import ErrorCode, FrameType, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, FrameType, SettingID
 
 from .bare import parse
 
@@ -27,8 +27,8 @@ def read(data: bytes) -> Any:
 
 
 @settings(deadline=None)
-@given(st.dictionaries(st.sampled_from(Setting), words))
-def test_settings(values: dict[Setting, int]) -> None:
+@given(st.dictionaries(st.sampled_from(SettingID), words))
+def test_settings(values: dict[SettingID, int]) -> None:
     got = read(frames.settings(values))
     assert (type(got), got.settings, got.flags) == (reference.SettingsFrame, values, set())
 

@@ -30,7 +30,7 @@ from .bare import REQUEST, RESPONSE, Clock, Recorder
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mm_asgi.wire.http2.fields import Head
+    from mm_asgi.wire.http2.fields import HeaderSection
 
 WINDOW = 65_535
 LIMITS = Limits(stream_window=WINDOW, connection_window=WINDOW, idle_frames=10**9)
@@ -86,7 +86,7 @@ class Pair:
         self.unacknowledged = 1
         self.settle()
 
-    def _accept(self, stream_id: int, head: Head) -> Recorder:
+    def _accept(self, stream_id: int, head: HeaderSection) -> Recorder:
         made = Recorder(self.ours, stream_id)
         both = self.streams.setdefault(stream_id, Both(made))
         both.ours = made

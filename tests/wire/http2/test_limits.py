@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mm_asgi.wire.http2 import frames, hpack
-from mm_asgi.wire.http2.frames import ErrorCode, FrameType, Setting
+from mm_asgi.wire.http2.frames import ErrorCode, FrameType, SettingID
 from mm_asgi.wire.http2.limits import Limits
 
 from .bare import DATA, END_STREAM, HEADERS, RESPONSE, Bare, data, request
@@ -108,7 +108,7 @@ def test_refused_streams_do_not_count() -> None:
 NOTHING: dict[str, bytes] = {
     "PING": frames.ping(b"12345678"),
     "acknowledged PING": frames.ping(b"12345678", ack=True),
-    "SETTINGS": frames.settings({Setting.ENABLE_PUSH: 0}),
+    "SETTINGS": frames.settings({SettingID.ENABLE_PUSH: 0}),
     "acknowledged SETTINGS": frames.SETTINGS_ACK,
     "PRIORITY": frames.frame(FrameType.PRIORITY, 0, 1, b"\0\0\0\0\0"),
     "PRIORITY of idle streams": frames.frame(FrameType.PRIORITY, 0, 999, b"\0\0\0\0\0"),
@@ -182,7 +182,7 @@ def test_pings_between_data_never_count() -> None:
     """grpc-go's bandwidth estimation: one for each round trip while data flows, either way."""
     bare = Bare(FEW)
     bare.give(frames.window_update(0, 10**8), frames.window_update(0, 10**8), request(1))
-    bare.give(frames.settings({Setting.INITIAL_WINDOW_SIZE: 2**30}))
+    bare.give(frames.settings({SettingID.INITIAL_WINDOW_SIZE: 2**30}))
     stream = bare.streams[1]
     stream.send_headers(hpack.encode(RESPONSE))
     for _ in range(500):
@@ -219,7 +219,7 @@ def test_settings_may_not_move_windows_without_end() -> None:
 def test_polite_settings_may() -> None:
     bare = Bare(Limits(window_changes=1_000, window_changes_back=100))
     bare.give(*[request(number) for number in range(1, 201, 2)])
-    same = frames.settings({Setting.INITIAL_WINDOW_SIZE: 65_535})
+    same = frames.settings({SettingID.INITIAL_WINDOW_SIZE: 65_535})
     bare.give(*[same] * 100)  # changes nothing
     for _ in range(100):
         bare.give(alternating(2))

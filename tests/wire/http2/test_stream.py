@@ -15,8 +15,8 @@ from mm_asgi.wire.http2.stream import (
     NEXT,
     REFUSALS,
     TRANSITIONS,
-    Step,
     StreamState,
+    StreamStep,
 )
 
 from .bare import HEADERS, REQUEST, RESPONSE, RST_STREAM, Bare, Recorder, data, request
@@ -42,8 +42,8 @@ def in_state(state: StreamState) -> tuple[Bare, Recorder]:
     return bare, stream
 
 
-@pytest.mark.parametrize(("state", "step"), list(itertools.product(StreamState, Step)))
-def test_a_step_of_the_table(state: StreamState, step: Step) -> None:
+@pytest.mark.parametrize(("state", "step"), list(itertools.product(StreamState, StreamStep)))
+def test_a_step_of_the_table(state: StreamState, step: StreamStep) -> None:
     bare, stream = in_state(state)
     expected = TRANSITIONS.get((state, step))
     assert NEXT[state][step] is expected
@@ -62,25 +62,29 @@ def test_a_step_of_the_table(state: StreamState, step: Step) -> None:
         # closed, and END comes after a frame that was allowed.
         with pytest.raises(KeyError):
             stream.move(step)
-        assert state in (IDLE, CLOSED) or step.name.startswith("SEND") or step is Step.RECEIVE_END
+        assert (
+            state in (IDLE, CLOSED)
+            or step.name.startswith("SEND")
+            or step is StreamStep.RECEIVE_END
+        )
     assert stream.state is (expected if expected is not None else state)
 
 
 SENT = {
-    Step.RECEIVE_HEADERS: frames.headers(1, TRAILERS, end=True),
-    Step.RECEIVE_DATA: data(1, b"x"),
-    Step.RECEIVE_END: data(1, b"", end=True),
-    Step.RECEIVE_RESET: frames.reset(1, 8),
+    StreamStep.RECEIVE_HEADERS: frames.headers(1, TRAILERS, end=True),
+    StreamStep.RECEIVE_DATA: data(1, b"x"),
+    StreamStep.RECEIVE_END: data(1, b"", end=True),
+    StreamStep.RECEIVE_RESET: frames.reset(1, 8),
 }
 
 
 @pytest.mark.parametrize(("state", "step"), list(itertools.product([OPEN, LOCAL, REMOTE], SENT)))
-def test_what_a_peer_sends_in_each_state(state: StreamState, step: Step) -> None:
+def test_what_a_peer_sends_in_each_state(state: StreamState, step: StreamStep) -> None:
     bare, stream = in_state(state)
     bare.give(SENT[step])
     assert bare.connection.fault is None
     if (state, step) in TRANSITIONS:
-        ends = {OPEN: REMOTE, LOCAL: CLOSED}[state] if step is Step.RECEIVE_HEADERS else None
+        ends = {OPEN: REMOTE, LOCAL: CLOSED}[state] if step is StreamStep.RECEIVE_HEADERS else None
         assert stream.state is (ends or TRANSITIONS[state, step])
     else:
         assert [(f.kind, f.code) for f in bare.taken()] == [(RST_STREAM, ErrorCode.STREAM_CLOSED)]
@@ -92,11 +96,11 @@ def test_what_a_peer_sends_in_each_state(state: StreamState, step: Step) -> None
 def test_what_this_side_sends(state: StreamState) -> None:
     bare, stream = in_state(state)
     stream.send_headers(hpack.encode(RESPONSE))
-    assert stream.state is TRANSITIONS[state, Step.SEND_HEADERS]
+    assert stream.state is TRANSITIONS[state, StreamStep.SEND_HEADERS]
     stream.send_data((b"x",), 1)
-    assert stream.state is TRANSITIONS[state, Step.SEND_DATA]
+    assert stream.state is TRANSITIONS[state, StreamStep.SEND_DATA]
     stream.send_end()
-    assert stream.state is TRANSITIONS[state, Step.SEND_END]
+    assert stream.state is TRANSITIONS[state, StreamStep.SEND_END]
     assert [f.kind for f in bare.taken()] == [HEADERS, 0, 0]
 
 
@@ -121,7 +125,7 @@ def drawn() -> str:
     """The table, as the page has it."""
     lines = ["| | " + " | ".join(state.name for state in StreamState) + " |",
              "|---" * (len(StreamState) + 1) + "|"]  # fmt: skip
-    for step in Step:
+    for step in StreamStep:
         cells = []
         for state in StreamState:
             following = TRANSITIONS.get((state, step))
