@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.errors import ConfigError
+from mm_asgi.goplugin.auto_mtls import mutual_tls
 from mm_asgi.goplugin.environ import StartedByHand, read_environment
 from mm_asgi.goplugin.handshake import fault_line, handshake_line
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
 from mm_asgi.goplugin.standard_streams import StandardStreams
-from mm_asgi.goplugin.tls import mutual_tls
 from mm_asgi.grpc_hooks import methods
 from mm_asgi.loading import load_plugin
 from mm_asgi.observe import hclog
@@ -36,8 +36,8 @@ from mm_asgi.settings import Settings, load_settings
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from mm_asgi.goplugin.auto_mtls import MutualTLS
     from mm_asgi.goplugin.environ import Environment
-    from mm_asgi.goplugin.tls import MutualTLS
     from mm_asgi.plugin import Loaded
     from mm_asgi.wire.port import Listener, Server
 

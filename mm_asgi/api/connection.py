@@ -12,7 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.api.calls import Call
+from mm_asgi.api.call_shape import CallShape
 from mm_asgi.api.failures import from_app_error, from_status
 from mm_asgi.errors import Unavailable
 from mm_asgi.wire.port import RPCError, StatusCode
@@ -58,7 +58,7 @@ class Connection:
         self.timeout = timeout
         self._target = target
         self._open_channel = open_channel
-        self._calls: dict[str, Call] = {}
+        self._calls: dict[str, CallShape] = {}
         # Set together, at the first call.
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -111,16 +111,18 @@ class Connection:
             self._wait(self._close())
         self._end_thread()
 
-    def _prepare(self, file: str, name: str, fields: Mapping[str, Any]) -> tuple[Call, Message]:
+    def _prepare(
+        self, file: str, name: str, fields: Mapping[str, Any]
+    ) -> tuple[CallShape, Message]:
         # In the caller's thread: the messages that it hands over are its own to change later.
         self._refuse_when_closed(name)
-        call = self._calls.get(name) or self._calls.setdefault(name, Call(file, name))
+        call = self._calls.get(name) or self._calls.setdefault(name, CallShape(file, name))
         return call, call.request(fields)
 
     def _wait(self, made: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(made, self._loop_for(None)).result()
 
-    async def _call(self, call: Call, request: Message, timeout: float) -> Any:
+    async def _call(self, call: CallShape, request: Message, timeout: float) -> Any:
         limit = timeout or None
         end = None if limit is None else asyncio.get_running_loop().time() + limit
         for pause in (*PAUSES, None):
@@ -147,7 +149,7 @@ class Connection:
                 " make calls until lifespan.shutdown ends"
             )
 
-    def _channel_for(self, call: Call) -> Channel:
+    def _channel_for(self, call: CallShape) -> Channel:
         self._refuse_when_closed(call.name)  # it may have been closed meanwhile
         if self._channel is None:
             target = os.environ.get(TARGET) if self._target is None else self._target

@@ -45,7 +45,7 @@ _CHATTER_SHARE = 0.5
 _LEVELS = {"stdout": "info", "stderr": "warn"}
 
 
-class _Source:
+class _RelayedPipe:
     """The reading end of a pipe that stands where a standard stream was."""
 
     __slots__ = ("fd", "last", "name", "splitter")
@@ -189,7 +189,7 @@ class StandardStreams:
             self._serve_flush_requests()
         self._drain()
 
-    def _relay_some(self, source: _Source) -> bytes | None:
+    def _relay_some(self, source: _RelayedPipe) -> bytes | None:
         """Relay a chunk; the chunk: None when there is none now, empty when there is no more."""
         chunk = _read_some(source.fd)
         if chunk:
@@ -197,7 +197,7 @@ class StandardStreams:
             self._relay(source, source.splitter.feed(chunk))
         return chunk
 
-    def _relay(self, source: _Source, lines: list[str]) -> None:
+    def _relay(self, source: _RelayedPipe, lines: list[str]) -> None:
         for line in lines:
             encoded = self._encode(_LEVELS[source.name], source.name, line)
             self._writer.write(encoded, share=_CHATTER_SHARE)
@@ -264,7 +264,7 @@ def _fill_missing() -> None:
     os.close(fd)
 
 
-def _replace(fd: int, name: str) -> _Source:
+def _replace(fd: int, name: str) -> _RelayedPipe:
     reading, writing = os.pipe()
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with contextlib.suppress(OSError):
@@ -272,7 +272,7 @@ def _replace(fd: int, name: str) -> _Source:
     os.dup2(writing, fd)
     os.close(writing)
     os.set_blocking(reading, False)
-    return _Source(reading, name)
+    return _RelayedPipe(reading, name)
 
 
 def _text(stream: TextIO, fd: int) -> TextIO:

@@ -6,7 +6,7 @@ from tests.mutants.fault import Fault
 
 __all__ = ["API_FAULTS"]
 
-CALLS = "mm_asgi/api/calls.py"
+CALLS = "mm_asgi/api/call_shape.py"
 CONNECTION = "mm_asgi/api/connection.py"
 CHANNEL = "tests/wire/grpcio_channel.py"
 FAILURES = "mm_asgi/api/failures.py"

@@ -6,11 +6,11 @@ from tests.mutants.fault import Fault
 
 __all__ = ["TLS_FAULTS"]
 
-TLS = "mm_asgi/goplugin/tls.py"
+TLS = "mm_asgi/goplugin/auto_mtls.py"
 WIRE_TLS = "mm_asgi/wire/http2/tls.py"
 RUNTIME = "mm_asgi/runtime.py"
 TRANSPORT = "mm_asgi/wire/http2/transport.py"
-SECURE = ("tests/wire/test_tls.py", "tests/unit/goplugin/test_tls.py")
+SECURE = ("tests/wire/test_tls.py", "tests/unit/goplugin/test_auto_mtls.py")
 PROCESS_TLS = ("tests/contract/test_L_tls.py",)
 
 TLS_FAULTS: tuple[Fault, ...] = (

@@ -33,7 +33,7 @@ from tests.wire.tls_peer import TLSPeer, both_loops, client_context, host_identi
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mm_asgi.goplugin.tls import MutualTLS
+    from mm_asgi.goplugin.auto_mtls import MutualTLS
 
 HOST = host_identity()
 STRANGER = host_identity()

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from mm_asgi.goplugin.tls import MutualTLS, mutual_tls
+from mm_asgi.goplugin.auto_mtls import MutualTLS, mutual_tls
 from mm_asgi.wire.http2.server import NativeServer
 from mm_asgi.wire.port import Method
 from tests.wire.servers import LocalListener

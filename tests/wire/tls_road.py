@@ -9,7 +9,7 @@ from urllib.parse import quote
 import grpc
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from mm_asgi.goplugin.tls import mutual_tls
+from mm_asgi.goplugin.auto_mtls import mutual_tls
 from mm_asgi.wire.http2.server import NativeServer
 
 from .roads import GrpcRoad

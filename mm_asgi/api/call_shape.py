@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-__all__ = ["REQUEST_LIMIT", "Call"]
+__all__ = ["REQUEST_LIMIT", "CallShape"]
 
 SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
 
@@ -30,7 +30,7 @@ def _answer_fields(response: Descriptor) -> list[FieldDescriptor]:
     return [field for field in response.fields if field.name != "error"]
 
 
-class Call:
+class CallShape:
     """One call by its RPC's name.
 
     Args:

@@ -1,4 +1,4 @@
-"""goplugin/tls.py: the plugin's own certificate, whom it trusts, and where its key is not."""
+"""goplugin/auto_mtls.py: the plugin's own certificate, whom it trusts, and where its key is not."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.goplugin import tls
+from mm_asgi.goplugin import auto_mtls
+from mm_asgi.goplugin.auto_mtls import mutual_tls
 from mm_asgi.goplugin.handshake import fault_line
-from mm_asgi.goplugin.tls import mutual_tls
 from tests.wire.tls_peer import host_identity
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_without_cryptography_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_key_that_cannot_be_loaded_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_FOLDER", "/dev/fd-is-not-there")
+    monkeypatch.setattr(auto_mtls, "_FOLDER", "/dev/fd-is-not-there")
     with pytest.raises(
         ConfigError, match="own certificate cannot be loaded: No such file.*/dev/fd"
     ):

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from mm_asgi import errors, types
 from mm_asgi.api import facts
-from mm_asgi.api.calls import REQUEST_LIMIT, Call
+from mm_asgi.api.call_shape import REQUEST_LIMIT, CallShape
 from mm_asgi.protocol import api_pb2
 
 RPCS = [rpc.name for rpc in api_pb2.DESCRIPTOR.services_by_name["PluginAPI"].methods]
@@ -44,7 +44,7 @@ def test_what_only_reads() -> None:
 
 
 def test_a_request_of_four_mebibytes_goes_and_one_byte_more_does_not() -> None:
-    call = Call("api_file_bot", "UploadFile")
+    call = CallShape("api_file_bot", "UploadFile")
     rest = call.request({"data": b"x" * (4 * 2**20 - 100), "channel_id": "c", "filename": ""})
     fill = "n" * (REQUEST_LIMIT - rest.ByteSize() - 2)
     fields: dict[str, Any] = {"data": b"x" * (4 * 2**20 - 100), "channel_id": "c"}
@@ -69,7 +69,7 @@ def test_a_request_of_four_mebibytes_goes_and_one_byte_more_does_not() -> None:
 def test_message_fields_are_always_sent(
     file: str, name: str, fields: dict[str, Any], sent: list[str]
 ) -> None:
-    request = Call(file, name).request(fields)
+    request = CallShape(file, name).request(fields)
     messages = [f.name for f in request.DESCRIPTOR.fields if f.message_type]
     assert [field for field in messages if request.HasField(field)] == sent
 
@@ -88,14 +88,14 @@ def test_message_fields_are_always_sent(
 )
 def test_a_value_that_does_not_fit_is_named(fields: dict[str, Any], text: str) -> None:
     with pytest.raises((TypeError, ValueError), match=text):
-        Call("api_user_team", "GetUserStatusesByIds").request(fields)
+        CallShape("api_user_team", "GetUserStatusesByIds").request(fields)
 
 
 def test_a_dict_is_as_good_as_a_struct() -> None:
     values = {"a": {"b": [1, None, True]}}
     struct = types.Struct()
     struct.update(values)
-    call = Call("api_kv_config", "SavePluginConfig")
+    call = CallShape("api_kv_config", "SavePluginConfig")
     assert call.request({"config": values}) == call.request({"config": struct})
 
 
