@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mm_asgi import errors
     from mm_asgi.hooks import Reject
     from mm_asgi.plugin import Plugin
+    from mm_asgi.process.front import run
     from mm_asgi.requester import identity
-    from mm_asgi.runtime import run
 
 __all__ = ["Plugin", "Reject", "__version__", "errors", "identity", "run"]
 
@@ -31,7 +31,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".errors", __name__)
     # No home has its function's name: importing a submodule sets the package's attribute to it.
     homes = {
-        "run": ".runtime", "Plugin": ".plugin", "Reject": ".hooks", "identity": ".requester"
+        "run": ".process.front", "Plugin": ".plugin", "Reject": ".hooks", "identity": ".requester"
     }  # fmt: skip
     if name not in homes:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

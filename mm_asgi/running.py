@@ -10,10 +10,9 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from mm_asgi.api.connection import Connection
-
 if TYPE_CHECKING:
     from mm_asgi.api.client import Client
+    from mm_asgi.api.connection import Connection
 
 __all__ = ["RUNNING", "running_source"]
 
@@ -27,4 +26,9 @@ Set before its requests, hooks and lifespan get their context.
 def running_source() -> Client | Connection:
     """The source for a client; where no plugin runs, one whose calls raise Unavailable."""
     found = RUNNING.get(None)
-    return Connection("") if found is None else found
+    if found is not None:
+        return found
+    # Lazy: a plugin's process imports this module before its handshake.
+    from mm_asgi.api.connection import Connection
+
+    return Connection("")

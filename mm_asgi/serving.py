@@ -62,3 +62,9 @@ class Serving:
             self_starting=self_starting,
         )
         self.dispatch = Dispatch(settings, self.life)
+
+    async def stop(self, seconds: float) -> None:
+        """Stop the plugin within ``seconds``, then close its way to the host's API."""
+        await self.life.deactivate(seconds)
+        if self.life.loaded is not None:
+            await self.life.loaded.connection.close()

@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "mm_asgi"
 LEVELS = (
     ("__init__", "__main__"),
     ("cli",),
-    ("runtime", "host", "bundle", "testing"),
+    ("process", "host", "bundle", "testing"),
     ("servicer", "grpc_hooks"),
     ("serving", "loading"),
     ("dispatch", "hook_calls", "life"),
@@ -395,7 +395,7 @@ def test_law(check: Check, package: Mapping[str, Module]) -> None:
 # -------------------------------------------------------------------- the laws, tested
 
 GOOD = {
-    "__init__.py": "def __getattr__(name):\n    from mm_asgi.runtime import run\n    return run\n",
+    "__init__.py": "def __getattr__(name):\n    from mm_asgi.process.front import run\n    return run\n",
     "errors.py": "NAMES = ['a']\n\ndef names():\n    NAMES = []\n    NAMES.append('b')\n    return NAMES\n",
     "settings.py": "from mm_asgi.errors import NAMES\nfrom mm_asgi import __version__\nclass Good:\n    pass\n",
     "wire/__init__.py": "",
@@ -405,7 +405,8 @@ GOOD = {
     "bridge/http.py": "import asyncio\nfrom mm_asgi.wire.port import X\nfrom .scope import y\n",
     "bridge/scope.py": "from ..errors import NAMES\n",
     "servicer.py": "import grpc\n",
-    "runtime.py": "def run():\n    from mm_asgi.wire import grpcio\n    return grpcio\n",
+    "process/__init__.py": "",
+    "process/front.py": "def run():\n    from mm_asgi.wire import grpcio\n    return grpcio\n",
     "host/__init__.py": "import grpc\nfrom mm_asgi.errors import X\n",
     "host/http/__init__.py": "from mm_asgi.host.http.rules import X\n",
     "host/http/rules.py": "",
@@ -434,7 +435,7 @@ FAULTS: list[tuple[Check, str, str, str]] = [
     (the_host_is_met_at_its_faces, "cli/dev.py", "from mm_asgi.host.http.rules import X", "cli/dev.py:1: imports mm_asgi.host.http.rules, inside"),
     (arrows_point_inwards, "errors.py", "from mm_asgi.settings import X", "errors.py:1: imports mm_asgi.settings"),
     (arrows_point_inwards, "wire/port.py", "def f():\n    from ..bridge import http", "wire/port.py:2: imports mm_asgi.bridge.http"),
-    (arrows_point_inwards, "wire/port.py", "import mm_asgi.runtime", "wire/port.py:1: imports mm_asgi.runtime"),
+    (arrows_point_inwards, "wire/port.py", "import mm_asgi.process.front", "wire/port.py:1: imports mm_asgi.process.front"),
     (arrows_point_inwards, "errors.py", "if TYPE_CHECKING:\n    from mm_asgi.settings import X", "errors.py:2: imports mm_asgi.settings"),
     (no_circle_of_types, "wire/port.py", "if TYPE_CHECKING:\n    from mm_asgi.wire.grpcio import X", "for types included: mm_asgi.wire.grpcio, mm_asgi.wire.port"),
     (no_circle_of_types, "bridge/scope.py", "if TYPE_CHECKING:\n    from .http import X", "for types included: mm_asgi.bridge.http, mm_asgi.bridge.scope"),

@@ -135,7 +135,9 @@ def test_a_name_stays_what_it_is_when_its_module_is_imported() -> None:
 
 
 def test_identity_is_the_function_also_after_the_server_was_imported() -> None:
-    code = "import mm_asgi.runtime, mm_asgi; assert callable(mm_asgi.identity), mm_asgi.identity"
+    code = (
+        "import mm_asgi.process.front, mm_asgi; assert callable(mm_asgi.identity), mm_asgi.identity"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

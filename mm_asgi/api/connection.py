@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from mm_asgi.wire.port import Channel
 
-__all__ = ["TARGET", "TIMEOUT", "Connection"]
+    Source = str | Callable[[], Channel] | None
+    """Where the API is: an address as Go writes it, or a function that opens the Channel, called on
+    the loop that the Channel is for; None: the environment's address, read at the first call."""
+
+__all__ = ["TARGET", "TIMEOUT", "Connection", "Source"]
 
 TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 TIMEOUT = 10.0  # s, as the setting api-timeout
@@ -43,20 +47,20 @@ class Connection:
     """What clients share.
 
     Args:
-        target: as Go writes an address; None: the environment's, read at the first call.
+        source: where the API is; a function may raise Unavailable, and is called again then.
         timeout: seconds for a call with its repetitions; 0: no limit.
         open_channel: makes the Channel to a target, on the loop that it is for.
     """
 
     def __init__(
         self,
-        target: str | None = None,
+        source: Source = None,
         *,
         timeout: float = TIMEOUT,
         open_channel: Callable[[str], Channel] = _open_native,
     ) -> None:
         self.timeout = timeout
-        self._target = target
+        self._source = source
         self._open_channel = open_channel
         self._calls: dict[str, CallShape] = {}
         # Set together, at the first call.
@@ -66,10 +70,15 @@ class Connection:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def use(self, target: str | None, timeout: float) -> None:
-        """Take what the runtime knows, on this loop: before the first call or after ``close()``."""
+    def use(self, source: Source, timeout: float) -> None:
+        """Go to this API, on this loop: before the first call or after ``close()``.
+
+        Args:
+            source: where the API is; an empty address or None: there is none.
+            timeout: seconds for a call with its repetitions; 0: no limit.
+        """
         self.timeout = timeout
-        self._target = target or ""
+        self._source = source or ""
         self._loop = self._channel = None
         self._closed = False
         self._loop_for(asyncio.get_running_loop())
@@ -152,14 +161,19 @@ class Connection:
     def _channel_for(self, call: CallShape) -> Channel:
         self._refuse_when_closed(call.name)  # it may have been closed meanwhile
         if self._channel is None:
-            target = os.environ.get(TARGET) if self._target is None else self._target
-            if not target:
-                raise Unavailable(
-                    f"{call.name}: the host's API has no address: {TARGET} is not set; run this "
-                    "under a host, or give an address, in tests as_user(app, user_id, api=...)"
-                )
-            self._channel = self._open_channel(target)
+            self._channel = self._open(call.name)
         return self._channel
+
+    def _open(self, name: str) -> Channel:
+        if callable(self._source):
+            return self._source()
+        target = os.environ.get(TARGET) if self._source is None else self._source
+        if not target:
+            raise Unavailable(
+                f"{name}: the host's API has no address: {TARGET} is not set; run this "
+                "under a host, or give an address, in tests as_user(app, user_id, api=...)"
+            )
+        return self._open_channel(target)
 
     async def _close(self) -> None:
         self._closed = True

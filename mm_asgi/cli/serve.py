@@ -29,6 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
             "mm-asgi serve, in MM_ASGI_APP or as app in [tool.mm-asgi]"
         )
     # Imported here: it brings asyncio and the wire, which no wrong call should wait for.
-    from mm_asgi.runtime import run_plugin
+    from mm_asgi.process.front import run_plugin
 
     return run_plugin(settings)

@@ -15,13 +15,19 @@ _FAULT_LIMIT = 1000
 
 
 def handshake_line(
-    network: str, address: str, *, certificate: bytes = b"", multiplex: bool = False
+    network: str,
+    address: str,
+    *,
+    protocol: str = "grpc",
+    certificate: bytes = b"",
+    multiplex: bool = False,
 ) -> str:
     """The line that tells the host where to connect, without its newline.
 
     Args:
         network: ``unix`` or ``tcp``.
         address: the socket's path or ``127.0.0.1:port``.
+        protocol: what is spoken there, ``grpc`` or ``netrpc``.
         certificate: the server's certificate in DER form, when the host demanded mutual TLS.
         multiplex: whether PLUGIN_MULTIPLEX_GRPC was set. Hosts that do not set it split the
             line in six and would take a seventh field for the end of the certificate; to those
@@ -32,7 +38,7 @@ def handshake_line(
             f"socket path: it is {ascii(address).replace('|', '/')}, which a handshake line "
             "cannot carry; choose a directory without pipe signs and control characters"
         )
-    fields = [str(_CORE_PROTOCOL), str(PROTOCOL_VERSION), network, address, "grpc"]
+    fields = [str(_CORE_PROTOCOL), str(PROTOCOL_VERSION), network, address, protocol]
     if certificate or multiplex:
         # Go's base64.RawStdEncoding: the standard alphabet, no padding.
         fields.append(base64.b64encode(certificate).rstrip(b"=").decode())

@@ -8,7 +8,7 @@ __all__ = ["TLS_FAULTS"]
 
 TLS = "mm_asgi/goplugin/auto_mtls.py"
 WIRE_TLS = "mm_asgi/wire/http2/tls.py"
-RUNTIME = "mm_asgi/runtime.py"
+FRONT = "mm_asgi/process/front.py"
 TRANSPORT = "mm_asgi/wire/http2/transport.py"
 SECURE = ("tests/wire/test_tls.py", "tests/unit/goplugin/test_auto_mtls.py")
 PROCESS_TLS = ("tests/contract/test_L_tls.py",)
@@ -48,25 +48,27 @@ TLS_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "L11: a demand of the host's is met with plain text",
-        RUNTIME,
-        "tls=None if tls is None else tls.context",
+        FRONT,
+        "tls=None if self._tls is None else self._tls.context",
         "tls=None",
         PROCESS_TLS,
         "test_L11_ and not go_host",
     ),
     Fault(
         "L11: a certificate that cannot be used is passed over",
-        RUNTIME,
-        "                self._tls = mutual_tls(environment.client_certificate)\n",
-        "                with contextlib.suppress(ConfigError):\n"
-        "                    self._tls = mutual_tls(environment.client_certificate)\n",
+        FRONT,
+        "            self._tls = mutual_tls(self._environment.client_certificate)\n",
+        "            try:\n"
+        "                self._tls = mutual_tls(self._environment.client_certificate)\n"
+        "            except ConfigError:\n"
+        "                return\n",
         PROCESS_TLS,
         "test_L11_what_cannot",
     ),
     Fault(
         "L11: the handshake leaves the certificate out",
-        RUNTIME,
-        'certificate=b"" if tls is None else tls.certificate',
+        FRONT,
+        'certificate=b"" if self._tls is None else self._tls.certificate',
         'certificate=b""',
         PROCESS_TLS,
         "test_L11_ and not go_host",

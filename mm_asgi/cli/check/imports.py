@@ -68,6 +68,7 @@ def probe_import(settings: Settings, plugin_id: str) -> Imported:
         "app": settings.app,
         "factory": settings.factory,
         "app_dir": settings.app_dir,
+        "env_file": settings.env_file,
         "start_file": START_FILE,
     }
     environ = {**os.environ, "MATTERMOST_PLUGIN_ID": plugin_id}

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mm_asgi
-import mm_asgi.runtime
+import mm_asgi.process.front
 from mm_asgi.cli.check.imports import MARKER
-from mm_asgi.errors import StartupError
-from mm_asgi.importer import import_target, last_line
+from mm_asgi.errors import MMASGIError, StartupError
+from mm_asgi.importer import last_line
+from mm_asgi.loading import import_app
+from mm_asgi.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +76,7 @@ def main() -> None:
         target = _load(asked)
         answer["app"] = type(target).__name__
         answer["public"] = public_routes(target)
-    except StartupError as exc:
+    except MMASGIError as exc:
         answer["error"] = str(exc)
     # A start file may raise anything before it comes to mm_asgi.run.
     except BaseException as exc:  # noqa: BLE001
@@ -89,13 +91,13 @@ def main() -> None:
 
 
 def _load(asked: dict[str, Any]) -> object:
-    app, factory, app_dir = asked["app"], asked["factory"], asked["app_dir"]
-    if not app:
+    names = ("app", "factory", "app_dir", "env_file")
+    given = {name: asked[name] for name in names}
+    if not given["app"]:
         found = _in_start_file(asked["start_file"])
-        app = found.app
-        factory = found.settings.get("factory", factory)
-        app_dir = found.settings.get("app_dir", app_dir)
-    return import_target(app, factory=bool(factory), app_dir=app_dir or "")
+        given["app"] = found.app
+        given |= {name: found.settings[name] for name in names if name in found.settings}
+    return import_app(Settings(**given))
 
 
 def _in_start_file(path: str) -> _Found:

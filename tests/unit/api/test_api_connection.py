@@ -15,6 +15,7 @@ from mm_asgi import Plugin, errors, types
 from mm_asgi.api import API, AsyncAPI
 from mm_asgi.api.connection import Connection
 from mm_asgi.protocol import api_channel_post_pb2, api_kv_config_pb2, api_user_team_pb2
+from mm_asgi.wire.http2.channel import NativeChannel
 from tests.unit.api.loopback import Loopback, Status, loopback
 from tests.wire.grpcio_channel import GrpcioChannel
 
@@ -240,6 +241,29 @@ async def test_what_the_runtime_says_counts(
     await plugin.connection.close()
     with pytest.raises(errors.Unavailable, match="the plugin has stopped"):
         await plugin.api.get_teams()
+
+
+async def test_a_wire_may_open_the_channel_itself_when_the_host_lets_it(host: Loopback) -> None:
+    """As on net/rpc, where the way to the API comes with OnActivate."""
+    plugin = Plugin()
+    activated: list[str] = []
+    opened = []
+
+    def open_api() -> NativeChannel:
+        if not activated:
+            raise errors.Unavailable("the host's API comes with OnActivate")
+        opened.append(asyncio.get_running_loop())
+        return NativeChannel(activated[0])
+
+    plugin.connection.use(open_api, 10.0)
+    with pytest.raises(errors.Unavailable, match="comes with OnActivate"):
+        await plugin.api.get_teams()
+    activated.append(host.target)
+    assert await plugin.api.get_teams() == []
+    # A thread's call goes to the same channel, which is of the plugin's loop.
+    assert await asyncio.to_thread(API(plugin.api).get_teams) == []
+    assert opened == [asyncio.get_running_loop()]
+    await plugin.connection.close()
 
 
 async def test_the_channel_is_the_one_that_was_given(host: Loopback) -> None:

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 
 import mm_asgi
-import mm_asgi.runtime
+import mm_asgi.process.front
 from mm_asgi.cli import main
 from mm_asgi.settings import TABLE, Settings
 
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Settings]:
-    """The settings that reached the runtime; the working directory is empty."""
+    """The settings that reached the process; the working directory is empty."""
     given: list[Settings] = []
 
     def run_plugin(settings: Settings) -> int:
         given.append(settings)
         return 7
 
-    monkeypatch.setattr(mm_asgi.runtime, "run_plugin", run_plugin)
+    monkeypatch.setattr(mm_asgi.process.front, "run_plugin", run_plugin)
     monkeypatch.chdir(tmp_path)
     for row in TABLE:
         monkeypatch.delenv(row.env, raising=False)

@@ -17,6 +17,10 @@ def test_without_certificate_five_fields() -> None:
     assert handshake_line("tcp", "127.0.0.1:4000") == "1|1|tcp|127.0.0.1:4000|grpc"
 
 
+def test_the_word_for_the_protocol_is_the_wires() -> None:
+    assert handshake_line("unix", "/s", protocol="netrpc") == "1|1|unix|/s|netrpc"
+
+
 def test_the_seventh_field_only_when_asked() -> None:
     assert handshake_line("unix", "/s", multiplex=True) == "1|1|unix|/s|grpc||false"
 

@@ -1,0 +1,1 @@
+"""A plugin's process: the front, which the host sees, and the worker, which runs the app."""
