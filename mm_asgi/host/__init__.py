@@ -1,4 +1,4 @@
-"""The host's side, simulated: it starts a plugin as Mattermost does and serves it over HTTP.
+"""A simulated Mattermost server: it starts a plugin as the real one does and serves it over HTTP.
 
     from mm_asgi.host import Host
 
@@ -6,7 +6,7 @@
         ...  # host.url, host.hook("OnConfigurationChange"), await host.restart()
         await host.mattermost.post("town-square", "alice", "hello")  # the message hooks run
 
-It shares no code with what it judges: its gRPC is grpcio's client, its HTTP uvicorn's, its rules
+It shares no code with the package that it judges: its gRPC is grpcio's client, its HTTP uvicorn's, its rules
 are written after the Go host of tests/gohost. Install it with ``pip install 'mm-asgi[dev]'``.
 """
 
@@ -41,7 +41,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: Host needs grpcio and uvicorn, and who takes one room loads no other.
+    # Lazy: Host needs grpcio and uvicorn, the other names do not.
     import importlib
 
     if name not in _HOMES:

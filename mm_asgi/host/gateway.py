@@ -25,7 +25,7 @@ __all__ = ["Gateway"]
 
 
 class Gateway:
-    """Answers every HTTP request; whatever happens, the log hears of it and the server lives."""
+    """Answer every HTTP request. A failure goes to the log and never ends the server."""
 
     def __init__(
         self,
@@ -61,8 +61,8 @@ class Gateway:
         try:
             await self._answer(scope, body, answer)
         except Exception as exc:
-            # Ours or uvicorn's, such as a header that h11 refuses: not to be lost, and the
-            # connection is of no more use.
+            # An error of ours or of uvicorn, such as a header that h11 refuses. Log it, and let
+            # uvicorn close the connection.
             self._log.host(
                 "error", "the simulated host failed", error=f"{type(exc).__name__}: {exc}"
             )

@@ -42,14 +42,14 @@ class Host:
             print(host.url)  # http://127.0.0.1:PORT/plugins/shop
 
     Args:
-        target: what ``mm-asgi serve`` takes; without it and ``argv`` the start file plugin.py runs.
-        argv: the plugin's whole command line instead.
+        target: the argument of ``mm-asgi serve``. Without it and ``argv`` plugin.py is started.
+        argv: the plugin's whole command line, instead of ``target``.
         directory: the plugin's working directory; ``public/`` below it is served by the host.
         python: the interpreter for ``target`` and plugin.py.
         plugin_id: MATTERMOST_PLUGIN_ID and the route.
-        user: who is logged in when a request brings no token (``token-USER`` as a Bearer or in
-            the cookie MMAUTHTOKEN is USER's); empty: nobody.
-        host, port: where to listen; port 0 is any.
+        user: the user of requests without a token (``token-USER``, as a Bearer or in the cookie
+            MMAUTHTOKEN, logs USER in); empty: such requests are anonymous.
+        host, port: the address to listen on; port 0 is any free one.
         subpath: the site's subpath, such as ``/mm``.
         env: variables for the plugin on top of this process' own; an empty value unsets one.
         log_level: MATTERMOST_LOG_LEVEL.
@@ -60,20 +60,20 @@ class Host:
         health_interval: seconds between two health checks; 0: none.
         read_timeout, write_timeout: seconds; the server's ReadTimeout and WriteTimeout, 0 is none.
         patience: seconds that a restart gives the old plugin's OnDeactivate.
-        page: serve the host's page at ``/_mm/``, where anybody who reaches it is any user.
+        page: serve the host's page at ``/_mm/``, whose visitors may act as any user.
         keep_failed: stay up when the plugin does not start: every request then gets a 503 with
             the reason, and `restart` may heal it.
         on_log: called with each line of the log.
 
     Attributes:
-        log: what a server's log would receive.
-        mattermost: the users, channels, posts and all else behind the plugin's API; it outlives a
-            restart of the plugin.
-        seconds: how long each step of the last start and stop took, those that failed too:
+        log: the lines that a server's log would have.
+        mattermost: the state behind the plugin's API: users, channels, posts and so on. A restart
+            of the plugin does not reset it.
+        seconds: the duration of each step of the last start and stop, failed ones included:
             ``handshake``, ``implemented`` (both calls, so with the app's import), ``activate``,
             ``deactivate``, ``shutdown`` (from Shutdown to the process' end).
-        start_timeout, hook_timeout, health_interval: may be set anew; the next start takes the
-            first two, the next round the third.
+        start_timeout, hook_timeout, health_interval: may be changed; the first two count from the
+            next start on, the third from the next round of health checks.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Host:
         return self._gateway if self._page is None else self._page.before(self._gateway)
 
     async def _start_api(self) -> None:
-        """Let the plugin's calls in, and what happens in `mattermost` out to its hooks."""
+        """Serve the plugin's API calls, and raise its hooks when `mattermost` changes."""
         self.mattermost.site_url = self.address + self._rules.subpath.rstrip("/")
         self.mattermost.hooks.caller = self._raise_hook
         if self._rules.user:
@@ -177,16 +177,17 @@ class Host:
         await self._life.restart()
 
     async def check_health(self) -> bool:
-        """One round of the health checks now; False: the plugin failed it.
+        """Run one round of the health checks now.
 
-        It is restarted then, or after the third failure in an hour deactivated, as health.py says;
-        until it runs again requests get a 404.
+        Returns:
+            bool: False when the plugin failed. It was then restarted or, after the third failure in
+            an hour, deactivated (see health.py). Requests get a 404 until it runs again.
         """
         return await self._life.check_health()
 
     async def _launch(self) -> RunningPlugin:
         self.seconds.clear()
-        # Those of the last process are gone with it.
+        # The last process' commands went with it.
         self.mattermost.plugin_commands.clear()
         return await RunningPlugin.start(
             self._argv,
@@ -199,9 +200,12 @@ class Host:
         )
 
     async def deactivate(self) -> Fate | None:
-        """Stop the plugin as when an admin disables it; how its process ended, None without one.
+        """Stop the plugin as when an admin disables it; requests get a 503 from now on.
 
-        OnDeactivate (30 s), Shutdown, 2 s, SIGKILL. Requests get a 503 from now on.
+        The order is OnDeactivate (30 s at most), Shutdown, 2 s for the end, SIGKILL.
+
+        Returns:
+            Fate | None: how the process ended; None when there was no process.
         """
         return await self._life.deactivate(self.hook_timeout)
 
@@ -225,7 +229,7 @@ class Host:
                 await self._api.stop()
             self.log.close()
 
-    # ---------------------------------------------------------------- what a caller asks
+    # ---------------------------------------------------------------- for callers
 
     @property
     def address(self) -> str:
@@ -246,22 +250,22 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """The plugin's process; 0 while there is none."""
+        """The id of the plugin's process; 0 while there is none."""
         return self._life.plugin.process.pid if self._life.plugin is not None else 0
 
     @property
     def running(self) -> bool:
-        """Whether requests reach a plugin now; while it is replaced they wait."""
+        """Whether requests reach a plugin now. They wait while it is replaced."""
         return self._gate.plugin is not None
 
     @property
     def failure(self) -> str:
-        """Why there is no plugin, as a request is told; empty while it runs."""
+        """The reason that requests get while there is no plugin; empty while it runs."""
         return self._gate.failure
 
     @property
     def implemented(self) -> tuple[str, ...]:
-        """What the plugin's first Implemented lists."""
+        """The hooks that the plugin's first Implemented listed."""
         return self._life.plugin.hooks.names if self._life.plugin is not None else ()
 
     async def hook(
@@ -283,15 +287,20 @@ class Host:
         return await self._running().hooks.call(name, request, timeout=timeout, force=force)
 
     async def plugin_ended(self) -> None:
-        """Wait until the plugin's process has ended by itself; `failure` then says how."""
+        """Wait until the plugin's process ends by itself; `failure` then has the reason."""
         await self._life.ended.wait()
 
     async def ping(self, timeout: float | None = None) -> None:
-        """The host's health check; it raises when the plugin does not answer."""
+        """Ping the plugin as the health check does.
+
+        Raises:
+            RPCFailed: the plugin did not answer.
+            ConfigError: no plugin is running.
+        """
         await self._running().connection.ping(timeout)
 
     async def _raise_hook(self, name: str, request: Message) -> HookAnswer:
-        """A hook that something in `mattermost` raises; only an active plugin hears of it."""
+        """Call a hook that `mattermost` raises, if the plugin is active."""
         plugin = self._life.plugin
         if plugin is None or plugin.stopping:
             return HookAnswer(listed=False, called=False)
@@ -299,5 +308,5 @@ class Host:
 
     def _running(self) -> RunningPlugin:
         if self._life.plugin is None:
-            raise ConfigError("host: no plugin is running")
+            raise ConfigError("host: no plugin is running; start it with restart()")
         return self._life.plugin

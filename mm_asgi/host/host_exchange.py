@@ -37,7 +37,8 @@ class HostExchange:
     """One request of one client.
 
     Attributes:
-        moved: the plugin was replaced before it had anything of this request; ask the next one.
+        moved: the plugin was replaced before it got any part of this request. The caller hands
+            the request to the next plugin.
     """
 
     def __init__(
@@ -61,17 +62,21 @@ class HostExchange:
         self._unanswered: Unanswered | None = None
 
     def cancel(self) -> None:
-        """The server stops: end the RPC."""
+        """End the RPC, because the server stops."""
         self._given_up = True
         if self._stream is not None:
             self._stream.cancel()
 
     async def run(self, plugin: RunningPlugin) -> None:
-        """Ask the plugin and pass its answer on; with `moved` set nothing has left."""
+        """Send the request to the plugin and pass its answer on.
+
+        When `moved` is set afterwards, neither side has got anything.
+        """
         try:
             init = init_message(self._request, self._context)
         except UnicodeDecodeError:
-            # proto3 text has to be UTF-8: the host's Send fails, the plugin sees a cancelled RPC.
+            # proto3 text must be UTF-8. The real host's Send fails, and the plugin sees a cancelled
+            # RPC.
             self._log.host("error", "gRPC ServeHTTP send error", error="invalid UTF-8 in it")
             await self._answer.plain(502, "Bad Gateway")
             return
@@ -119,13 +124,13 @@ class HostExchange:
     async def _send(
         self, stream: HTTPStream, init: ServeHTTPRequestInit, plugin: RunningPlugin
     ) -> None:
-        """Send the request, then watch for the client to leave."""
+        """Send the request, then wait for the client to leave."""
         try:
             complete = await self._send_request(stream, init, plugin)
         except ConnectionError:
             complete = False
         if not self.moved:
-            # Without body_complete before it this says that the body is truncated.
+            # A half-close without body_complete tells the plugin that the body is truncated.
             await stream.half_close()
         self._sent.set()
         if complete:
@@ -137,7 +142,11 @@ class HostExchange:
     async def _send_request(
         self, stream: HTTPStream, init: ServeHTTPRequestInit, plugin: RunningPlugin
     ) -> bool:
-        """Whether body_complete was sent. ``init`` waits for the first read of the body."""
+        """Send ``init`` with the first part of the body, then the rest.
+
+        Returns:
+            bool: whether body_complete was sent.
+        """
         if self._first is None:
             try:
                 self._first = await self._body.read()
@@ -159,7 +168,11 @@ class HostExchange:
     # ---------------------------------------------------------------- from the plugin
 
     async def _receive(self, stream: HTTPStream, plugin: RunningPlugin) -> bool:
-        """Write what the plugin answers; whether it came to an end that is no error."""
+        """Write the plugin's answer to the client.
+
+        Returns:
+            bool: whether the stream ended without an error.
+        """
         writer = self._answer.writer
         try:
             async for message in stream.answers():
@@ -182,7 +195,10 @@ class HostExchange:
         return self._ended("EOF", plugin)
 
     def _ended(self, reason: str, plugin: RunningPlugin) -> bool:
-        """The stream ended before body_complete: a 502, or, once begun, just the answer's end."""
+        """Handle a stream that ended before body_complete.
+
+        The client gets a 502, or, when its answer has begun, just the end of the answer.
+        """
         if not (self._handed_over or self._gate.leads_to(plugin)):
             self.moved = True  # it went while the client's first bytes were awaited
         if self.moved:

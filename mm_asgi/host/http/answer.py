@@ -20,7 +20,7 @@ PLAIN = (("Content-Type", "text/plain; charset=utf-8"), ("X-Content-Type-Options
 
 
 class Answer:
-    """What goes back to the client, through net/http's buffers."""
+    """The answer to one client, through net/http's buffers."""
 
     def __init__(
         self,
@@ -37,9 +37,13 @@ class Answer:
         self._lingers = False
 
     async def pass_on(self) -> None:
-        """Send what is due; the head not before the request's rest is read or refused.
+        """Send the events that are due.
 
-        WriteLate: the server's WriteTimeout is over, and the connection cut.
+        Before the head leaves, the rest of the request's body is read, or the connection marked for
+        closing (see `Body.settle`).
+
+        Raises:
+            WriteLate: the server's WriteTimeout is over, and the connection was cut.
         """
         if self.writer.head_decided and not self._settled:
             self._settled = True
@@ -55,17 +59,20 @@ class Answer:
                 await self._line.write(self._send, event)
 
     async def plain(self, status: int, text: str) -> None:
-        """Go's http.Error: a text and the end."""
+        """Send a text as Go's http.Error does, and finish."""
         await self.whole(status, PLAIN, f"{text}\n".encode())
 
     async def whole(self, status: int, pairs: Iterable[tuple[str, str]], data: bytes) -> None:
-        """An answer in one piece."""
+        """Send an answer in one piece, and finish."""
         self.writer.write_header(status, pairs)
         self.writer.write(data)
         await self.finish()
 
     async def finish(self) -> None:
-        """The handler has returned. A short answer leaves the connection to be cut."""
+        """Finish, as net/http does when a handler returns.
+
+        When the body is shorter than its Content-Length, uvicorn closes the connection.
+        """
         try:
             self.writer.finish()
             await self.pass_on()

@@ -1,4 +1,4 @@
-"""An HTTP request's body as net/http hands it out, and how the client's leaving is noticed."""
+"""A request's body as net/http reads it, and the client's disconnect."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ CHUNK = 64 * 1024
 """serveHTTPChunkSize of hooks_grpc_client.go."""
 
 MOST_DISCARDED = 256 * 1024
-"""net/http's maxPostHandlerReadBytes: what it reads on to keep a connection."""
-
+"""net/http's maxPostHandlerReadBytes: so much more it reads to keep a connection usable."""
 
 LINGER = 0.5
 """Seconds; net/http's rstAvoidanceDelay."""
 
 
 class Body:
-    """Reads one request's events; several tasks may, as goroutines do in Go."""
+    """One request's body. Several tasks may read it, as goroutines may in Go."""
 
     def __init__(
         self,
@@ -34,7 +33,13 @@ class Body:
         closing: bool = False,
         line: Line | None = None,
     ) -> None:
-        """Keep the server's ``receive``; ``closing``: the connection ends with this request."""
+        """Wrap the server's ``receive``.
+
+        Args:
+            receive: uvicorn's, of this request.
+            closing: whether the connection ends with this request.
+            line: the connection, for its time limits.
+        """
         self._closing = closing
         self._line = line
         self.at_end = False
@@ -49,10 +54,11 @@ class Body:
         self._lock = asyncio.Lock()
 
     async def read(self) -> tuple[bytes, bool]:
-        """Up to 64 KiB and whether the body is complete with them.
+        """Return up to 64 KiB, and whether the body is complete with them.
 
-        ConnectionError: the client is gone or too slow, sent what is no HTTP, or net/http has
-        closed the body (see `settle`).
+        Raises:
+            ConnectionError: the client is gone or too slow or sent malformed HTTP, or net/http has
+                closed the body (see `settle`).
         """
         async with self._lock:
             if self._closed:
@@ -63,9 +69,9 @@ class Body:
             return chunk, self.at_end and not self._rest
 
     async def read_all(self) -> bytes:
-        """The whole body, as the CSRF check reads it, or as much of it as comes.
+        """Return the whole body, as the CSRF check reads it, or the part before a disconnect.
 
-        It is put back: as complete, also where the client broke it off.
+        The bytes are put back. They count as the complete body, even after a disconnect.
         """
         parts = []
         complete = False
@@ -101,13 +107,15 @@ class Body:
         return event
 
     async def settle(self) -> bool:
-        """What net/http does with an unread rest before the first byte of an answer leaves.
+        """Discard an unread rest, as net/http does before the first byte of an answer leaves.
 
-        HTTP/1.1 through Go is no full duplex: up to 256 KiB are read and thrown away, then the
-        body counts as closed. False: there is more, and the connection ends with this answer.
+        Go's HTTP/1.1 is not full duplex: it reads and discards up to 256 KiB, then closes the body.
+
+        Returns:
+            bool: False when there is more, and the connection has to end with this answer.
         """
         if self._closing or self._cut:
-            # Nothing is read on and nobody waited for, also not a read that is under way.
+            # Do not read any further, and do not wait for a read in progress.
             return self.at_end and not (self._rest or self._cut)
         async with self._lock:
             if self.at_end and not self._rest:
@@ -125,7 +133,7 @@ class Body:
             return self.at_end and discarded <= MOST_DISCARDED
 
     async def linger(self) -> None:
-        """Read on for a moment: closing with unread bytes could cost the client its answer."""
+        """Read for a moment more. Closing with unread bytes could cost the client its answer."""
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(LINGER), self._lock:
                 while not self.at_end:
@@ -133,6 +141,6 @@ class Body:
                     await self._fill()
 
     async def left(self) -> None:
-        """Wait until the client is gone; only after the body's end."""
+        """Wait until the client is gone. Call this after the body's end only."""
         while (await self._receive())["type"] != "http.disconnect":
             pass

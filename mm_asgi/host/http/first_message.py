@@ -14,7 +14,11 @@ __all__ = ["init_message"]
 
 
 def init_message(request: GoRequest, context: Context) -> ServeHTTPRequestInit:
-    """UnicodeDecodeError: the request holds text that no protobuf message can."""
+    """Return the first message that the host sends for a rewritten request.
+
+    Raises:
+        UnicodeDecodeError: a text of the request is not UTF-8, which protobuf cannot carry.
+    """
     return ServeHTTPRequestInit(
         method=request.method,
         url=_utf8(str(request.url)),

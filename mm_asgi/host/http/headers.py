@@ -31,19 +31,19 @@ _MOST_COOKIES = 3000
 
 
 def is_token(name: str) -> bool:
-    """Whether a header or a cookie may have this name."""
+    """Return whether a header or a cookie may have this name."""
     return bool(_TOKEN.fullmatch(name))
 
 
 def canonical(name: str) -> str:
-    """``mattermost-user-ID`` becomes ``Mattermost-User-Id``; what is no token stays as it is."""
+    """Return ``Mattermost-User-Id`` for ``mattermost-user-ID``. A name that is not a token stays."""
     if not is_token(name):
         return name
     return "-".join(part[:1].upper() + part[1:].lower() for part in name.split("-"))
 
 
 def make_header(pairs: Iterable[tuple[str, str]]) -> Header:
-    """One entry a name, whatever its case, with all its values."""
+    """Collect all values of a name, whatever its case, in one entry."""
     header: Header = {}
     for name, value in pairs:
         header.setdefault(canonical(name), []).append(value)
@@ -51,18 +51,21 @@ def make_header(pairs: Iterable[tuple[str, str]]) -> Header:
 
 
 def first(header: Header, name: str) -> str:
-    """The first value of a canonical name, or nothing."""
+    """Return the first value of a canonical name, or an empty text."""
     values = header.get(name)
     return values[0] if values else ""
 
 
 def clean_value(value: str) -> str:
-    """What net/http writes of a response header's value: CR and LF become spaces."""
+    """Return a response header's value as net/http writes it: CR and LF become spaces."""
     return value.replace("\r", " ").replace("\n", " ").strip(" \t")
 
 
 def cookies(header: Header, wanted: str = "") -> Iterator[tuple[str, str, bool]]:
-    """Name, value and whether it was quoted; what Go finds malformed is skipped."""
+    """Yield each cookie's name, its value, and whether it was quoted.
+
+    Cookies that Go finds malformed are skipped.
+    """
     lines = header.get("Cookie", [])
     if sum(line.count(";") + 1 for line in lines) > _MOST_COOKIES:
         return
@@ -80,7 +83,7 @@ def cookies(header: Header, wanted: str = "") -> Iterator[tuple[str, str, bool]]
 
 
 def rebuild_cookies(header: Header, without: str) -> None:
-    """Parse and write the Cookie header anew, as the host does: all of them end up in one."""
+    """Parse the Cookie headers and write all cookies into one header, as the host does."""
     kept = [
         f'{name}="{value}"' if quoted or " " in value or "," in value else f"{name}={value}"
         for name, value, quoted in cookies(header)
@@ -92,7 +95,10 @@ def rebuild_cookies(header: Header, without: str) -> None:
 
 
 def media_type(text: str) -> str:
-    """Go's mime.ParseMediaType without the parameters; empty when one comes twice with two values."""
+    """Return the media type without its parameters, as Go's mime.ParseMediaType reads it.
+
+    It is empty when a parameter stands there twice with different values.
+    """
     kind, semicolon, rest = text.partition(";")
     rest = semicolon + rest
     seen: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""uvicorn as the gateway's HTTP server, inside a loop that belongs to somebody else."""
+"""uvicorn as the gateway's HTTP server, on the caller's event loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["HTTPServer"]
 
 
 class _Server(uvicorn.Server):
-    """Without uvicorn's signal handlers: Ctrl-C is the caller's."""
+    """uvicorn without its signal handlers: the caller handles Ctrl-C."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -28,7 +28,16 @@ class _Server(uvicorn.Server):
 
 
 class HTTPServer:
-    """Listens at once, serves in a task."""
+    """An HTTP server that listens at once and serves in a task.
+
+    Args:
+        app: the ASGI app.
+        host, port: the address to listen on.
+        read_timeout, write_timeout: net/http's, in seconds; 0: none.
+
+    Raises:
+        ConfigError: the address is taken or not this machine's.
+    """
 
     def __init__(
         self, app: Any, host: str, port: int, *, read_timeout: float, write_timeout: float
@@ -50,7 +59,7 @@ class HTTPServer:
                 date_header=False,
                 access_log=False,
                 log_config=None,
-                # Its complaints would be about answers that we cut on purpose.
+                # uvicorn would complain about answers that we cut on purpose.
                 log_level="critical",
                 timeout_keep_alive=60,  # net/http's IdleTimeout in Mattermost
                 timeout_graceful_shutdown=1,
@@ -60,7 +69,7 @@ class HTTPServer:
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="uvicorn")
 
     async def stop(self) -> None:
-        """Take no more connections, close the idle ones, cut the rest."""
+        """Stop accepting connections, close the idle ones and cut the others."""
         self._server.should_exit = True
         if not self._server.started:
             await asyncio.sleep(0)  # the task's first step

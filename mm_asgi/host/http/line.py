@@ -1,10 +1,10 @@
 """A client's connection: uvicorn's HTTP/1.1 with net/http's time limits.
 
-They are not what their names say. ReadTimeout counts from the first byte of a request (from the
-accept for a connection's first) and ends the reading of head and body, nothing else: once the body
-is there a request may take any time. WriteTimeout counts from the end of the head, and the first
-byte that is to be written after it cuts the connection: who is silent is left alone (tests/gohost
-with -read-timeout and -write-timeout).
+The limits mean less than their names say. ReadTimeout counts from the first byte of a request, and
+for a connection's first request from the accept. It limits the reading of head and body only: after
+the body a request may take any time. WriteTimeout counts from the end of the head. It cuts the
+connection at the first byte written after it, so an answer that stays silent is not cut (measured
+with tests/gohost, -read-timeout and -write-timeout).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LINE", "Line", "Protocol", "WriteLate"]
 
 LINE = "mm_asgi.line"
-"""Where a request's scope has its `Line`."""
+"""The key of a request's `Line` in its scope."""
 
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -33,14 +33,14 @@ BAD_REQUEST = (
 
 
 class WriteLate(Exception):
-    """WriteTimeout is over: the connection is cut, and this write was for nobody."""
+    """WriteTimeout is over: the connection was cut, and this write reached no client."""
 
 
 class Line:
-    """What one request may do with its client's connection.
+    """One request's view of its client's connection.
 
     Attributes:
-        read_until: the loop's time at which reading ends; None: never.
+        read_until: the loop's time after which no more is read; None: no limit.
     """
 
     def __init__(self, protocol: Protocol, read_until: float | None, write_until: float | None):
@@ -50,11 +50,15 @@ class Line:
 
     @property
     def malformed(self) -> bool:
-        """Whether what the client sent on is no HTTP, and all before it has been read."""
+        """Whether the client went on with malformed HTTP, and all bytes before it were read."""
         return self._protocol.malformed and not self._protocol.cycle.body
 
     async def write(self, send: Send, event: MutableMapping[str, Any]) -> None:
-        """Send an event and wait until the system has taken all of it. WriteLate: not in time."""
+        """Send an event and wait until the operating system has taken all of it.
+
+        Raises:
+            WriteLate: it did not take all in time.
+        """
         now = asyncio.get_running_loop().time()
         try:
             if self._write_until is not None and now >= self._write_until:
@@ -68,7 +72,7 @@ class Line:
 
 
 class Protocol(H11Protocol):
-    """One connection; its requests get a `Line` in their scope."""
+    """One connection, which puts a `Line` into the scope of each request."""
 
     def __init__(
         self, *arguments: Any, read_timeout: float, write_timeout: float, **named: Any
@@ -95,7 +99,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # As in Go a write is done when the system has it all.
+        # In Go a write ends when the operating system has all bytes.
         transport.set_write_buffer_limits(0)
         self._begin_head()
 
@@ -135,7 +139,7 @@ class Protocol(H11Protocol):
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no HTTP; in a body that is not the answer's end, as in net/http."""
+        """Answer 400 to malformed HTTP. In a body it does not end the answer, as in net/http."""
         if self._idle:
             self.transport.write(BAD_REQUEST)
             self.transport.close()
@@ -145,5 +149,5 @@ class Protocol(H11Protocol):
 
 
 def _after(time: float, seconds: float) -> float | None:
-    """As in net/http 0 is no limit."""
+    """Return the end of a time limit; 0 means no limit, as in net/http."""
     return time + seconds if seconds > 0 else None

@@ -1,4 +1,4 @@
-"""The bundle's public folder, which the host serves itself."""
+"""The files of the bundle's public folder. The host serves them without the plugin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE = 256 * 1024
 
 
 async def serve_file(folder: Path, name: str, answer: Answer) -> None:
-    """Send ``folder/name``. Ranges and conditional requests are left to the real host."""
+    """Send the file ``folder/name``. Ranges and conditional requests are not supported here."""
     if "\0" in name.rpartition("/")[0]:  # net/http cannot look for a folder of that name
         await answer.plain(500, "500 Internal Server Error")
         return

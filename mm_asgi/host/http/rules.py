@@ -1,4 +1,4 @@
-"""What the host strips, sets and rewrites before a plugin sees a request. Pure.
+"""The host's rewriting of a request before a plugin sees it. Pure.
 
 The model is tests/gohost/rewrite.go and gateway.go, and behind them Mattermost's
 plugin_requests.go, gorilla/mux and net/http. Text is one character a byte, as in Go.
@@ -59,10 +59,10 @@ FORM_LIMIT = 10 << 20  # net/http's ParseForm; more counts as an empty form
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What does not change from request to request.
+    """The host's settings that count for every request.
 
     Attributes:
-        user: who is logged in when a request brings no token of its own; empty: nobody.
+        user: the user of requests without a token; empty: such requests are anonymous.
         strict_csrf: ExperimentalStrictCSRFEnforcement.
         trusted_proxy_headers: TrustedProxyIPHeader.
     """
@@ -81,7 +81,12 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A fake login. ``mfa``: the user still has to set up MFA, and is anonymous until then."""
+    """A fake login.
+
+    Attributes:
+        user: the user's id.
+        mfa: the user still has to set up MFA, and is anonymous until then.
+    """
 
     user: str
     mfa: bool = False
@@ -97,7 +102,7 @@ class Login:
 
 @dataclass(slots=True)
 class Context:
-    """What plugin_context carries."""
+    """The facts that plugin_context carries."""
 
     session_id: str
     request_id: str
@@ -108,7 +113,7 @@ class Context:
 
 @dataclass(slots=True)
 class GoRequest:
-    """Go's http.Request, as far as a plugin hears of it."""
+    """The fields of Go's http.Request that reach a plugin."""
 
     method: str
     request_uri: str
@@ -122,12 +127,13 @@ class GoRequest:
 
 @dataclass(slots=True)
 class Rewritten:
-    """A request that was rewritten.
+    """The outcome of rewriting a request.
 
     Attributes:
-        form_of: set when only the body can tell who asks: `identify_by_form` has to be called
-            with the whole body before the request goes on.
-        notes: what the server logs of it, as level and message.
+        context: the facts for plugin_context.
+        form_of: a login that only a CSRF token in the body can confirm. When it is set, the caller
+            has to call `identify_by_form` with the whole body before the request goes on.
+        notes: the lines for the server's log, as level and message.
     """
 
     context: Context
@@ -136,7 +142,11 @@ class Rewritten:
 
 
 def read_request(scope: Mapping[str, Any]) -> GoRequest:
-    """An HTTP request from a server's ASGI scope. ValueError: net/http answers 400."""
+    """Read an HTTP request from a server's ASGI scope.
+
+    Raises:
+        ValueError: net/http answers 400 to this request.
+    """
     target = scope["raw_path"].decode("latin-1")
     if scope["query_string"]:
         target += "?" + scope["query_string"].decode("latin-1")
@@ -180,12 +190,18 @@ def _address(client: tuple[str, int] | None) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-# -------------------------------------------------------------------- where it goes
+# -------------------------------------------------------------------- routing
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes: ``plugin``, ``public`` (then ``file``), ``redirect`` or ``not found``."""
+    """A request's destination.
+
+    Attributes:
+        kind: ``plugin``, ``public``, ``redirect`` or ``not found``.
+        status, location: of a redirect.
+        file: the path below public/.
+    """
 
     kind: str
     status: int = 0
@@ -197,7 +213,10 @@ _PLUGIN_PATH = re.compile(r"/plugins/([A-Za-z0-9_\-.]+)(?:|/[^\n]*)")
 
 
 def route(url: URL, rules: Rules) -> Route:
-    """gorilla/mux with the server's routes: the decoded path counts, and it has to be clean."""
+    """Route a URL as gorilla/mux does with the server's routes.
+
+    The decoded path counts. A path that is not clean is redirected.
+    """
     path = url.path
     if (cleaned := clean_path(path)) != path:
         return Route("redirect", 301, str(replace(url, path=cleaned)))
@@ -220,19 +239,19 @@ def route(url: URL, rules: Rules) -> Route:
 
 
 def clean_path(path: str) -> str:
-    """mux's cleanPath: no ``//``, no ``.`` and no ``..``; a slash at the end stays."""
+    """Return mux's cleanPath: without ``//``, ``.`` and ``..``; a slash at the end stays."""
     if not path:
         return "/"
-    # normpath leaves two leading slashes alone, which POSIX allows to mean something.
+    # normpath keeps two leading slashes, since POSIX allows them a meaning of their own.
     cleaned = "/" + posixpath.normpath("/" + path).lstrip("/")
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned
 
 
-# -------------------------------------------------------------------- what is rewritten
+# -------------------------------------------------------------------- rewriting
 
 
 def rewrite(request: GoRequest, rules: Rules) -> Rewritten:
-    """Strip and set what the host strips and sets, in its order, and look for a login."""
+    """Rewrite a request in the host's order: strip it, then find out who sent it."""
     token, by_cookie = _auth_token(request)  # before the cookies are rebuilt
     context = strip(request, rules.prefix, rules.trusted_proxy_headers)
     login = find_login(token) if token else Login(rules.user) if rules.user else None
@@ -256,15 +275,15 @@ def rewrite(request: GoRequest, rules: Rules) -> Rewritten:
 
 
 def strip(request: GoRequest, prefix: str, trusted_proxy_headers: tuple[str, ...] = ()) -> Context:
-    """Strip and set what the host strips and sets for every request, whoever sent it.
+    """Strip and set the headers, the query and the path that the host rewrites in every request.
 
     Args:
-        request: is changed; afterwards nobody is logged in.
-        prefix: the plugin's decoded path, which goes from the URL's.
+        request: the request, which is changed. It is anonymous afterwards.
+        prefix: the plugin's decoded path, which is removed from the URL's.
         trusted_proxy_headers: as in `Rules`.
 
     Returns:
-        Context: what the headers say about the client, with a new request id.
+        Context: the facts about the client from its headers, with a new request id.
     """
     header, url = request.header, request.url
     context = Context(
@@ -288,7 +307,7 @@ def strip(request: GoRequest, prefix: str, trusted_proxy_headers: tuple[str, ...
 
 
 def vouch(request: GoRequest, context: Context, login: Login) -> None:
-    """Say that a request is this user's, as the host does once it has checked the login."""
+    """Mark a request as this user's, as the host does after it has checked the login."""
     request.header[USER_ID] = [login.user]
     context.session_id = login.id
 
@@ -309,7 +328,7 @@ def _check_csrf(
 def identify_by_form(
     request: GoRequest, rewritten: Rewritten, body: bytes, *, strict: bool
 ) -> None:
-    """The host's last look for a CSRF token: a form field ``csrf`` in the body, then in the query."""
+    """Look for the CSRF token in a form field ``csrf`` of the body, then of the query."""
     login = rewritten.form_of
     assert login is not None
     kind = media_type(first(request.header, "Content-Type"))
@@ -321,7 +340,10 @@ def identify_by_form(
 
 
 def find_login(token: str) -> Login | None:
-    """``token-USER`` is USER's; ``mfa-USER`` a user who has to set up MFA; others are nobody's."""
+    """Return the login of a token, or None for an invalid one.
+
+    ``token-USER`` logs USER in. ``mfa-USER`` belongs to a user who still has to set up MFA.
+    """
     for prefix, mfa in (("token-", False), ("mfa-", True)):
         user = token.removeprefix(prefix)
         if user and user != token:
@@ -330,9 +352,9 @@ def find_login(token: str) -> Login | None:
 
 
 def _auth_token(request: GoRequest) -> tuple[str, bool]:
-    """The token, and whether a cookie brought it.
+    """Return the request's token, and whether it stood in a cookie.
 
-    With a Bearer in Authorization, right or wrong, the cookie does not count any more.
+    A Bearer token in Authorization counts before the cookie, even an invalid one.
     """
     given = first(request.header, "Authorization")
     for scheme in ("bearer ", "token "):

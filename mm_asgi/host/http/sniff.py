@@ -1,4 +1,4 @@
-"""The Content-Type that net/http gives an answer which names none. Pure.
+"""The Content-Type that net/http sets for an answer without one. Pure.
 
 The tables are those of mimesniff.spec.whatwg.org as Go's net/http/sniff.go reads them.
 """

@@ -1,7 +1,7 @@
 """URLs as Go's net/url reads, keeps and writes them. Pure.
 
-Text here and in the other rules is Go's kind of string: one character a byte (latin-1). What is
-not UTF-8 in a request therefore survives until the message is made, as it does in the host.
+Text here and in rules.py is like a Go string: one character for each byte (latin-1). Bytes that are
+not UTF-8 therefore survive until the message is made, as they do in the host.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 __all__ = ["URL", "encode_query", "parse_query", "parse_request_uri"]
 
-# What net/url leaves as it is, beside letters, digits and "-_.~".
+# The characters that net/url does not escape, beside letters, digits and "-_.~".
 _PATH = "$&+,/:;=@"
 _USER = "$&+,;="
 _HOST = "!$&'()*+,;=:[]<>\""
@@ -30,7 +30,12 @@ _MOST_PARAMETERS = 10_000
 
 @dataclass(slots=True)
 class URL:
-    """Go's url.URL. ``path`` is decoded; ``raw_path`` is set only where encoding it anew differs."""
+    """Go's url.URL.
+
+    Attributes:
+        path: the decoded path.
+        raw_path: the path as it was sent; only set where encoding ``path`` yields another one.
+    """
 
     scheme: str = ""
     opaque: str = ""
@@ -43,7 +48,7 @@ class URL:
     omit_host: bool = False
 
     def escaped_path(self) -> str:
-        """``raw_path`` while it still fits ``path``, else ``path`` encoded anew."""
+        """Return ``raw_path`` if it still decodes to ``path``, else ``path`` encoded."""
         if (
             self.raw_path
             and _VALID_PATH.fullmatch(self.raw_path)
@@ -76,7 +81,11 @@ class URL:
 
 
 def parse_request_uri(text: str) -> URL:
-    """What a request line may ask for: a path, or an absolute URL. ValueError: the host says 400."""
+    """Parse the target of a request line: a path, or an absolute URL.
+
+    Raises:
+        ValueError: the host answers 400 to this target.
+    """
     if not text or _CONTROL.search(text):
         raise ValueError("invalid URI for request")
     if text == "*":
@@ -126,7 +135,11 @@ def _name(host: str) -> str:
 
 
 def unescape(text: str, *, query: bool = False) -> str:
-    """Percent-decode; ValueError for a percent sign without two hexadecimal digits."""
+    """Percent-decode a text.
+
+    Raises:
+        ValueError: a percent sign is not followed by two hexadecimal digits.
+    """
     if _BAD_ESCAPE.search(text):
         raise ValueError("invalid URL escape")
     if query:
@@ -139,7 +152,7 @@ def _escape(text: str, safe: str) -> str:
 
 
 def parse_query(raw: str) -> dict[str, list[str]]:
-    """Go's URL.Query(): pairs with a ``;`` or a broken escape vanish."""
+    """Parse a query as Go's URL.Query() does: pairs with a ``;`` or a broken escape are dropped."""
     values: dict[str, list[str]] = {}
     pairs = raw.split("&")
     if len(pairs) > _MOST_PARAMETERS:
@@ -157,7 +170,7 @@ def parse_query(raw: str) -> dict[str, list[str]]:
 
 
 def encode_query(values: dict[str, list[str]]) -> str:
-    """Go's Values.Encode(): sorted by key, ``flag`` becomes ``flag=``."""
+    """Encode a query as Go's Values.Encode() does: sorted by key, ``flag`` becomes ``flag=``."""
     return "&".join(
         f"{_query_escape(key)}={_query_escape(value)}"
         for key in sorted(values)

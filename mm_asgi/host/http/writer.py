@@ -1,8 +1,8 @@
-"""net/http's ResponseWriter: when bytes leave, and with which headers. Pure.
+"""net/http's ResponseWriter: it decides when bytes leave, and with which headers. Pure.
 
-Go writes into two buffers. The first, of 2 KiB, decides the head: an answer that ends while it
-still fits gets a Content-Length. The second, of 4 KiB, is the connection's: without a flush nothing
-leaves before it is full. Chunk framing and the status line are the HTTP server's work.
+Go writes into two buffers. The first has 2 KiB and decides the head: an answer that ends within it
+gets a Content-Length. The second has 4 KiB and belongs to the connection: without a flush nothing
+leaves before it is full. The HTTP server below adds the status line and the chunks' framing.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ HEAD_BUFFER = 2048
 WIRE_BUFFER = 4096
 
 _OURS = {"Transfer-Encoding", "Trailer"}
-"""What the HTTP server below sets itself; mm_asgi's bridge drops both from an app's answer."""
+"""Headers that the HTTP server below sets itself. mm_asgi's bridge drops both from an app's answer."""
 
 
 class WriteRefused(Exception):
-    """net/http took nothing of this write: the answer has no body, or this is over its length."""
+    """net/http refused a write: the answer has no body, or the bytes exceed its Content-Length."""
 
 
 class ResponseWriter:
-    """One answer, as ASGI events that have to be sent when they are there.
+    """One answer, as ASGI events that have to be sent as soon as they are due.
 
     Attributes:
-        head_decided: the headers cannot change any more, though they may not have left yet.
-        cut: the answer is over and short of its Content-Length: the connection has to close.
+        head_decided: the headers are final, though they may not have left yet.
+        cut: the answer is shorter than its Content-Length, and the connection has to close.
     """
 
     def __init__(self, method: str) -> None:
@@ -75,7 +75,11 @@ class ResponseWriter:
                 del self._header["Content-Length"]
 
     def write(self, data: bytes) -> None:
-        """Take body bytes; WriteRefused as net/http refuses them."""
+        """Write body bytes.
+
+        Raises:
+            WriteRefused: net/http refuses them.
+        """
         if not self.started:
             self.write_header(200, ())
         if not data:
@@ -98,7 +102,7 @@ class ResponseWriter:
         self._first += rest
 
     def flush(self) -> None:
-        """Let everything leave."""
+        """Send both buffers on."""
         if not self.started:
             self.write_header(200, ())
         self._flush_first()
@@ -107,7 +111,7 @@ class ResponseWriter:
         self._flush_wire()
 
     def finish(self) -> None:
-        """The handler has returned."""
+        """Finish the answer, as net/http does when the handler returns."""
         self._finished = True
         self.flush()
         bodiless = self._method == "HEAD" or not self._body_allowed()
@@ -117,13 +121,13 @@ class ResponseWriter:
             self._out.append({"type": "http.response.body", "body": b"", "more_body": False})
 
     def close_connection(self) -> None:
-        """Make this the connection's last answer, before its head is taken."""
+        """Close the connection after this answer. Call it before the head is taken."""
         assert self._start is not None
         others = [pair for pair in self._start["headers"] if pair[0] != b"Connection"]
         self._start["headers"] = [*others, (b"Connection", b"close")]
 
     def take(self) -> list[dict[str, Any]]:
-        """The events that are due."""
+        """Return the events that are due, and forget them."""
         out, self._out = self._out, []
         return out
 
@@ -138,7 +142,7 @@ class ResponseWriter:
             self._first.clear()
 
     def _pass_on(self, data: bytes) -> None:
-        """From the first buffer to the connection's."""
+        """Move bytes from the first buffer to the connection's."""
         if not self.head_decided:
             self._decide(data)
         if self._method == "HEAD":
@@ -150,7 +154,7 @@ class ResponseWriter:
             self._let_go(len(data))
 
     def _let_go(self, newest: int) -> None:
-        """What does not fit leaves; bufio keeps a rest smaller than its buffer."""
+        """Send the bytes that do not fit. bufio keeps a rest smaller than its buffer."""
         kept = 0 if newest >= WIRE_BUFFER else min(self._wire_used % WIRE_BUFFER, newest)
         data = bytes(self._wire[: len(self._wire) - kept])
         del self._wire[: len(data)]
@@ -174,7 +178,7 @@ class ResponseWriter:
     # ---------------------------------------------------------------- the head
 
     def _decide(self, beginning: bytes) -> None:
-        """chunkWriter.writeHeader: what net/http adds and takes away."""
+        """Add and remove headers as net/http does (chunkWriter.writeHeader)."""
         self.head_decided = True
         header, allowed = self._header, self._body_allowed()
         for name in _OURS:
@@ -206,7 +210,7 @@ class ResponseWriter:
 
 
 def _sendable(value: str) -> bytes:
-    """A header's value as the HTTP server below takes it, which refuses control characters."""
+    """Return a header's value without control characters, which the HTTP server below refuses."""
     data = clean_value(value).encode("utf-8", "surrogatepass")
     return bytes(
         0x20 if byte < 0x20 and byte != 0x09 or byte == 0x7F else byte for byte in data

@@ -1,7 +1,7 @@
 """An in-memory Mattermost behind the plugin's API.
 
-`Mattermost` holds the state and acts for users; `answer` answers one API call of the plugin from
-that state, whatever wire the call came on; `APIServer` does so over gRPC.
+`Mattermost` holds the state and acts for users. `answer` answers one API call of the plugin from that
+state, on any wire. `APIServer` serves these answers over gRPC.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy: it needs grpcio, and a Mattermost without a server does not.
+    # Lazy: it needs grpcio, the other names do not.
     if name == "APIServer":
         from mm_asgi.host.mattermost.service import APIServer
 

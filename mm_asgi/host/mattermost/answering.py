@@ -1,7 +1,7 @@
-"""What the PluginAPI answers, whatever wire the call came on: 236 unary RPCs.
+"""Answers to the 236 unary RPCs of the PluginAPI, the same on every wire.
 
-Those of `table.py` are answered from the state; the others are UNIMPLEMENTED, as 36 of them always
-are on a real server.
+The calls of `table.py` are answered from the state. All others are UNIMPLEMENTED; a real server, too,
+answers 36 of them so.
 """
 
 from __future__ import annotations
@@ -33,16 +33,21 @@ SERVICE = f"/{_DESCRIPTOR.full_name}/"
 METHODS: Mapping[str, MethodDescriptor] = _DESCRIPTOR.methods_by_name
 
 REQUEST_LIMIT = 4 * 1024 * 1024
-"""Bytes: gRPC's own limit, which the host has not raised."""
+"""Bytes: gRPC's default limit, which the host does not raise."""
 
 
 def request_class(name: str) -> type[Message]:
-    """The class of a call's request."""
+    """Return the class of a call's request."""
     return GetMessageClass(METHODS[name].input_type)
 
 
 async def answer(mm: ServerState, name: str, request: Message) -> Message:
     """Answer one call, and keep it in the journal.
+
+    Args:
+        mm: the server.
+        name: the RPC's name.
+        request: its request.
 
     Raises:
         AppError, GoError, RPCRefused: the call ends with the gRPC status ``code``, ``details``.
@@ -90,7 +95,7 @@ async def _respond(mm: ServerState, name: str, request: Message) -> Message:
     except (AppError, GoError, RPCRefused):
         raise
     except Exception as exc:
-        # Ours: the simulated server is wrong, and lives on.
+        # A fault of the simulated server itself: log it and go on.
         _log(mm, "error", "the simulated API failed", call=name, error=repr(exc))
         raise RPCRefused("INTERNAL", f"{name}: {exc!r}") from exc
     return GetMessageClass(METHODS[name].output_type)(**(fields or {}))

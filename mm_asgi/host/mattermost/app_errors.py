@@ -1,4 +1,4 @@
-"""The server's errors, and what becomes of them on the wire."""
+"""The server's errors, and how each appears on the wire."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ _TEXTS = {
     "model.plugin_kvset_options.is_valid.old_value.app_error": "old_value is for atomic sets only.",
     "plugin_api.get_file_link.disabled.app_error": "Public links are disabled.",
 }
-"""What a person reads; a server tells it in the user's language. An id without one stands for itself,
-as with the server's own translations."""
+"""The errors' texts for people; a server has them in the user's language. An id without a text stands
+for itself, as it does in the server's translations."""
 
 
 class AppError(Exception):
-    """What Mattermost's calls fail with (model/utils.go, AppError).
+    """An error of Mattermost's calls (model/utils.go, AppError).
 
     Args:
         where: the server's function.
         id: the error's id, such as ``app.post.get.app_error``.
         status_code: its HTTP status.
-        detailed_error: what is added for developers.
+        detailed_error: a detail for developers.
     """
 
     def __init__(self, where: str, id: str, status_code: int, detailed_error: str = "") -> None:
@@ -65,7 +65,7 @@ class AppError(Exception):
         self.detailed_error = detailed_error
 
     def to_wire(self) -> WireError:
-        """The message for a response's field ``error``."""
+        """Return the message for a response's field ``error``."""
         return WireError(
             id=self.id,
             message=self.message,
@@ -76,7 +76,7 @@ class AppError(Exception):
 
     @property
     def code(self) -> str:
-        """The gRPC status' name where the error comes back as one (grpc/server/errors.go)."""
+        """The name of the gRPC status, for calls whose errors are one (grpc/server/errors.go)."""
         return _CODES.get(self.status_code, "INTERNAL")
 
     @property
@@ -86,7 +86,7 @@ class AppError(Exception):
 
 
 class GoError(Exception):
-    """A failure that is no AppError in the server either: INTERNAL, always as a gRPC status."""
+    """A plain Go error of the server, not an AppError: always the gRPC status INTERNAL."""
 
     code = "INTERNAL"
 
@@ -97,7 +97,12 @@ class GoError(Exception):
 
 
 class RPCRefused(Exception):
-    """The API server's own refusal, before the call reaches Mattermost."""
+    """A refusal by the API server, before the call reaches Mattermost.
+
+    Args:
+        code: the gRPC status' name.
+        details: its text.
+    """
 
     def __init__(self, code: str, details: str) -> None:
         super().__init__(details)

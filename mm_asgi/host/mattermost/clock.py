@@ -1,4 +1,4 @@
-"""The server's time, which a test may move."""
+"""The server's clock, which a test may stop and move."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Milliseconds since the epoch, as Mattermost counts them: this machine's time, moved."""
+    """This machine's time plus an offset, in milliseconds since the epoch as Mattermost has it."""
 
     def __init__(self) -> None:
         self._ahead = 0
         self._stopped: int | None = None
 
     def now(self) -> int:
-        """Unix milliseconds."""
+        """Return Unix milliseconds."""
         here = int(time.time() * 1000) if self._stopped is None else self._stopped
         return here + self._ahead
 
     def stop(self) -> None:
-        """Let time stand still until it is moved."""
+        """Stop the clock; only `advance` moves it from now on."""
         self._stopped = self.now() - self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move it on: what expires in that time has expired."""
+        """Move the clock on, so that entries of this age expire."""
         self._ahead += round(seconds * 1000)

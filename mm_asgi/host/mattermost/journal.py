@@ -1,4 +1,4 @@
-"""What happened, for tests and for whoever watches: calls, hooks and websocket events, bounded."""
+"""The latest API calls, hooks and websocket events, for tests and for the page. Bounded."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 __all__ = ["APICall", "Event", "HookCall", "Journal"]
 
 KEPT = 1000
-"""Entries of each kind; a guess at what a page shows and a test looks back to."""
+"""Entries of each kind; a guess at how far a page and a test look back."""
 
 LARGE = 64 * 1024
-"""Bytes of a message; so many small ones need no count."""
+"""Bytes of a message from which on the sizes are added up."""
 
 KEPT_SIZE = 64 * 1024 * 1024
-"""Bytes in the entries of a kind, when there are large ones: a call may bring a file of 4 MiB."""
+"""Bytes of all entries of a kind, if there are large ones: a call may contain a file of 4 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,12 @@ class APICall:
 
     Attributes:
         name: the RPC's name.
-        request: what it sent.
-        response: what it got; None when the call failed as a gRPC status.
+        request: the plugin's request.
+        response: the server's response; None when the call failed with a gRPC status.
         code: the gRPC status' name.
         error: the status' text, or the id of the AppError in the response; empty: none.
         time: Unix milliseconds of the server's clock when it ended.
-        seconds: how long it took.
+        seconds: its duration.
     """
 
     name: str
@@ -50,12 +50,12 @@ class APICall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookCall:
-    """One hook that the plugin was called with.
+    """One call of a hook.
 
     Attributes:
         name: the RPC's name.
-        request: what the plugin got.
-        answer: what became of it.
+        request: the server's request.
+        answer: the outcome.
         time: Unix milliseconds of the server's clock when it ended.
     """
 
@@ -72,9 +72,9 @@ class Event:
     Attributes:
         name: such as ``posted`` or ``custom_com.example.shop_refresh``.
         data: its payload.
-        user_id, channel_id, team_id: whom it is for; all empty: everybody.
-        omit_users: who of them does not get it.
-        omit_connection_id: the one connection that does not get it.
+        user_id, channel_id, team_id: its receivers; all empty: every user.
+        omit_users: users among them who do not get it.
+        omit_connection_id: a connection that does not get it.
         time: Unix milliseconds of the server's clock.
     """
 
@@ -89,7 +89,7 @@ class Event:
 
 
 class Journal:
-    """The latest entries of each kind, and who wants to hear of new ones."""
+    """The latest entries of each kind, and the listeners for new ones."""
 
     def __init__(self) -> None:
         self.calls: deque[APICall] = deque(maxlen=KEPT)
@@ -98,12 +98,12 @@ class Journal:
         self._listeners: list[Callable[[APICall | HookCall | Event], None]] = []
 
     def listen(self, listener: Callable[[APICall | HookCall | Event], None]) -> Callable[[], None]:
-        """Hand every new entry to ``listener``; what is returned ends it."""
+        """Hand every new entry to ``listener``, and return a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def add(self, entry: APICall | HookCall | Event) -> None:
-        """Keep an entry and tell of it."""
+        """Keep an entry and hand it to the listeners."""
         if isinstance(entry, APICall):
             self.calls.append(entry)
         elif isinstance(entry, HookCall):
@@ -125,7 +125,7 @@ def _size(entry: APICall | HookCall | Event) -> int:
 
 
 def _trim(entries: deque[Any]) -> None:
-    """Forget the oldest until the rest is small enough; the newest stays."""
+    """Drop the oldest entries until the rest is small enough. The newest always stays."""
     total = sum(map(_size, entries))
     while total > KEPT_SIZE and len(entries) > 1:
         total -= _size(entries.popleft())

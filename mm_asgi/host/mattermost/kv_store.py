@@ -28,8 +28,11 @@ class _Entry:
 class KVStore:
     """Keys to values, with expiry.
 
-    On the wire nothing tells an empty value from none: setting it removes the key, and an empty
-    old value stands for a key that is not there.
+    The wire cannot express the difference between an empty value and none. Setting an empty value
+    therefore removes the key, and an empty old value stands for a missing key.
+
+    Args:
+        now: returns Unix milliseconds.
     """
 
     def __init__(self, now: Callable[[], int]) -> None:
@@ -46,19 +49,19 @@ class KVStore:
         return self._alive(key) is not None
 
     def __iter__(self) -> Iterator[str]:
-        # The database sorts by its collation; by code point is what a test can rely on.
+        # A database sorts by its collation. Code points give tests an order to rely on.
         return iter(sorted(key for key in self._entries if key in self))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def get(self, key: str) -> bytes:
-        """The value; empty when there is none or it has expired."""
+        """Return the value, or empty bytes when there is none or it has expired."""
         entry = self._alive(key)
         return entry.value if entry is not None else b""
 
     def set(self, key: str, value: bytes, expire_in_seconds: int = 0) -> None:
-        """Set it; an empty value removes the key.
+        """Set a value; an empty one removes the key.
 
         Raises:
             AppError: the key is empty or over 150 characters.
@@ -71,7 +74,14 @@ class KVStore:
             self.delete(key)
 
     def compare_and_set(self, key: str, old: bytes, new: bytes, expire_in_seconds: int = 0) -> bool:
-        """Set it if it has the old value, or is not there and ``old`` is empty; whether it was set."""
+        """Set a value if the key has the old one, or is missing and ``old`` is empty.
+
+        Returns:
+            bool: whether it was set.
+
+        Raises:
+            AppError: the key is empty or over 150 characters.
+        """
         _check_key(key)
         if not new:
             return self.compare_and_delete(key, old)
@@ -81,7 +91,14 @@ class KVStore:
         return True
 
     def compare_and_delete(self, key: str, old: bytes) -> bool:
-        """Delete it if it has the old value; whether it did. False when ``old`` is empty."""
+        """Delete a key if it has the old value and that is not empty.
+
+        Returns:
+            bool: whether it was deleted.
+
+        Raises:
+            AppError: the key is empty or over 150 characters.
+        """
         _check_key(key)
         if not old or self.get(key) != old:
             return False
@@ -89,7 +106,7 @@ class KVStore:
         return True
 
     def delete(self, key: str) -> None:
-        """Delete it, if it is there."""
+        """Delete a key, if there is one."""
         self._entries.pop(key, None)
 
     def clear(self) -> None:
@@ -97,7 +114,7 @@ class KVStore:
         self._entries.clear()
 
     def page(self, page: int, per_page: int) -> list[str]:
-        """A page of the keys, sorted; pages count from 0."""
+        """Return a page of the sorted keys; pages count from 0."""
         offset = max(0, page * per_page)
         size = per_page if per_page > 0 else DEFAULT_PAGE
         return list(self)[offset : offset + size]

@@ -1,7 +1,7 @@
-"""The in-memory Mattermost: the server's state, and what users and tests do in it.
+"""The in-memory Mattermost: the server's state, with the acts of users and tests.
 
-What a plugin calls (`service.py`) and what a user does (the methods here) go through the same
-functions: either reaches the plugin's hooks as on a server.
+The plugin's calls (`answering.py`) and the users' acts (the methods here) go through the same
+functions of `calls/`. Both therefore reach the plugin's hooks, as on a server.
 """
 
 from __future__ import annotations
@@ -43,11 +43,14 @@ class Mattermost(ServerState):
     """A Mattermost server in memory, with one plugin.
 
     It starts with the team ``demo``, its channels ``town-square`` and ``off-topic``, and the users
-    ``alice``, ``bob`` and ``sysadmin`` in them. Whoever logs in through the gateway becomes a user
-    too. The id of such a user is the name, so that logs can be read and Mattermost-User-Id, the
-    tokens and the API agree; all other ids have Mattermost's 26 characters.
+    ``alice``, ``bob`` and ``sysadmin`` in them. A user who logs in through the gateway is created.
+    The ids of these users are their names: logs stay readable, and Mattermost-User-Id, the tokens
+    and the API agree. All other ids have Mattermost's 26 characters.
 
-    `ServerState` says what is kept, and what the constructor takes.
+    `ServerState` documents the arguments and the other attributes.
+
+    Attributes:
+        calls, hook_calls, events: the latest ones, see `APICall`, `HookCall` and `Event`.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Mattermost(ServerState):
         super().__init__(plugin_id, manifest=manifest, bundle_path=bundle_path, log=log)
         seed.fill(self)
 
-    # ---------------------------------------------------------------- what happened
+    # ---------------------------------------------------------------- the journal
 
     @property
     def calls(self) -> deque[APICall]:
@@ -70,7 +73,7 @@ class Mattermost(ServerState):
 
     @property
     def hook_calls(self) -> deque[HookCall]:
-        """The latest hooks that reached the plugin."""
+        """The latest calls of the plugin's hooks."""
         return self.journal.hooks
 
     @property
@@ -79,13 +82,13 @@ class Mattermost(ServerState):
         return self.journal.events
 
     async def settled(self) -> None:
-        """Wait until the hooks that run beside (MessageHasBeenPosted, ...) have ended."""
+        """Wait until the hooks that run in the background (MessageHasBeenPosted, ...) have ended."""
         await self.hooks.settled()
 
-    # ---------------------------------------------------------------- what users do
+    # ---------------------------------------------------------------- acts of users
 
     def log_in(self, user_id: str) -> None:
-        """A request is this user's: who is not known yet has been there all along."""
+        """Create the user of a request if there is none; no hook is called."""
         seed.ensure_account(self, user_id)
 
     async def post(
@@ -98,13 +101,19 @@ class Mattermost(ServerState):
         context: PluginContext | None = None,
         **fields: Any,
     ) -> Post:
-        """Post as a user, who has to be in the channel; ``fields`` are more of Post's.
+        """Post as a user.
 
         Args:
-            context: what the hooks are told of the request; they then are known by its id.
+            channel: its id or name.
+            user: the author's id or name; the author must be a member of the channel.
+            message: the text.
+            root_id: the post that this one answers.
+            context: the hooks' plugin_context; None: a new one.
+            fields: more fields of Post.
 
         Raises:
-            AppError: the plugin or the server refuses it.
+            AppError: the plugin or the server refuses the post.
+            KeyError: there is no such channel or user.
         """
         where, who = self.channels[channel], self.users[user]
         if (where.id, who.id) not in self.channel_members:
@@ -115,28 +124,40 @@ class Mattermost(ServerState):
         return await posts.create(self, given, context or request_context())
 
     async def edit_post(self, post_id: str, message: str) -> Post:
-        """Change a post's text. AppError: the plugin or the server refuses it."""
+        """Change a post's text.
+
+        Raises:
+            AppError: the plugin or the server refuses the change.
+        """
         given = Post()
         given.CopyFrom(self.posts[post_id])
         given.message = message
         return await posts.update(self, given, request_context())
 
     async def delete_post(self, post_id: str) -> None:
-        """Delete a post and what answers it."""
+        """Delete a post and its answers.
+
+        Raises:
+            AppError: there is no such post, or its channel is archived.
+        """
         posts.delete(self, post_id, request_context())
 
     async def react(self, post_id: str, user: str, emoji: str) -> Reaction:
-        """Add a reaction. AppError: the server refuses it."""
+        """Add a user's reaction to a post.
+
+        Raises:
+            AppError: the server refuses it.
+        """
         given = Reaction(post_id=post_id, user_id=self.users[user].id, emoji_name=emoji)
         return reactions.add(self, given, request_context())
 
     async def execute_command(
         self, user: str, channel: str, command: str, *, context: PluginContext | None = None
     ) -> CommandResponse:
-        """Type a slash command, such as ``/weather paris``; ``context`` as in `post`.
+        """Type a slash command, such as ``/weather paris``; the other arguments are as in `post`.
 
         Raises:
-            AppError: no such command, or the plugin answered with an error.
+            AppError: there is no such command, or the plugin answered with an error.
         """
         where = self.channels[channel]
         team = where.team_id or next(iter(self.teams))
@@ -146,14 +167,26 @@ class Mattermost(ServerState):
         return await slash_commands.execute(self, args, context or request_context())
 
     async def upload(self, channel: str, user: str, filename: str, data: bytes) -> FileInfo:
-        """Upload a file, for a post's ``file_ids``. AppError: the plugin refuses it."""
+        """Upload a file, for a post's ``file_ids``.
+
+        Raises:
+            AppError: the plugin refuses it.
+        """
         where = self.channels[channel].id
         return await files.upload(
             self, data, where, filename, self.users[user].id, request_context()
         )
 
     async def add_user(self, username: str, **fields: Any) -> User:
-        """Create a user in the first team, with what the server does then; ``fields`` are User's."""
+        """Create a user in the first team, as the server does, with its hooks and posts.
+
+        Args:
+            username: the name.
+            fields: more fields of User.
+
+        Raises:
+            AppError: the name or another field is invalid or taken.
+        """
         given = User(username=username, email=f"{username}@example.com", password="password1")
         given.MergeFrom(User(**fields))
         user = users.create(self, given, request_context())
@@ -161,14 +194,18 @@ class Mattermost(ServerState):
         return user
 
     async def save_plugin_config(self, settings: Mapping[str, Any]) -> None:
-        """Save the plugin's settings as an admin does. AppError: the plugin refuses them."""
+        """Save the plugin's settings as an admin does.
+
+        Raises:
+            AppError: the plugin refuses them.
+        """
         await config.save_plugin(self, settings)
 
     def listen(self, listener: Callable[[APICall | HookCall | Event], None]) -> Callable[[], None]:
-        """Hand every call, hook and event to ``listener``; what is returned ends it."""
+        """Hand every new call, hook and event to ``listener``, and return a function that ends this."""
         return self.journal.listen(listener)
 
 
 def request_context() -> PluginContext:
-    """What a hook knows of a user's own request."""
+    """Return the plugin_context of a user's own request."""
     return PluginContext(request_id=new_id(), ip_address="127.0.0.1", user_agent="mm_asgi.host")

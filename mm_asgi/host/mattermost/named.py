@@ -1,4 +1,4 @@
-"""Objects by id, and in square brackets by name too."""
+"""Objects by id, which square brackets find by name too."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Named(dict[str, Thing], Generic[Thing]):
         return found
 
     def find(self, name: str) -> Thing | None:
-        """The first one of this name."""
+        """Return the first object of this name, or None."""
         return next((thing for thing in self.values() if self._name_of(thing) == name), None)
 
 
 def page_of(things: list[Thing], page: int, per_page: int) -> list[Thing]:
-    """A page of a list, as SQL's LIMIT and OFFSET cut it: per_page 0 is an empty page."""
+    """Return a page of a list as SQL's LIMIT and OFFSET do: per_page 0 is an empty page."""
     size, offset = max(0, per_page), max(0, page * per_page)
     return things[offset : offset + size]

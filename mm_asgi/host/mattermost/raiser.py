@@ -1,4 +1,4 @@
-"""The plugin's hooks, raised where the server raises them."""
+"""The server's calls of the plugin's hooks."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ _METHODS: Mapping[str, MethodDescriptor] = hooks_pb2.DESCRIPTOR.services_by_name
 
 
 class Raiser:
-    """Calls hooks: those that may change something are awaited, those that tell run beside.
+    """Call hooks: await those that may change something, run the others in the background.
 
     Attributes:
-        caller: who calls the plugin; it answers for itself when there is none, or when Implemented
-            does not list the hook.
+        caller: the function that calls the plugin. None: there is no plugin, and no hook is called.
     """
 
     def __init__(self, journal: Journal, clock: Clock) -> None:
@@ -47,25 +46,25 @@ class Raiser:
     async def ask(
         self, name: str, context: PluginContext | None = None, **fields: Any
     ) -> HookAnswer:
-        """Call a hook and wait for what it says."""
+        """Call a hook and return its answer."""
         return await self._call(name, _request(name, context, fields))
 
     def tell(self, name: str, context: PluginContext | None = None, **fields: Any) -> None:
-        """Call a hook that can change nothing, beside what goes on, as the server's goroutines do."""
+        """Call a hook that cannot change anything, in a task, as the server does in a goroutine."""
         if self.caller is None:
             return
-        # The request is made now: what is told is the state of this moment.
+        # Make the request now, so that it has the state of this moment.
         task = asyncio.create_task(self._call(name, _request(name, context, fields)), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def settled(self) -> None:
-        """Wait until no hook runs beside any more, those that these have caused included."""
+        """Wait until all background hooks have ended, those that they caused included."""
         while self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
     async def close(self) -> None:
-        """Cancel what runs beside."""
+        """Cancel the background hooks, and call no more."""
         self.caller = None
         for task in self._tasks:
             task.cancel()
@@ -86,6 +85,6 @@ def _request(name: str, context: PluginContext | None, fields: Mapping[str, Any]
     method = _METHODS[name]
     given = dict(fields)
     if "plugin_context" in method.input_type.fields_by_name:
-        # A call of the plugin's own has an empty one: app.EmptyContext.
+        # A call by the plugin itself has an empty one: app.EmptyContext.
         given["plugin_context"] = context or PluginContext()
     return GetMessageClass(method.input_type)(**given)

@@ -1,4 +1,4 @@
-"""What is there at the beginning."""
+"""The state that a new server starts with."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_CHANNELS", "ensure_account", "fill"]
 
 DEFAULT_CHANNELS = {"town-square": "Town Square", "off-topic": "Off-Topic"}
-"""Of every team; who joins the team is in them."""
+"""The channels of every team; joining the team joins them."""
 
 TEAM = "demo"
 
 
 def fill(mm: ServerState) -> None:
-    """Put in a configuration, a team, its channels, and users in them. No hook hears of it."""
+    """Add a configuration, a team, its channels, and users in them. No hook is called."""
     mm.config = _default_config(mm.plugin_id)
     now = mm.clock.now()
     team = Team(
@@ -43,7 +43,7 @@ def fill(mm: ServerState) -> None:
 
 
 def _default_config(plugin_id: str) -> dict[str, Any]:
-    """The part of a server's configuration that plugins ask for; a real one has 700 settings more."""
+    """Return the part of a server's configuration that plugins read; a real one has 700 settings more."""
     return {
         "ServiceSettings": {
             "SiteURL": "",
@@ -76,10 +76,7 @@ def _default_config(plugin_id: str) -> dict[str, Any]:
 
 
 def ensure_account(mm: ServerState, name: str, roles: str = "system_user") -> None:
-    """The user of this name, in the team; no hook hears of it, as if it had always been there.
-
-    A user of 26 characters or any other id that is known stays as it is.
-    """
+    """Create the user of this name, in the team, if no user has this id. No hook is called."""
     if name in mm.users:
         return
     now = mm.clock.now()

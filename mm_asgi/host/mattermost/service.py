@@ -26,7 +26,7 @@ _OPTIONS = (
 
 
 class APIServer:
-    """Serves one Mattermost on a loopback port.
+    """Serve one Mattermost's API on a loopback port.
 
     Attributes:
         target: ``127.0.0.1:PORT`` for MATTERMOST_PLUGIN_API_TARGET; empty while it does not run.
@@ -49,7 +49,7 @@ class APIServer:
         server, self._server = self._server, None
         self.target = ""
         if server is not None:
-            # Not None: that is an error in the eyes of grpcio's clients, who log it.
+            # Not None: grpcio's clients would log an error.
             await server.stop(0.1)
 
 

@@ -1,4 +1,4 @@
-"""Files that the server keeps, and those of which parts are still to come."""
+"""The server's files, and uploads that are not complete yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["StoredFile", "Upload"]
 
 @dataclass(slots=True)
 class StoredFile:
-    """One file: what is known of it, its bytes, where the file store has it."""
+    """One file: its facts, its bytes and its path in the file store."""
 
     info: FileInfo
     data: bytes
@@ -24,7 +24,7 @@ class StoredFile:
 
 @dataclass(slots=True)
 class Upload:
-    """A session, and what has come so far."""
+    """An upload session and the bytes that have arrived."""
 
     session: UploadSession
     data: bytearray = field(default_factory=bytearray)

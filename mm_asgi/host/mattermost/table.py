@@ -1,4 +1,4 @@
-"""Every call that is here, and where its errors come back."""
+"""The table of all API calls that are simulated, and where each returns its errors."""
 
 from __future__ import annotations
 
@@ -31,10 +31,8 @@ __all__ = ["CALLS", "IN_RESPONSE", "MUST_BE_SENT", "REFUSED_UNSET"]
 IN_RESPONSE = frozenset(
     (*posts.CALLS, *post_lists.CALLS, *reactions.CALLS, *kv.CALLS, *files.CALLS)
 )
-"""Their errors come in the response's field ``error``, with gRPC OK; all others' as a gRPC status.
-
-The three calls for ephemeral posts never fail.
-"""
+"""Calls that return errors in the response's field ``error``, with gRPC OK. All others fail with a gRPC
+status. The three calls for ephemeral posts never fail."""
 
 CALLS: Mapping[str, Callable[..., Any]] = {
     **users.CALLS,
@@ -72,7 +70,7 @@ MUST_BE_SENT = {
     "PublishWebSocketEvent": "broadcast",
     "GetFileInfos": "options",
 }
-"""A server does not check that the field is there: without it, it dereferences nil and may end."""
+"""Fields that a server does not check: without them it dereferences nil and may end."""
 
 REFUSED_UNSET = {
     "SavePluginConfig": "config",
@@ -86,4 +84,4 @@ REFUSED_UNSET = {
     "CreateUploadSession": "upload_session",
     "UploadData": "upload_session",
 }
-"""The API server refuses the call without the field: INVALID_ARGUMENT."""
+"""Fields without which the API server refuses the call: INVALID_ARGUMENT."""

@@ -14,7 +14,7 @@ __all__ = ["Changes"]
 
 
 class Changes:
-    """Runs one change after the other, each in a task that `close` can end."""
+    """Run one change after the other, each in a task that `close` can cancel."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -22,7 +22,11 @@ class Changes:
         self._closed = False
 
     async def run(self, change: Coroutine[Any, Any, None]) -> None:
-        """Run it when it is its turn. HostError: the host is closed, or was meanwhile."""
+        """Run a change when its turn comes.
+
+        Raises:
+            HostError: the host is closed, or was closed meanwhile; or the change's own.
+        """
         try:
             await self._turn.acquire()
         except BaseException:
@@ -47,7 +51,7 @@ class Changes:
             self._turn.release()
 
     async def close(self) -> None:
-        """End what runs, and let nothing follow."""
+        """Cancel the running change, and let no other follow."""
         self._closed = True
         if self._task is not None:
             await _end(self._task)
@@ -57,4 +61,4 @@ async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait((task,))
     if not task.cancelled():
-        task.exception()  # told already, by the gate and the log
+        task.exception()  # the gate and the log have it already

@@ -14,7 +14,7 @@ __all__ = ["Gate", "Unanswered"]
 
 
 class Unanswered:
-    """A request that its plugin has, and has not begun to answer: a restart waits for it."""
+    """A request whose plugin has not begun to answer it. A restart waits for it."""
 
     def __init__(self, among: set[Unanswered], changed: asyncio.Event) -> None:
         self._among = among
@@ -22,16 +22,19 @@ class Unanswered:
         among.add(self)
 
     def settle(self) -> None:
-        """It is answered, or over."""
+        """Note that its answer has begun, or that it is over."""
         self._among.discard(self)
         self._changed.set()
 
 
 class Gate:
-    """Lets requests through to the running plugin, holds them while there is none.
+    """Let requests through to the running plugin, or hold or refuse them while there is none.
 
     Attributes:
-        on_change: called after each change of what a request would meet.
+        plugin: the plugin that requests reach now.
+        failure: the reason of a refusal; empty while nothing is refused.
+        status: the HTTP status of a refusal.
+        on_change: called after `open`, `close` and `fail`.
     """
 
     def __init__(self) -> None:
@@ -44,30 +47,35 @@ class Gate:
         self._changed = asyncio.Event()
 
     def open(self, plugin: RunningPlugin) -> None:
-        """Let everybody through, to this plugin."""
+        """Let all requests through to this plugin."""
         self.plugin, self.failure = plugin, ""
         self._decided.set()
         self.on_change()
 
     def close(self) -> None:
-        """Hold everybody who comes."""
+        """Hold all requests from now on."""
         self.plugin = None
         self._decided.clear()
         self.on_change()
 
     def fail(self, reason: str, *, status: int = 503) -> None:
-        """Tell everybody why there is no plugin; with 404 only the log does, as on a server."""
+        """Refuse all requests from now on.
+
+        Args:
+            reason: the text of the answer.
+            status: its HTTP status. With 404 the text is left out, as on a server.
+        """
         self.plugin, self.failure, self.status = None, reason, status
         self._decided.set()
         self.on_change()
 
     @property
     def holds(self) -> bool:
-        """Whether requests wait for what becomes of a start."""
+        """Whether requests wait for a start to succeed or fail."""
         return not self._decided.is_set()
 
     async def enter(self) -> RunningPlugin | None:
-        """The plugin to ask, or None: then `failure` says why there is none."""
+        """Wait for the plugin and return it, or None when `failure` has the reason why not."""
         await self._decided.wait()
         return self.plugin
 
@@ -76,14 +84,20 @@ class Gate:
         return self.plugin is plugin
 
     def handed_over(self) -> Unanswered:
-        """Note a request that its plugin is about to get."""
+        """Note that a request is handed to its plugin now."""
         return Unanswered(self._unanswered, self._changed)
 
     async def answered(self, timeout: float) -> bool:
-        """Wait until no request is without the beginning of an answer; False: not in time.
+        """Wait until the answers of all requests have begun.
 
-        A plugin that stops refuses what reaches it then: this keeps a request that is just on
-        its way from being refused.
+        A plugin that stops refuses new requests. This wait spares the requests that are on their
+        way to it.
+
+        Args:
+            timeout: seconds.
+
+        Returns:
+            bool: False when not all have begun in time.
         """
         try:
             async with asyncio.timeout(timeout):

@@ -1,8 +1,8 @@
 """The server's health check of a plugin: health_check.go and supervisor.go of Mattermost.
 
-A plugin that answers none of three pings in a row has failed a check, and is restarted; the third
-failure within 60 minutes deactivates it instead, until somebody enables it again. A ping has no
-deadline: a plugin that hangs is never found, only one whose process or connection is gone.
+A plugin that answers none of three pings in a row has failed a check and is restarted. The third
+failure within 60 minutes deactivates it instead, until an admin enables it again. A ping has no
+deadline: the check finds a process or connection that is gone, but never a plugin that hangs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WINDOW = 60 * 60.0
 
 
 class HealthCheck:
-    """What the health check job knows of one plugin."""
+    """The health check of one plugin, and its latest failures."""
 
     def __init__(
         self, plugin_id: str, log: HostLog, clock: Callable[[], float] = time.monotonic
@@ -46,7 +46,7 @@ class HealthCheck:
         self._failures: deque[float] = deque(maxlen=FAILURES)
 
     async def passes(self, connection: HostConnection) -> bool:
-        """Whether one of three pings is answered."""
+        """Return whether the plugin answers one of three pings."""
         for _ in range(PINGS):
             try:
                 await connection.ping()
@@ -56,7 +56,11 @@ class HealthCheck:
         return False
 
     def fail(self) -> bool:
-        """Note a failed check; whether the plugin is to be restarted, or else deactivated."""
+        """Note a failed check.
+
+        Returns:
+            bool: whether the plugin has to be restarted; False: it has to be deactivated.
+        """
         error = "plugin RPC connection is not responding"
         self._log.host("warn", "Health check failed for plugin", id=self._plugin_id, error=error)
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What became of a hook, for whoever calls one over whatever wire."""
+"""The outcome of one hook call, the same for every wire."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["HookAnswer", "error_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookAnswer:
-    """What became of one hook.
+    """The outcome of one hook call.
 
     Attributes:
-        listed: whether Implemented lists it.
-        called: a hook that is not listed is not called.
+        listed: whether Implemented lists the hook.
+        called: whether it was called; a hook that is not listed is not.
         code: the gRPC status' name.
         message: the gRPC status' text.
-        response: the answer; None when it was not called or failed.
-        error: the answer's AppError as the host shows it; "" is an error too, None is none.
-        seconds: how long it took.
+        response: the plugin's response; None when the hook was not called or failed.
+        error: the response's AppError as the host shows it; "" is an error too, None means none.
+        seconds: the duration of the call.
     """
 
     listed: bool
@@ -37,11 +37,11 @@ class HookAnswer:
 
     @property
     def ok(self) -> bool:
-        """gRPC OK and no AppError."""
+        """Whether the call ended with gRPC OK and without an AppError."""
         return self.code == "OK" and self.error is None
 
     def json(self) -> dict[str, Any]:
-        """The response as protojson; {} when there is none."""
+        """Return the response as protojson; {} when there is none."""
         if self.response is None:
             return {}
         answer: dict[str, Any] = json_format.MessageToDict(
@@ -51,9 +51,10 @@ class HookAnswer:
 
 
 def error_of(response: Message) -> str | None:
-    """The AppError as the host shows it: it keeps where, id and detailed_error, drops message.
+    """Return a response's AppError as the host shows it, or None when it has none.
 
-    A present but empty AppError counts as an error.
+    The host keeps where, id and detailed_error and drops message. A present but empty AppError
+    counts as an error.
     """
     if "error" not in response.DESCRIPTOR.fields_by_name or not response.HasField("error"):
         return None

@@ -1,4 +1,4 @@
-"""The plugin's hooks, called and gated as the host does."""
+"""Calls of the plugin's hooks, by the host's rules."""
 
 from __future__ import annotations
 
@@ -34,7 +34,12 @@ _LIFECYCLE = ("OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP"
 
 
 class HookClient:
-    """Calls over one connection, and what the plugin says that it implements."""
+    """Call hooks over one connection, if the plugin implements them.
+
+    Attributes:
+        timeout: seconds for each hook.
+        names: the hooks that the first Implemented listed.
+    """
 
     def __init__(
         self, connection: HostConnection, log: HostLog, timeout: float = HOOK_TIMEOUT
@@ -43,13 +48,17 @@ class HookClient:
         self.names: tuple[str, ...] = ()
         self._connection = connection
         self._log = log
-        # Implemented is asked twice: the first answer opens every single hook, the second those
-        # that run over all plugins.
+        # The host calls Implemented twice. The first answer allows each single hook, the second
+        # those hooks that the host runs over all plugins.
         self._first: frozenset[str] = frozenset()
         self._second: frozenset[str] = frozenset()
 
     async def learn(self) -> None:
-        """Ask Implemented twice, 30 s each; an error in either fails the start."""
+        """Call Implemented twice.
+
+        Raises:
+            HostError: either call failed; the start has failed then.
+        """
         self.names = await self._implemented(
             "failed to create gRPC hooks client: failed to query implemented hooks: "
         )
@@ -71,17 +80,17 @@ class HookClient:
         return tuple(answer.response.hooks)
 
     def lists(self, name: str) -> bool:
-        """Whether the first Implemented lists the hook."""
+        """Return whether the first Implemented lists the hook."""
         return name in self._first
 
     def callable(self, name: str) -> bool:
-        """Whether the host would call the hook."""
+        """Return whether the host would call the hook."""
         if name == "Implemented":
             return True
         return name in self._first and (name in _LIFECYCLE or name in self._second)
 
     async def lifecycle(self, name: str, timeout: float | None = None) -> str | None:
-        """Call a lifecycle hook if it is listed; the error as the admin sees it, or None."""
+        """Call a lifecycle hook if it is listed, and return its error as the admin sees it."""
         if not self.lists(name):
             return None
         answer = await self._invoke(name, None, timeout or self.timeout)
@@ -106,18 +115,21 @@ class HookClient:
         Args:
             name: such as ``MessageWillBePosted``.
             request: its request, or protojson for it as a dict or as text.
-            timeout: seconds; None: those of every hook.
+            timeout: seconds; None: `timeout` of this client.
             force: call it although it is not listed.
+
+        Raises:
+            ValueError: PluginHooks has no such unary hook.
         """
         if name not in _METHODS or _METHODS[name].client_streaming:
-            raise ValueError(f"{name}: it is no unary hook of PluginHooks")
+            raise ValueError(f"{name}: PluginHooks has no unary hook of this name")
         listed = self.callable(name)
         if not (listed or force):
             return HookAnswer(listed=False, called=False)
         answer = await self._invoke(name, request, timeout or self.timeout, listed=listed)
         if answer.code != "OK":
-            # All that the server does of it: it goes on as if the plugin had no such hook, but for
-            # the hooks whose answer has an AppError.
+            # The server only logs it, and goes on as if the plugin did not have the hook. Hooks
+            # with an AppError in their answer are the exception.
             error = f"rpc error: code = {answer.code} desc = {answer.message}"
             self._log.host("error", f"gRPC {name} call failed", error=error)
         return answer

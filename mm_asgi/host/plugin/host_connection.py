@@ -1,9 +1,9 @@
-"""The one gRPC connection to a plugin, with grpcio's client and around its traps.
+"""The gRPC connection to a plugin: grpcio's client, with its traps avoided.
 
-grpcio's asyncio client loses the status of an RPC that the server ends while a message is on its
-way: `write()` then overwrites the status with INTERNAL, and `read()` gives up without handing out
-what has arrived (grpc/grpc#36066; 46 to 95 % of such calls, grpcio 1.85.1). Here messages are taken
-by the call's iterator, which looks at the status only after the last one, and are written below
+When the server ends an RPC while a message is on its way, grpcio's asyncio client loses the status:
+`write()` overwrites it with INTERNAL, and `read()` gives up before it has returned the messages
+that arrived (grpc/grpc#36066; 46 to 95 % of such calls, grpcio 1.85.1). This module therefore reads
+by the call's iterator, which looks at the status only after the last message, and writes below
 `write()`, where a refused message changes nothing.
 """
 
@@ -34,7 +34,7 @@ _OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_http_proxy", 0),
     ("grpc.enable_retries", 0),
-    # A connection of its own for each plugin process, also where a socket's path comes again.
+    # Each plugin process gets its own connection, even when a later one has the same socket path.
     ("grpc.use_local_subchannel_pool", 1),
 )
 
@@ -56,8 +56,8 @@ class RPCFailed(Exception):
 
 
 @contextlib.contextmanager
-def _told() -> Any:
-    """Turn grpcio's errors, its way to say "locally cancelled" too, into RPCFailed."""
+def _raise_rpc_failed() -> Any:
+    """Turn grpcio's errors, and its CancelledError for a local cancel, into RPCFailed."""
     try:
         yield
     except grpc.aio.AioRpcError as exc:
@@ -70,7 +70,7 @@ def _told() -> Any:
 
 
 class HostConnection:
-    """One channel to the handshake's address, with go-plugin's own streams held open on it."""
+    """One channel to the handshake's address, on which go-plugin's own streams stay open."""
 
     def __init__(self, target: str, log: HostLog) -> None:
         self._log = log
@@ -86,17 +86,17 @@ class HostConnection:
 
     async def _hold(self, stream: Callable[[], Awaitable[None]]) -> None:
         try:
-            with _told():
+            with _raise_rpc_failed():
                 await stream()
         except RPCFailed as exc:
-            # Also what a plugin without these services says; go-plugin tolerates all of it.
+            # A plugin without these services fails in the same way; go-plugin tolerates it.
             self._log.go_plugin("debug", "received EOF, stopping recv loop", err=str(exc))
 
     async def _broker(self) -> None:
         call: grpc.aio.StreamStreamCall[bytes, bytes]
         call = self._channel.stream_stream("/plugin.GRPCBroker/StartStream")()
         async for _ in call:
-            pass  # offers of further connections, of which Mattermost takes none
+            pass  # the plugin offers further connections, and Mattermost takes none
 
     async def _stdio(self) -> None:
         open_stream = self._channel.unary_stream(
@@ -112,17 +112,31 @@ class HostConnection:
     async def unary(
         self, path: str, request: Message, answer: type[Any], timeout: float | None
     ) -> Any:
-        """Call one RPC of one message each way; RPCFailed when it ends otherwise."""
+        """Call a unary RPC and return its response.
+
+        Args:
+            path: the RPC's, as ``/package.Service/Method``.
+            request: its request.
+            answer: the class of its response.
+            timeout: seconds; None: no deadline.
+
+        Raises:
+            RPCFailed: the status is not OK.
+        """
         call = self._channel.unary_unary(
             path,
             request_serializer=type(request).SerializeToString,
             response_deserializer=answer.FromString,
         )
-        with _told():
+        with _raise_rpc_failed():
             return await call(request, timeout=timeout)
 
     async def ping(self, timeout: float | None = None) -> None:
-        """go-plugin's Ping: Check("plugin"), whose answer it does not look at."""
+        """Ping the plugin as go-plugin does: Check("plugin"), whatever it answers.
+
+        Raises:
+            RPCFailed: the plugin did not answer.
+        """
         await self.unary(
             "/grpc.health.v1.Health/Check",
             health_pb2.HealthCheckRequest(service="plugin"),
@@ -131,7 +145,11 @@ class HostConnection:
         )
 
     async def shutdown(self, timeout: float | None = None) -> None:
-        """Ask the process to end. A real host waits for the answer without a deadline."""
+        """Ask the process to end. A real host waits for the answer without a deadline.
+
+        Raises:
+            RPCFailed: the plugin did not answer.
+        """
         await self.unary(
             "/plugin.GRPCController/Shutdown", goplugin_pb2.Empty(), goplugin_pb2.Empty, timeout
         )
@@ -141,7 +159,7 @@ class HostConnection:
         return HTTPStream(self._channel.stream_stream(HOOKS + "ServeHTTP")())
 
     async def close(self) -> None:
-        """Cancel what is open and let the connection go."""
+        """Cancel the open streams and close the connection."""
         for task in self._held:
             task.cancel()
         await asyncio.gather(*self._held, return_exceptions=True)
@@ -156,36 +174,48 @@ class HTTPStream:
 
     @property
     def over(self) -> bool:
-        """Whether the RPC has ended, whatever is still to be read."""
+        """Whether the RPC has ended. There may still be messages to read."""
         return self._call.done()
 
     async def opened(self) -> None:
-        """Wait until the stream is on the connection; RPCFailed when there is none."""
-        with _told():
+        """Wait until the connection has the stream.
+
+        Raises:
+            RPCFailed: there is no connection.
+        """
+        with _raise_rpc_failed():
             await self._call.wait_for_connection()
 
     async def write(self, message: ServeHTTPRequest) -> bool:
-        """Send under flow control; False when the RPC has ended, and then nothing was sent."""
+        """Send a message under flow control.
+
+        Returns:
+            bool: False when the RPC has ended and the message was not sent.
+        """
         inner: Any = self._call
         if self._call.done():
             return False
         try:
-            # Not write(): see the module's docstring.
+            # Not write(), for the reason in the module's docstring.
             await inner._cython_call.send_serialized_message(message.SerializeToString())
         except grpc.aio.InternalError:
             return False
         return True
 
     async def half_close(self) -> None:
-        """Say that no message follows."""
+        """Tell the plugin that no message follows."""
         with contextlib.suppress(grpc.aio.InternalError):
             await self._call.done_writing()
 
     async def answers(self) -> AsyncIterator[ServeHTTPResponse]:
-        """The plugin's messages; RPCFailed at the end when the status is not OK."""
+        """Yield the plugin's messages.
+
+        Raises:
+            RPCFailed: after the last message, when the status is not OK.
+        """
         messages = aiter(self._call)
         while True:
-            with _told():
+            with _raise_rpc_failed():
                 try:
                     data = await anext(messages)
                 except StopAsyncIteration:

@@ -1,4 +1,4 @@
-"""What goes wrong between the simulated host and the plugin that it starts."""
+"""The error of a plugin that does not start."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class HostError(StartupError):
     """The plugin's process could not be started, or did not become active.
 
     Attributes:
-        stage: how far it came: ``start`` (up to the handshake), ``health``, ``implemented`` or
+        stage: the step that failed: ``start`` (up to the handshake), ``health``, ``implemented`` or
             ``activate``.
-        error: what a Mattermost admin would be shown.
-        stderr: what the process wrote there last, line by line, tracebacks too.
+        error: the error that a Mattermost admin would see.
+        stderr: the last lines that the process wrote to stderr, tracebacks included.
     """
 
     def __init__(self, stage: str, error: str, stderr: Sequence[str] = ()) -> None:

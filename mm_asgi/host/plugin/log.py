@@ -1,4 +1,4 @@
-"""The host's log: what a Mattermost server's log would receive."""
+"""The host's log: the lines that a Mattermost server's log would have."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["HostLog"]
 
 KEPT = 10_000
-"""Lines; a guess at what a test or a person looks back to."""
+"""Lines; a guess at how far a test or a person looks back."""
 
 KEPT_SIZE = 32 * 1024 * 1024
 """Characters in them: a line may have 64 KiB, and a plugin that runs for days may write many."""
 
 
 class HostLog:
-    """Keeps the latest lines, hands each to who listens, and can be waited for.
+    """Keep the latest lines and hand each new one to the listeners.
 
-    ``async for line in log`` gives what is kept and then each new line, until the host is closed.
+    ``async for line in log`` yields the kept lines and then each new one, until the host is closed.
     """
 
     def __init__(self, on_line: Callable[[LogLine], None] | None = None) -> None:
@@ -37,11 +37,11 @@ class HostLog:
         self._news = asyncio.Event()
 
     def lines(self, source: str | None = None) -> list[LogLine]:
-        """What is kept, oldest first; only those of one source when it is given."""
+        """Return the kept lines, oldest first; with ``source`` only those of that source."""
         return [line for line in self._kept if source in (None, line.source)]
 
     def add(self, line: LogLine) -> None:
-        """Take a line; its time is now."""
+        """Add a line. Its time becomes the present."""
         line = replace(line, time=time.time())
         self._size += _size(line)
         if len(self._kept) == KEPT:
@@ -55,16 +55,16 @@ class HostLog:
             listener(line)
 
     def listen(self, listener: Callable[[LogLine], None]) -> Callable[[], None]:
-        """Hand every new line to ``listener``; what is returned ends it."""
+        """Hand every new line to ``listener``, and return a function that ends this."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     def host(self, level: str, message: str, **fields: object) -> None:
-        """A line of the server's own."""
+        """Add a line of the server itself."""
         self.add(LogLine(source="host", level=level, message=message, fields=fields))
 
     def go_plugin(self, level: str, message: str, **fields: object) -> None:
-        """A line about the process, as go-plugin's client writes them."""
+        """Add a line about the process, as go-plugin's client writes them."""
         self.add(LogLine(source="go-plugin", level=level, message=message, fields=fields))
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class HostLog:
         while True:
             news = self._news
             while seen < self._count:
-                # A reader that is slower than the log misses what is no longer kept.
+                # A reader that is slower than the log misses the lines that are no longer kept.
                 seen = max(seen, self._count - len(self._kept))
                 line = self._kept[seen - self._count]
                 seen += 1
@@ -91,12 +91,21 @@ class HostLog:
             await news.wait()
 
     async def wait_for(self, wanted: Callable[[LogLine], bool], timeout: float = 10.0) -> LogLine:
-        """The first line, kept or new, that is wanted. TimeoutError when none came."""
+        """Return the first line, kept or new, for which ``wanted`` is true.
+
+        Args:
+            wanted: looks at one line.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: no such line was added in time.
+            LookupError: the host was closed before.
+        """
         async with asyncio.timeout(timeout):
             async for line in self:
                 if wanted(line):
                     return line
-        raise LookupError("the host was closed and no such line had come")
+        raise LookupError("the host was closed before such a line was added")
 
 
 def _size(line: LogLine) -> int:

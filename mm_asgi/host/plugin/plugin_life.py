@@ -35,11 +35,11 @@ EXIT_BUDGET = 1.6
 
 
 class PluginLife:
-    """One plugin after the other, and what the gate says of them.
+    """Run one plugin after the other, and open, close or fail the gate for each.
 
     Attributes:
-        plugin: the process that is there, active or about to end.
-        ended: set when a process has ended by itself, until the next one runs.
+        plugin: the present process, active or about to end.
+        ended: set when a process ends by itself, until the next one runs.
     """
 
     def __init__(
@@ -62,33 +62,48 @@ class PluginLife:
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """The first start; HostError."""
+        """Start the first plugin.
+
+        Raises:
+            HostError: it did not start.
+        """
         await self._changes.run(self._start())
 
     async def restart(self) -> None:
-        """Replace the plugin while requests wait; HostError: the new one did not start."""
+        """Replace the plugin while requests wait.
+
+        Raises:
+            HostError: the new one did not start.
+        """
         await self._changes.run(self._replace())
 
     async def deactivate(self, timeout: float) -> Fate | None:
-        """OnDeactivate, Shutdown, 2 s, SIGKILL; how the process ended, None without one."""
+        """Deactivate the plugin and end its process: OnDeactivate, Shutdown, 2 s, SIGKILL.
+
+        Args:
+            timeout: seconds for OnDeactivate.
+
+        Returns:
+            Fate | None: how the process ended; None when there was none.
+        """
         self._gate.fail(f"{self._plugin_id} is disabled")
         plugin = self.plugin
         if plugin is None:
             return None
         await plugin.deactivate(timeout)
         fate = await plugin.kill()
-        self.plugin = None  # only now: until then a `close` has something to end
+        self.plugin = None  # only now: a `close` before this has to end it
         return fate
 
     async def stop_changes(self) -> None:
-        """No health check and no start any more; what is under way ends."""
+        """Cancel the health checks and the change under way, and let no other follow."""
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         await self._changes.close()
 
     async def end_quickly(self) -> None:
-        """The whole host ends."""
+        """End the plugin within EXIT_BUDGET, because the whole host ends."""
         plugin, self.plugin = self.plugin, None
         if plugin is None:
             return
@@ -100,7 +115,7 @@ class PluginLife:
     # ---------------------------------------------------------------- health
 
     def watch(self, interval: Callable[[], float]) -> None:
-        """Check the health again and again, until the interval is 0."""
+        """Check the health once an interval, until the interval is 0."""
 
         async def rounds() -> None:
             while (seconds := interval()) > 0:
@@ -110,19 +125,23 @@ class PluginLife:
         self._watch = asyncio.create_task(rounds(), name="health checks")
 
     async def check_health(self) -> bool:
-        """One round; False: the plugin failed it, and was restarted or deactivated."""
+        """Check the plugin's health once.
+
+        Returns:
+            bool: False when the plugin failed and was restarted or deactivated.
+        """
         plugin = self.plugin
         if plugin is None or plugin.stopping or await self._health.passes(plugin.connection):
             return True
         if plugin.stopping:
-            return True  # it was asked to end meanwhile
-        with contextlib.suppress(HostError):  # said already
+            return True  # the host asked it to end meanwhile
+        with contextlib.suppress(HostError):  # the log has it already
             await self._changes.run(self._heal(plugin))
         return False
 
     async def _heal(self, plugin: RunningPlugin) -> None:
         if self.plugin is not plugin:
-            return  # somebody else has replaced it
+            return  # another change has replaced it
         name, restart = self._plugin_id, self._health.fail()
         self._gate.fail(f"{name} failed its health check and is being restarted", status=404)
         error = await plugin.deactivate(crashed=True)
@@ -156,7 +175,14 @@ class PluginLife:
             raise
 
     async def _start(self, *, wait: bool = True) -> None:
-        """``wait``: requests that come meanwhile wait for the plugin."""
+        """Start a plugin and open the gate.
+
+        Args:
+            wait: whether new requests wait for the plugin meanwhile.
+
+        Raises:
+            HostError: it did not start; the gate refuses requests with the reason.
+        """
         if wait:
             self._gate.close()
         try:
@@ -171,7 +197,7 @@ class PluginLife:
         plugin.process.on_exit(lambda: self._exited(plugin))
 
     def _exited(self, plugin: RunningPlugin) -> None:
-        """The process has ended; if nobody asked it to, every request is told."""
+        """Refuse requests from now on if the process has ended by itself."""
         if not plugin.stopping and self.plugin is plugin:
             fate = plugin.process.fate
             self._log.host("error", "the plugin's process ended by itself", end=str(fate))

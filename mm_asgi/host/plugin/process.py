@@ -1,4 +1,4 @@
-"""The plugin's process as go-plugin's client keeps it: environment, handshake, pipes, end."""
+"""The plugin's process as go-plugin's client runs it: environment, handshake, pipes, end."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ def plugin_environment(
     api_target: str | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """``base`` with Mattermost's variables, then ``extra`` (an empty value unsets), then go-plugin's."""
+    """Return the environment of a plugin.
+
+    Later ones win: ``base``, Mattermost's variables, ``extra`` (an empty value unsets a variable),
+    go-plugin's variables.
+    """
     given = {
         "MATTERMOST_PLUGIN_ID": plugin_id,
         "MATTERMOST_PLUGIN_API_TARGET": api_target or "",
@@ -66,7 +70,7 @@ def plugin_environment(
     environ = {**base, **given}
     for name in ("PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC"):
         if name not in given:
-            environ.pop(name, None)  # of a host that runs us
+            environ.pop(name, None)  # from a host that runs this process as its plugin
     return {
         **{name: value for name, value in environ.items() if value or name not in given},
         "MATTERMOST_PLUGIN": "Securely message teams, anywhere.",
@@ -77,7 +81,11 @@ def plugin_environment(
 
 
 def read_handshake(line: str) -> str:
-    """The gRPC target that a plugin's first line names. HostError in go-plugin's words."""
+    """Return the gRPC target in a plugin's first line.
+
+    Raises:
+        HostError: it is not a handshake that go-plugin accepts; the text is go-plugin's.
+    """
     line = line.strip()
     parts = line.split("|")
     if len(parts) < 4:
@@ -130,7 +138,11 @@ class PluginProcess(asyncio.SubprocessProtocol):
         timeout: float,
         log: HostLog,
     ) -> PluginProcess:
-        """Run the plugin and wait for its handshake. HostError: it is gone again."""
+        """Run the plugin and wait for its handshake.
+
+        Raises:
+            HostError: there was no handshake; the process has been killed.
+        """
         loop = asyncio.get_running_loop()
         process = cls(log)
         try:
@@ -140,8 +152,8 @@ class PluginProcess(asyncio.SubprocessProtocol):
                 stdin=asyncio.subprocess.DEVNULL,
                 cwd=directory,
                 env=dict(environ),
-                # Ctrl-C in a terminal is for the host alone: go-plugin's plugins ignore it, but
-                # Python, while it starts, would not. A host that dies is seen by the plugin (L5).
+                # Ctrl-C in a terminal is for the host alone. go-plugin's plugins ignore it, but
+                # Python does not while it starts. A plugin notices the host's death itself (L5).
                 start_new_session=True,
             )
         except OSError as exc:
@@ -174,23 +186,30 @@ class PluginProcess(asyncio.SubprocessProtocol):
         return self.fate is None
 
     def last_words(self) -> list[str]:
-        """What stderr said last, tracebacks too."""
+        """Return the last lines of stderr, tracebacks included."""
         words: list[str] = []
         for line in self._said:
             words += [line.message, *str(line.fields.get("exception", "")).splitlines()]
         return words
 
     def on_exit(self, callback: Callable[[], None]) -> None:
-        """Call back when the process has ended, whoever wanted it."""
+        """Call ``callback`` when the process has ended, for whatever reason."""
         if self.fate is None:
             self._on_exit.append(callback)
         else:
             callback()
 
     async def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end; whether it came in time."""
-        # Not asyncio.timeout: until Python 3.11.3 its end is a CancelledError in a task that was
-        # cancelled and cleans up (python/cpython#102780), and then no process would be killed.
+        """Wait for the process to end.
+
+        Args:
+            timeout: seconds; None: no limit.
+
+        Returns:
+            bool: whether it has ended.
+        """
+        # Not asyncio.timeout: before Python 3.11.3 it raises CancelledError in a cancelled task that
+        # cleans up (python/cpython#102780), and the process would not be killed then.
         exited = asyncio.ensure_future(self._exited.wait())
         try:
             await asyncio.wait((exited,), timeout=timeout)
@@ -199,12 +218,12 @@ class PluginProcess(asyncio.SubprocessProtocol):
         return self._exited.is_set()
 
     async def kill(self) -> Fate:
-        """SIGKILL if it still runs, with its children; then reap it and let go of the pipes."""
+        """Kill the process and its children if it still runs, reap it and close the pipes."""
         assert self._transport is not None
         if self.fate is None:
             self._killed = True
-            # The transport's own kill looks for an end first, and takes it from asyncio's watcher.
-            # PermissionError: macOS says so of a process that has just ended.
+            # Not the transport's kill: it polls first, and so takes the end from asyncio's watcher.
+            # PermissionError: macOS raises it for a process that has just ended.
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         await self._exited.wait()
@@ -215,13 +234,13 @@ class PluginProcess(asyncio.SubprocessProtocol):
         return self.fate
 
     async def _settle(self) -> None:
-        """Give the last lines time to arrive; only what is still written can come."""
+        """Wait a moment for the last lines of a process that has ended."""
         if self.fate is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._drained.wait(), EXIT_AFTER_END)
 
     def _remove_socket(self) -> None:
-        """A process that was killed or crashed leaves its socket, and the folder made for it."""
+        """Remove the socket, and its folder, that a killed or crashed process leaves."""
         if self.target.startswith("unix:"):
             path = unquote(self.target.removeprefix("unix:"))
             with contextlib.suppress(OSError):
@@ -231,7 +250,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
     # ---------------------------------------------------------------- asyncio.SubprocessProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's is none of asyncio's classes.
+        # uvloop's transport is not a subclass of asyncio's.
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid() or 0
 
@@ -244,7 +263,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
             self._read_stdout(data)
 
     def _read_stdout(self, data: bytes) -> None:
-        """The first line is the handshake; the rest is read and dropped, as go-plugin does."""
+        """Take the first line as the handshake and drop the rest, as go-plugin does."""
         self._stdout += data
         *lines, self._stdout = self._stdout.split(b"\n")
         if lines and not self._first_line.done():
@@ -253,7 +272,8 @@ class PluginProcess(asyncio.SubprocessProtocol):
             assert self._transport is not None
             self._refuse("Unrecognized remote plugin message: a first line over 64 KiB")
             pipe: Any = self._transport.get_pipe_transport(1)
-            # Nobody reads on: once the pipe is full too, the plugin's next print blocks for ever.
+            # go-plugin stops reading here: once the pipe is full, the plugin's next print blocks for
+            # ever.
             pipe.pause_reading()
             self._stdout.clear()
             self._log.go_plugin(
@@ -289,7 +309,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
     def _refuse(self, error: str) -> None:
         if not self._first_line.done():
             self._first_line.set_exception(HostError("start", error, self.last_words()))
-            self._first_line.exception()  # nobody may be waiting any more
+            self._first_line.exception()  # retrieved, since there may be no waiter any more
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drained.set()

@@ -29,10 +29,10 @@ KILL_AFTER = 2.0
 
 
 class RunningPlugin:
-    """A plugin that is active: its process, its connection, its hooks.
+    """An active plugin: its process, its connection and its hooks.
 
     Args:
-        seconds: takes the time of each step, as `Host.seconds` says.
+        seconds: receives the duration of each step, see `Host.seconds`.
     """
 
     def __init__(
@@ -57,7 +57,11 @@ class RunningPlugin:
         hook_timeout: float = HOOK_TIMEOUT,
         seconds: dict[str, float] | None = None,
     ) -> RunningPlugin:
-        """Process, handshake, health, Implemented twice, OnActivate. HostError: nothing is left."""
+        """Start a plugin: process, handshake, health, Implemented twice, OnActivate.
+
+        Raises:
+            HostError: one of the steps failed; the process has been ended.
+        """
         seconds = {} if seconds is None else seconds
         with _timed(seconds, "handshake"):
             process = await PluginProcess.start(
@@ -71,7 +75,7 @@ class RunningPlugin:
             if not isinstance(exc, HostError):
                 await plugin.kill(0.5, shutdown_timeout=0.3)
                 raise
-            # A process that just died has its reason on stderr.
+            # A process that has just died wrote its reason to stderr.
             await process.wait(0.2)
             await plugin.kill()
             raise HostError(exc.stage, exc.error, process.last_words()) from None
@@ -93,9 +97,11 @@ class RunningPlugin:
     async def deactivate(
         self, timeout: float | None = None, *, crashed: bool = False
     ) -> str | None:
-        """OnDeactivate; the error as the host logs it, or None.
+        """Call OnDeactivate, and return its error as the host logs it, or None.
 
-        A process that has ended is not asked, unless it `crashed`: the health check asks and logs.
+        Args:
+            timeout: seconds; None: the hooks'.
+            crashed: call it although the process has ended, as the health check does.
         """
         self.stopping = True
         if not (self.process.running or crashed):
@@ -104,11 +110,14 @@ class RunningPlugin:
             return await self.hooks.lifecycle("OnDeactivate", timeout)
 
     async def kill(self, after: float = KILL_AFTER, *, shutdown_timeout: float = 10.0) -> Fate:
-        """go-plugin's Kill: Shutdown, wait, SIGKILL.
+        """End the process as go-plugin's Kill does: Shutdown, wait, SIGKILL.
 
         Args:
-            after: seconds that the process has to end by itself.
-            shutdown_timeout: seconds for the Shutdown RPC; a real host waits for ever there.
+            after: seconds for the process to end by itself.
+            shutdown_timeout: seconds for the Shutdown RPC; a real host has no limit there.
+
+        Returns:
+            Fate: how the process ended.
         """
         self.stopping = True
         process = self.process
@@ -123,7 +132,7 @@ class RunningPlugin:
         return fate
 
     async def _ask_to_end(self, timeout: float) -> None:
-        """Shutdown, until it is answered or the process is gone."""
+        """Call Shutdown, and wait until it is answered or the process is gone."""
         asked = asyncio.create_task(self.connection.shutdown(timeout))
         gone = asyncio.create_task(self.process.wait())
         try:
@@ -131,7 +140,7 @@ class RunningPlugin:
         finally:
             gone.cancel()
             asked.cancel()
-            # Its outcome is nobody's: go-plugin ignores an error of Shutdown.
+            # The result is ignored on purpose, as go-plugin ignores errors of Shutdown.
             await asyncio.gather(asked, gone, return_exceptions=True)
 
 

@@ -1,4 +1,4 @@
-"""A line of the plugin's stderr as go-plugin's logStderr and parseJSON read it. Pure."""
+"""The lines of a plugin's stderr as go-plugin's logStderr and parseJSON read them. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["LINE_LIMIT", "LogLine", "StderrReader"]
 
 LINE_LIMIT = 64 * 1024
-"""go-plugin's PluginLogBufferSize: longer lines come in pieces, and as plain text."""
+"""go-plugin's PluginLogBufferSize, in bytes: it reads longer lines in pieces, as plain text."""
 
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 _PREFIXES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR")
@@ -24,12 +24,13 @@ class LogLine:
 
     Attributes:
         source: ``plugin`` (its stderr), ``plugin_stdout`` and ``plugin_stderr`` (GRPCStdio),
-            ``go-plugin`` (about the process), ``host`` (what the server itself would log).
+            ``api`` (the plugin's Log calls), ``go-plugin`` (about the process), ``host`` (the
+            server itself).
         level: ``trace`` to ``error``.
         module: the plugin's logger, from ``@module``.
         timestamp: as the plugin wrote it; empty when it wrote none.
-        fields: what else the plugin's line carried.
-        time: when the host had it, in seconds since the epoch.
+        fields: the other fields of the plugin's line.
+        time: when the host got the line, in seconds since the epoch.
     """
 
     source: str
@@ -42,7 +43,7 @@ class LogLine:
 
 
 class StderrReader:
-    """Cuts a byte stream into lines and reads each as the host does."""
+    """Cut a byte stream into lines, and parse each as the host does."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -50,7 +51,7 @@ class StderrReader:
         self._in_panic = False
 
     def feed(self, data: bytes) -> list[LogLine]:
-        """The log lines that are complete with these bytes."""
+        """Return the log lines that are complete with these bytes."""
         self._rest += data
         lines = []
         while True:
@@ -65,7 +66,7 @@ class StderrReader:
                 return lines
 
     def close(self) -> list[LogLine]:
-        """The last line, when the stream ended without a newline."""
+        """Return the last line, if the stream ended without a newline."""
         rest = bytes(self._rest)
         self._rest.clear()
         return [self._read(rest, whole=True)] if rest else []
@@ -80,7 +81,7 @@ class StderrReader:
         except (ValueError, RecursionError):
             return LogLine(source="plugin", level=self._guess(text), message=text)
         if raw is None:
-            raw = {}  # Go reads null into a map, too
+            raw = {}  # Go accepts null for a map
         if not isinstance(raw, dict):
             return LogLine(source="plugin", level=self._guess(text), message=text)
         return self._structured(raw, text)
@@ -88,7 +89,7 @@ class StderrReader:
     def _structured(self, raw: dict[str, Any], text: str) -> LogLine:
         for key in ("@message", "@level", "@timestamp"):
             if key in raw and not isinstance(raw[key], str):
-                # parseJSON asserts the type in a goroutine that recovers nothing.
+                # parseJSON asserts the type in a goroutine without recover().
                 return LogLine(
                     source="host",
                     level="error",
@@ -120,4 +121,4 @@ class StderrReader:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

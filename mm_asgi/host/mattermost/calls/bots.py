@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CALLS"]
 
 BOT_KEY = "mmi_botid"
-"""Where EnsureBotUser remembers its bot: among the plugin's own keys, as on a server."""
+"""EnsureBotUser's key for its bot, among the plugin's own keys as on a server."""
 
 
 def _need(mm: ServerState, user_id: str, *, deleted: bool = True) -> Bot:
@@ -31,7 +31,7 @@ def _need(mm: ServerState, user_id: str, *, deleted: bool = True) -> Bot:
 
 
 def _create_bot(mm: ServerState, given: Bot) -> Bot:
-    """The bot and its user; UserHasBeenCreated is not called for a bot."""
+    """Create the bot and its user. UserHasBeenCreated is not called for a bot."""
     where = "Bot.IsValidCreate"
     check_username(given.username, where, "model.bot.is_valid.username.app_error")
     if len(given.description) > 1024:
@@ -104,7 +104,7 @@ def _get_all(mm: ServerState, request: pb.GetBotsRequest) -> dict[str, Any]:
 
 
 def _is_orphan(mm: ServerState, bot: Bot) -> bool:
-    """Its owner is a user, and deactivated."""
+    """Return whether the bot's owner is a deactivated user."""
     owner = mm.users.get(bot.owner_id)
     return owner is not None and bool(owner.delete_at)
 
@@ -147,7 +147,7 @@ def _ensure(mm: ServerState, request: pb.EnsureBotUserRequest) -> dict[str, Any]
         return {"bot_user_id": known}
     taken = mm.users.find(given.username)
     if taken is not None:
-        # Also when it is a person's account: the server only logs that.
+        # Also for a person's account: the server only logs that.
         if taken.is_bot:
             mm.kv.set(BOT_KEY, taken.id.encode())
         return {"bot_user_id": taken.id}

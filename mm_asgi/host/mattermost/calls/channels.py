@@ -29,13 +29,17 @@ if TYPE_CHECKING:
 __all__ = ["CALLS", "DEFAULT", "add_default_channels", "is_private_talk", "need"]
 
 DEFAULT = "town-square"
-"""Nobody leaves it, nobody deletes it; model.DefaultChannelName."""
+"""The channel that cannot be left or deleted; model.DefaultChannelName."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9_-])?")
 
 
 def need(mm: ServerState, channel_id: str, where: str = "GetChannel") -> Channel:
-    """The channel of this id, archived or not. AppError: there is none."""
+    """Return the channel of this id, archived or not.
+
+    Raises:
+        AppError: there is none.
+    """
     channel = mm.channels.get(channel_id)
     if channel is None:
         raise AppError(where, "app.channel.get.existing.app_error", 404)
@@ -43,12 +47,12 @@ def need(mm: ServerState, channel_id: str, where: str = "GetChannel") -> Channel
 
 
 def is_private_talk(channel: Channel) -> bool:
-    """A direct or group channel: its members never change."""
+    """Return whether it is a direct or group channel, whose members never change."""
     return channel.type in (CHANNEL_TYPE_DIRECT, CHANNEL_TYPE_GROUP)
 
 
 def add_default_channels(mm: ServerState, team: Team) -> None:
-    """Every team's first channels."""
+    """Create the channels that every team has."""
     for name, shown in DEFAULT_CHANNELS.items():
         given = Channel(
             team_id=team.id, name=name, display_name=shown, type=CHANNEL_TYPE_OPEN
@@ -81,7 +85,7 @@ def _by_name(mm: ServerState, team_id: str, name: str, deleted: bool) -> Channel
         (
             channel
             for channel in mm.channels.values()
-            # The channels of no team are found from everywhere; channel_store.go, getByName.
+            # Channels without a team are found from every team; channel_store.go, getByName.
             if channel.name == name
             and channel.team_id in (team_id, "")
             and (deleted or not channel.delete_at)
@@ -188,7 +192,7 @@ def _get_for_user(mm: ServerState, request: pb.GetChannelsForTeamForUserRequest)
 
 
 def _get_stats(mm: ServerState, request: pb.GetChannelStatsRequest) -> dict[str, Any]:
-    """An unknown channel has no members: nothing fails here."""
+    """Count the members; an unknown channel has none."""
     count = sum(1 for channel_id, _ in mm.channel_members if channel_id == request.channel_id)
     return {"channel_stats": ChannelStats(channel_id=request.channel_id, member_count=count)}
 

@@ -1,4 +1,4 @@
-"""The server's configuration, and the plugin's settings in it."""
+"""Calls for the server's configuration and the plugin's settings in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CALLS", "save", "save_plugin"]
 
 HIDDEN = "*" * 32
-"""What GetConfig shows of a secret; model.FakeSetting."""
+"""GetConfig's stand-in for a secret; model.FakeSetting."""
 
 _SECRETS = (
     ("SqlSettings", "DataSource"),
@@ -31,7 +31,9 @@ _SECRETS = (
 
 
 async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
-    """Save a whole configuration: the plugin may change or refuse it, and then hears of it.
+    """Save a whole configuration, with its hooks.
+
+    ConfigurationWillBeSaved may change or refuse it, OnConfigurationChange is called afterwards.
 
     Raises:
         AppError: ConfigurationWillBeSaved refused it.
@@ -43,7 +45,7 @@ async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
     )
     if answer.called:
         if not answer.ok:
-            # A plugin that fails here refuses, too (fail-closed).
+            # A hook that fails counts as a refusal (fail-closed).
             raise AppError("saveConfig", "app.save_config.plugin_hook_error", 400)
         replaced = answer.response.modified_config.config_json
         if replaced:
@@ -59,14 +61,18 @@ async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
 
 
 async def save_plugin(mm: ServerState, settings: Mapping[str, Any]) -> None:
-    """Replace the plugin's settings. AppError as `save`."""
+    """Replace the plugin's settings.
+
+    Raises:
+        AppError: ConfigurationWillBeSaved refused them.
+    """
     new = copy.deepcopy(mm.config)
     new.setdefault("PluginSettings", {}).setdefault("Plugins", {})[mm.plugin_id] = dict(settings)
     await save(mm, new)
 
 
 def plugin_settings(mm: ServerState) -> dict[str, Any]:
-    """What is configured for the plugin."""
+    """Return the plugin's settings."""
     found = mm.config.get("PluginSettings", {}).get("Plugins", {}).get(mm.plugin_id)
     return dict(found or {})
 
@@ -74,7 +80,7 @@ def plugin_settings(mm: ServerState) -> dict[str, Any]:
 def _object(data: bytes) -> dict[str, Any]:
     value = json.loads(data)
     if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return value
 
 
@@ -87,7 +93,7 @@ def _hide(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_hidden(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
-    """Put back the secrets that the caller never saw (config.desanitize)."""
+    """Put back the secrets that were hidden from the caller (config.desanitize)."""
     for section, name in _SECRETS:
         if new.get(section, {}).get(name) == HIDDEN:
             new[section] = {**new[section], name: old.get(section, {}).get(name, "")}
@@ -99,7 +105,7 @@ def _without_hidden(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, An
 
 def _load(mm: ServerState, request: pb.LoadPluginConfigurationRequest) -> dict[str, Any]:
     schema = mm.manifest.get("settings_schema") or {}
-    # plugin_api.go lowers every key: Go's decoder does not mind, a Python dict does.
+    # plugin_api.go lowers every key. Go's decoder ignores case, a Python dict does not.
     settings = {
         str(row.get("key", "")).lower(): row.get("default") for row in schema.get("settings") or ()
     }

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["CALLS", "upload"]
 
 NOBODY = "nouser"
-"""The creator of what a plugin uploads; file.go, UploadFile."""
+"""The creator of a plugin's uploads; file.go, UploadFile."""
 
 
 async def upload(
@@ -35,7 +35,11 @@ async def upload(
     user_id: str = NOBODY,
     context: PluginContext | None = None,
 ) -> FileInfo:
-    """Store a file, after FileWillBeUploaded had its say. AppError: the plugin refuses it."""
+    """Store a file, unless FileWillBeUploaded refuses it.
+
+    Raises:
+        AppError: the plugin refuses it.
+    """
     name = PurePosixPath(filename).name or filename
     info = FileInfo(
         id=new_id(), creator_id=user_id, channel_id=channel_id, name=name, size=len(data),
@@ -82,7 +86,7 @@ async def _upload(mm: ServerState, request: pb.UploadFileRequest) -> dict[str, A
 
 
 def _copy(mm: ServerState, request: pb.CopyFileInfosRequest) -> dict[str, Any]:
-    """New records of the same bytes, of no post yet."""
+    """Make new records of the same bytes, without a post."""
     ids = []
     for file_id in request.file_ids:
         old = _need(mm, file_id, "CopyFileInfos")

@@ -1,7 +1,7 @@
-"""Who is in which channel, and who joins a team; after app/channel.go and app/team.go.
+"""Members of channels, and joining a team; after app/channel.go and app/team.go.
 
-Joining and leaving make the server's own posts ("alice joined the channel."), which the plugin's
-message hooks get like any other: their type begins with ``system_``.
+When a user joins or leaves, the server writes a post ("alice joined the channel."). The plugin's message
+hooks get it like any other; its type begins with ``system_``.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def join_team(
     actor: User | None = None,
     context: PluginContext | None = None,
 ) -> TeamMember:
-    """Put a user into a team and its first channels; who is in it already stays so."""
+    """Add a user to a team and its default channels; a member stays one."""
     member = mm.team_members.get((team_id, user_id))
     if member is not None and not member.delete_at:
         return member
@@ -65,7 +65,7 @@ async def join_team(
 
 
 async def add(mm: ServerState, channel_id: str, user_id: str, actor_id: str = "") -> ChannelMember:
-    """Put a user into a channel; who is in it already stays so."""
+    """Add a user to a channel; a member stays one."""
     channel = need_channel(mm, channel_id)
     existing = mm.channel_members.get((channel_id, user_id))
     if existing is not None:
@@ -108,7 +108,7 @@ def _save(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
 
 
 async def _say(mm: ServerState, channel: Channel, user: User, kind: str, text: str) -> None:
-    """The server's own post; that a plugin refuses it stops nothing."""
+    """Write the server's own post. If a plugin refuses it, only the log has it."""
     post = Post(channel_id=channel.id, user_id=user.id, type=kind, message=text)
     post.props.update({"username": user.username})
     try:
@@ -119,7 +119,11 @@ async def _say(mm: ServerState, channel: Channel, user: User, kind: str, text: s
 
 
 def need(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
-    """A member. AppError: the user is none."""
+    """Return a member.
+
+    Raises:
+        AppError: the user is not a member.
+    """
     member = mm.channel_members.get((channel_id, user_id))
     if member is None:
         raise AppError("GetChannelMember", "app.channel.get_member.missing.app_error", 404)
@@ -174,7 +178,7 @@ def _get_by_ids(mm: ServerState, request: pb.GetChannelMembersByIdsRequest) -> d
 
 
 def _get_for_user(mm: ServerState, request: pb.GetChannelMembersForUserRequest) -> dict[str, Any]:
-    """Of all teams: plugin_api.go leaves team_id out."""
+    """Return those of all teams: plugin_api.go ignores team_id."""
     found = [row for key, row in mm.channel_members.items() if key[1] == request.user_id]
     return {"channel_members": page_of(found, request.page, request.per_page)}
 

@@ -1,6 +1,6 @@
-"""Who may do what, by the roles that Mattermost starts with (model/role.go); those that plugins ask for.
+"""Permissions by the roles that Mattermost starts with (model/role.go), as far as plugins ask for them.
 
-Custom roles and schemes are left out: no call here makes them.
+Custom roles and schemes are left out: no call here creates them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ ROLES: Mapping[str, frozenset[str]] = {
 
 
 def has_permission(mm: ServerState, user_id: str, permission: str) -> bool:
-    """Whether the user's own roles grant it; an inactive user has none."""
+    """Return whether the user's own roles grant it; an inactive user has no permission."""
     user = mm.users.get(user_id)
     return user is not None and not user.delete_at and _grants(user.roles.split(), permission)
 

@@ -1,4 +1,4 @@
-"""Posts found: threads, pages, searches; after app/post.go and sqlstore/post_store.go."""
+"""Lists of posts: threads, pages, searches; after app/post.go and sqlstore/post_store.go."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGEST_PAGE = 1000
 
 
 def _newest_first(posts: Iterable[Post]) -> list[Post]:
-    # Posts of one millisecond keep the order in which they came.
+    # Posts of the same millisecond keep their order.
     return sorted(posts, key=lambda post: post.create_at)[::-1]
 
 
@@ -34,7 +34,7 @@ def _in_channel(mm: ServerState, channel_id: str) -> list[Post]:
 
 
 def _list(mm: ServerState, posts: list[Post]) -> PostList:
-    """The posts in their order, and beside them the first posts of their threads."""
+    """Return the posts in their order, with the first posts of their threads."""
     answer = PostList(order=[post.id for post in posts])
     for post in posts:
         answer.posts[post.id].CopyFrom(post)
@@ -64,7 +64,7 @@ def _get_thread(mm: ServerState, request: pb.GetPostThreadRequest) -> dict[str, 
 
 
 def _get_since(mm: ServerState, request: pb.GetPostsSinceRequest) -> dict[str, Any]:
-    """What was changed after the time; deleted ones too, so that a browser can drop them."""
+    """Return the posts that changed after the time, deleted ones included for browsers to drop."""
     found = [
         post
         for post in mm.posts.values()
@@ -78,7 +78,7 @@ def _get_after(mm: ServerState, request: pb.GetPostsAfterRequest) -> dict[str, A
     _check_size(request.per_page, where, "app.post.get_posts_around.get.app_error")
     posts = _in_channel(mm, request.channel_id)
     later = posts[: _position(posts, request.post_id)]
-    # Counted from the post onwards, shown newest first.
+    # Counted from the post onwards, but the newest comes first.
     page = page_of(later[::-1], request.page, request.per_page)
     return {"post_list": _list(mm, page[::-1])}
 
@@ -96,7 +96,7 @@ def _has(posts: list[Post], post_id: str) -> bool:
 
 
 def _position(posts: list[Post], post_id: str) -> int:
-    """Where the post is; 0 when it is not: nothing is newer than the newest."""
+    """Return the post's position; 0 when it is missing, since nothing is newer than the newest."""
     return next((at for at, post in enumerate(posts) if post.id == post_id), 0)
 
 
@@ -124,7 +124,7 @@ def _search_for_user(
         for post in _matching(mm, request.team_id, params.terms, params.is_or_search)
         if (post.channel_id, request.user_id) in mm.channel_members
     ]
-    # 0 is what the wire says for "not given".
+    # On the wire 0 means "not given".
     page = page_of(_newest_first(found), params.page, params.per_page or 100)
     results = PostSearchResults(order=[post.id for post in page])
     for post in page:
@@ -133,7 +133,7 @@ def _search_for_user(
 
 
 def _matching(mm: ServerState, team_id: str, terms: str, any_of_them: bool) -> list[Post]:
-    """Posts with all, or any, of the words; no modifiers such as ``from:`` in the terms."""
+    """Return posts with all, or any, of the words. Modifiers such as ``from:`` are not supported."""
     words = [word.strip("*").lower() for word in terms.split()]
     if not words:
         return []

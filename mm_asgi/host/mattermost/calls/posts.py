@@ -1,4 +1,4 @@
-"""Posts made, changed and deleted, and what the plugin says to each; after app/post.go."""
+"""Creation, change and deletion of posts, with the plugin's hooks; after app/post.go."""
 
 from __future__ import annotations
 
@@ -25,13 +25,17 @@ LONGEST = 16383
 """Characters of a message; model.PostMessageMaxRunesV2."""
 
 DISMISS = "plugin.message_will_be_posted.dismiss_post"
-"""The reason that drops a post without a word; model.DismissPostError."""
+"""The reason that drops a post silently; model.DismissPostError."""
 
 _HASHTAG = re.compile(r"(?<!\S)#[^\W\d_][\w.-]+")
 
 
 def need(mm: ServerState, post_id: str, where: str = "GetSinglePost", code: int = 404) -> Post:
-    """The post of this id. AppError: there is none, or it is deleted."""
+    """Return the post of this id.
+
+    Raises:
+        AppError: there is none, or it is deleted.
+    """
     post = mm.posts.get(post_id)
     if post is None or post.delete_at:
         raise AppError(where, "app.post.get.app_error", code)
@@ -39,7 +43,7 @@ def need(mm: ServerState, post_id: str, where: str = "GetSinglePost", code: int 
 
 
 def hook_post(post: Post) -> Post:
-    """A post as hooks get it: the host carries no props, metadata or participants there."""
+    """Return a copy for hooks: the host sends no props, metadata or participants there."""
     copy = Post()
     copy.CopyFrom(post)
     for name in ("props", "metadata", "participants"):
@@ -48,7 +52,7 @@ def hook_post(post: Post) -> Post:
 
 
 def to_json(post: Post) -> str:
-    """A post in a websocket event's data: JSON in a string, as the browser gets it."""
+    """Return a post as JSON, as websocket events have it in a string."""
     return json_format.MessageToJson(
         post,
         preserving_proto_field_name=True,
@@ -58,10 +62,10 @@ def to_json(post: Post) -> str:
 
 
 async def create(mm: ServerState, given: Post, context: PluginContext | None = None) -> Post:
-    """A new post.
+    """Create a post, with its hooks.
 
-    MessageWillBePosted may change or refuse it; a hook that fails changes nothing. Then it is
-    saved, and MessageHasBeenPosted tells of it.
+    MessageWillBePosted may change or refuse it; a hook that fails changes nothing.
+    MessageHasBeenPosted is called after it was saved.
 
     Raises:
         AppError: the server or the plugin refuses it.
@@ -85,7 +89,11 @@ async def create(mm: ServerState, given: Post, context: PluginContext | None = N
 
 
 async def update(mm: ServerState, given: Post, context: PluginContext | None = None) -> Post:
-    """A post with another text, props, pin or files. AppError: the server or the plugin refuses it."""
+    """Change a post's text, props, pin or files, with its hooks.
+
+    Raises:
+        AppError: the server or the plugin refuses it.
+    """
     old = mm.posts.get(given.id)
     if old is None:
         code = 404 if given.id else 400
@@ -120,7 +128,11 @@ async def update(mm: ServerState, given: Post, context: PluginContext | None = N
 
 
 def delete(mm: ServerState, post_id: str, context: PluginContext | None = None) -> None:
-    """Delete a post and its answers. AppError: there is none, or its channel is archived."""
+    """Delete a post and its answers.
+
+    Raises:
+        AppError: there is none, or its channel is archived.
+    """
     post = need(mm, post_id, "DeletePost", 400)
     channel = mm.channels[post.channel_id]
     if channel.delete_at:
@@ -145,7 +157,11 @@ async def _ask(
     context: PluginContext | None,
     **fields: Post,
 ) -> Post:
-    """The post that the plugin leaves. AppError: it refuses it."""
+    """Call a filter hook, and return the post as the plugin leaves it.
+
+    Raises:
+        AppError: the plugin refuses it.
+    """
     answer = await mm.hooks.ask(hook, context, **fields)
     if answer.response is None:  # not listed, or failed: the host lets the post through
         return current
@@ -230,7 +246,7 @@ def _get(mm: ServerState, request: pb.GetPostRequest) -> dict[str, Any]:
 
 
 def show(mm: ServerState, user_id: str, given: Post) -> Post:
-    """Show a post to one user; nothing is checked, and no hook hears of it."""
+    """Show a post to one user. Nothing is checked, and no hook is called."""
     post = Post()
     post.CopyFrom(given)
     post.type = "system_ephemeral"

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 __all__ = ["CALLS", "add"]
 
 _EMOJI = re.compile(r"[a-zA-Z0-9+_-]{1,64}")
-"""Its form alone is looked at: the server's list has thousands of names."""
+"""Only the form is checked: the server's list has thousands of names."""
 
 
 def add(mm: ServerState, given: Reaction, context: PluginContext | None = None) -> Reaction:
-    """Add a reaction, which ReactionHasBeenAdded tells of. AppError: the server refuses it."""
+    """Add a reaction, and call ReactionHasBeenAdded.
+
+    Raises:
+        AppError: the server refuses it.
+    """
     post = need(mm, given.post_id)
     if mm.channels[post.channel_id].delete_at:
         raise AppError("SaveReactionForPost", "api.reaction.save.archived_channel.app_error", 403)
@@ -53,7 +57,7 @@ def add(mm: ServerState, given: Reaction, context: PluginContext | None = None) 
 
 
 def _remove(mm: ServerState, request: pb.RemoveReactionRequest) -> None:
-    """One that is not there is no error, and the hook is called all the same."""
+    """Remove a reaction. A missing one is not an error, and the hook is called all the same."""
     given = request.reaction
     post = need(mm, given.post_id)
     if mm.channels[post.channel_id].delete_at:
@@ -80,7 +84,7 @@ def _add(mm: ServerState, request: pb.AddReactionRequest) -> dict[str, Any]:
 
 
 def _get(mm: ServerState, request: pb.GetReactionsRequest) -> dict[str, Any]:
-    """Of an unknown post there are none."""
+    """Return a post's reactions; an unknown post has none."""
     return {"reactions": [row for key, row in mm.reactions.items() if key[0] == request.post_id]}
 
 

@@ -1,7 +1,7 @@
 """Slash commands, after app/plugin_commands.go and app/command.go.
 
-Built-in commands there are none, and custom commands, which are webhooks to another server, are
-kept but not executed.
+There are no built-in commands here. Custom commands, which are webhooks to another server, are kept
+but not executed.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ __all__ = ["CALLS", "execute"]
 async def execute(
     mm: ServerState, given: CommandArgs, context: PluginContext | None = None
 ) -> CommandResponse:
-    """Run a command through ExecuteCommand and show what it answers.
+    """Run a command through ExecuteCommand and post its answer.
 
     Raises:
-        AppError: it is no command, nobody handles it, or the plugin answered with an error.
+        AppError: it is not a command, no command has its trigger, or the plugin answered with an
+            error.
     """
     args = CommandArgs()
     args.CopyFrom(given)
@@ -63,14 +64,14 @@ async def _ask(
         raise AppError("ExecutePluginCommand", "model.plugin_command.error.app_error", 500)
     if answer.response.HasField("error"):
         error = answer.response.error
-        # A status that HTTP does not know would crash the server: plugin_commands.go turns it to 500.
+        # An invalid HTTP status would crash the server, so plugin_commands.go replaces it by 500.
         code = error.status_code if 100 <= error.status_code <= 999 else 500
         raise AppError(error.where, error.id, code, error.detailed_error)
     if not answer.response.HasField("response"):
         return None
     response = CommandResponse()
     response.CopyFrom(answer.response.response)
-    # The host reads neither.
+    # The host ignores both.
     response.ClearField("type")
     response.ClearField("attachments")
     return response
@@ -79,7 +80,7 @@ async def _ask(
 async def _show(
     mm: ServerState, args: CommandArgs, response: CommandResponse, context: PluginContext | None
 ) -> None:
-    """An answer's text becomes a post: for all in_channel, for the user alone otherwise."""
+    """Post an answer's text: in the channel for in_channel, to the user alone otherwise."""
     post = Post(
         channel_id=response.channel_id or args.channel_id, user_id=args.user_id,
         root_id=args.root_id, message=response.text,
@@ -179,7 +180,7 @@ def _list_plugin(mm: ServerState, request: pb.ListPluginCommandsRequest) -> dict
 
 
 def _list_built_in(mm: ServerState, request: pb.ListBuiltInCommandsRequest) -> None:
-    """There are none here."""
+    """Return no command: there are no built-in ones here."""
 
 
 def _get(mm: ServerState, request: pb.GetCommandRequest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What users show of themselves: status, custom status, typing; and their preferences."""
+"""Users' status, custom status, typing events and preferences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _get(mm: ServerState, request: pb.GetUserStatusRequest) -> dict[str, Any]:
 
 
 def _get_by_ids(mm: ServerState, request: pb.GetUserStatusesByIdsRequest) -> dict[str, Any]:
-    """Whoever has none is offline: platform/status.go fills it up."""
+    """Return the statuses. A user without one is offline, as in platform/status.go."""
     return {
         "statuses": [
             mm.statuses.get(user_id) or Status(user_id=user_id, status="offline")

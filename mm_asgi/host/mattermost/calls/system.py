@@ -1,4 +1,4 @@
-"""The server itself: what it is, its log, websocket events, mail, dialogs, and its one plugin."""
+"""Calls for the server itself: version, log, websocket events, mail, dialogs, and its one plugin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["CALLS", "VERSION"]
 
 VERSION = "11.4.0"
-"""The version that is told: of the time of the first servers that run Python plugins."""
+"""The server's version: that of the first servers that run Python plugins."""
 
 RUNNING = 2
 """model.PluginStateRunning."""
@@ -85,7 +85,7 @@ def _plugin_status(mm: ServerState, request: pb.GetPluginStatusRequest) -> dict[
 
 
 def _license(mm: ServerState, request: misc.GetLicenseRequest) -> None:
-    """There is none."""
+    """Return no license: there is none."""
 
 
 def _enterprise(mm: ServerState, request: misc.IsEnterpriseReadyRequest) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def _mail(mm: ServerState, request: misc.SendMailRequest) -> None:
 
 
 def _dialog(mm: ServerState, request: misc.OpenInteractiveDialogRequest) -> None:
-    """Shown to the user whose command or button gave the trigger id."""
+    """Open a dialog for the user whose command or button has the trigger id."""
     user_id = mm.triggers.get(request.dialog.trigger_id)
     if user_id is None:
         bad = "interactive_message.decode_trigger_id.base64_decode_failed"
@@ -130,11 +130,11 @@ def _dialog(mm: ServerState, request: misc.OpenInteractiveDialogRequest) -> None
 
 
 def _cluster_event(mm: ServerState, request: misc.PublishPluginClusterEventRequest) -> None:
-    """One server is no cluster: it reaches nobody, and that is no error."""
+    """Accept a cluster event. A single server has no other to send it to, which is not an error."""
 
 
 def _collection(mm: ServerState, request: misc.RegisterCollectionAndTopicRequest) -> None:
-    """Servers do nothing here any more."""
+    """Accept the call. Servers ignore it, too."""
 
 
 CALLS: Mapping[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""Teams and who is in them, after app/team.go."""
+"""Teams and their members, after app/team.go."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _get_by_name(mm: ServerState, request: pb.GetTeamByNameRequest) -> dict[str,
 
 
 def _update(mm: ServerState, request: pb.UpdateTeamRequest) -> dict[str, Any]:
-    """The fields that a team's admin may change; team.go, UpdateTeam."""
+    """Change the fields that a team's admin may change; team.go, UpdateTeam."""
     team, given = _need(mm, request.team.id), request.team
     for name in ("display_name", "description", "allow_open_invite", "company_name",
                  "allowed_domains", "last_team_icon_update"):  # fmt: skip

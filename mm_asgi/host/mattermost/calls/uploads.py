@@ -1,4 +1,4 @@
-"""Files that are uploaded in parts, after app/upload.go."""
+"""Uploads of files in parts, after app/upload.go."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["CALLS"]
 
 SMALLEST_FIRST_PART = 5 * 1024 * 1024
-"""Bytes, unless it is the whole file; upload.go, minFirstPartSize. Over the 4 MiB that one call takes:
-a plugin can upload in parts only what fits into one."""
+"""Bytes, unless it is the whole file; upload.go, minFirstPartSize. This is more than the 4 MiB of one call,
+so a plugin can upload in parts only files that fit into one call."""
 
 
 def _create(mm: ServerState, request: pb.CreateUploadSessionRequest) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def _get(mm: ServerState, request: pb.GetUploadSessionRequest) -> dict[str, Any]
 
 
 async def _upload(mm: ServerState, request: pb.UploadDataRequest) -> dict[str, Any]:
-    """One part; the answer has a file with the last one only."""
+    """Add one part. The answer has a file after the last part only."""
     upload = mm.uploads.get(request.upload_session.id)
     if upload is None:
         raise AppError("UploadData", "app.upload.get.app_error", 404)

@@ -25,7 +25,11 @@ _RESERVED = ("all", "channel", "matterbot", "system")
 
 
 def need(mm: ServerState, user_id: str, where: str = "GetUser") -> User:
-    """The user of this id. AppError: there is none."""
+    """Return the user of this id.
+
+    Raises:
+        AppError: there is none.
+    """
     user = mm.users.get(user_id)
     if user is None:
         raise AppError(where, MISSING_ACCOUNT, 404)
@@ -33,7 +37,11 @@ def need(mm: ServerState, user_id: str, where: str = "GetUser") -> User:
 
 
 def create(mm: ServerState, given: User, context: PluginContext | None = None) -> User:
-    """A new user, whom UserHasBeenCreated tells of. AppError: what is given is not valid or taken."""
+    """Create a user, and call UserHasBeenCreated.
+
+    Raises:
+        AppError: a field is invalid, or the name or address is taken.
+    """
     if not given.auth_service:
         size = len(given.password.encode())
         if size < mm.config.get("PasswordSettings", {}).get("MinimumLength", 8):
@@ -59,7 +67,7 @@ def create(mm: ServerState, given: User, context: PluginContext | None = None) -
 
 
 def set_active(mm: ServerState, user: User, active: bool) -> None:
-    """Activate or deactivate."""
+    """Activate or deactivate a user."""
     now = mm.clock.now()
     user.delete_at, user.update_at = (0 if active else now), now
     mm.publish("user_updated", {"user_id": user.id})
@@ -68,13 +76,21 @@ def set_active(mm: ServerState, user: User, active: bool) -> None:
 
 
 def check_username(name: str, where: str, error_id: str) -> None:
-    """AppError with ``error_id``: the server does not take such a name."""
+    """Check a username.
+
+    Raises:
+        AppError: with ``error_id``; the server does not accept such a name.
+    """
     if not _USERNAME.fullmatch(name) or name in _RESERVED:
         raise AppError(where, error_id, 400)
 
 
 def check_free(mm: ServerState, user: User, where: str) -> None:
-    """AppError: another user has the name or the address."""
+    """Check that no other user has the name or the address.
+
+    Raises:
+        AppError: another user has one of them.
+    """
     for other in mm.users.values():
         if other.id != user.id and other.username == user.username:
             raise AppError(where, "app.user.save.username_exists.app_error", 400)
@@ -83,7 +99,11 @@ def check_free(mm: ServerState, user: User, where: str) -> None:
 
 
 def check_roles(names: str, where: str = "CheckRolesExist") -> None:
-    """AppError: a role that does not exist."""
+    """Check that all roles exist.
+
+    Raises:
+        AppError: one does not.
+    """
     for name in names.split():
         if name not in ROLES:
             raise AppError(where, "app.role.check_roles_exist.role_not_found", 400, f"role={name}")
@@ -139,7 +159,7 @@ def _get_by_usernames(mm: ServerState, request: pb.GetUsersByUsernamesRequest) -
 
 
 def _get_users(mm: ServerState, request: pb.GetUsersRequest) -> dict[str, Any]:
-    """By role and activity alone: user_store.go's GetAllProfiles looks at no team or channel."""
+    """Filter by role and activity only: user_store.go's GetAllProfiles ignores team and channel."""
     roles = {request.role, *request.roles} - {""}
 
     def wanted(user: User) -> bool:
@@ -213,7 +233,7 @@ def _update(mm: ServerState, request: pb.UpdateUserRequest) -> dict[str, Any]:
     check_username(new.username, "User.IsValid", "model.user.is_valid.username.app_error")
     _check_email(new.email)
     check_free(mm, new, "UpdateUser")
-    # What this way cannot change: user_store.go, Update.
+    # This call cannot change these fields: user_store.go, Update.
     new.create_at, new.delete_at, new.roles = old.create_at, old.delete_at, old.roles
     new.is_bot, new.auth_service = old.is_bot, old.auth_service
     new.ClearField("password")
