@@ -9,7 +9,7 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING
 
-from mm_asgi.bridge.request import RequestParser
+from mm_asgi.bridge import serve_http
 from mm_asgi.dispatch import NotListed
 from mm_asgi.wire.calls import MISSING, PLUGIN_FAILED
 from mm_asgi.wire.port import Method, StatusCode
@@ -36,7 +36,9 @@ def methods(serving: Serving) -> dict[str, Method]:
     """Return the RPCs by path. Any other path is UNIMPLEMENTED, as for a hook nobody registered."""
     found = {
         SERVICE + "ServeHTTP": Method(
-            functools.partial(_serve_http, serving), RequestParser, SERVE_HTTP_LIMIT
+            functools.partial(serve_http.serve, serving.http),
+            serve_http.RequestParser,
+            SERVE_HTTP_LIMIT,
         )
     }
     for rpc in serving.dispatch.rpcs.values():
@@ -59,11 +61,6 @@ class _LazyParser:
 
     def FromString(self, data: bytes, /) -> Message:
         return self._rpc.request.FromString(data)
-
-
-def _serve_http(serving: Serving, stream: Stream) -> None:
-    # In the task set: the app outlives the RPC (background tasks, row R14).
-    serving.tasks.start(serving.http.serve(stream), lambda: serving.http.name(stream))
 
 
 def _start(rpc: RPC, tasks: TaskSet, stream: Stream) -> None:

@@ -1,6 +1,7 @@
-"""What happens around a request's cycle: admission, scope, log context, access line.
+"""What happens around a request's cycle: admission, scope, log context, remarks, access line.
 
-One HTTPHandler serves one app from activation to the end; it holds what requests share.
+One HTTPHandler serves one app from activation to the end; it holds what requests share. It knows
+no wire: whoever takes requests from a wire makes an exchange of each and calls ``serve()``.
 """
 
 from __future__ import annotations
@@ -10,33 +11,23 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.message import DecodeError
-
-from mm_asgi.bridge.coach import LOST_USER, lost_its_user
-from mm_asgi.bridge.hold import Holds
-from mm_asgi.bridge.http import HTTPCycle
+from mm_asgi.bridge.http import Holds, HTTPCycle
 from mm_asgi.bridge.response import plain_answer
-from mm_asgi.bridge.scope import build_scope
-from mm_asgi.bridge.state import State
-from mm_asgi.bridge.texts import BROKEN_BY_HOST
-from mm_asgi.errors import HostProtocolError
+from mm_asgi.bridge.scope import Mount
+from mm_asgi.bridge.state import ResponseState
 from mm_asgi.observe.access import log_access
 from mm_asgi.observe.context import LOG_CONTEXT, LogContext
-from mm_asgi.wire.port import StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Mapping
 
-    from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest
+    from mm_asgi.bridge.exchange import Exchange
+    from mm_asgi.bridge.scope import HTTPScope
     from mm_asgi.settings import Settings
-    from mm_asgi.wire.port import Stream
 
 __all__ = ["HTTPHandler"]
 
 logger = logging.getLogger("mm_asgi.bridge")
-
-FAILED = "the plugin failed, see its log"
-"""All that the host may see of a fault beside the app: a fixed text, as for unary RPCs."""
 
 UNREAD = (
     "the app answered %s %s and left %d of the body's %d bytes unread: the server closes such a"
@@ -48,20 +39,31 @@ SERVER_READS = 256 * 1024
 """Bytes that Go reads of a body that was left, for the connection's sake (net/http server.go,
 maxPostHandlerReadBytes)."""
 
+LOST_USER = (
+    "a %s by cookie came without its user, and with%s X-CSRF-Token: Mattermost makes a request"
+    " anonymous that has a session's cookie, is no GET and lacks a valid token (or whose session"
+    " has ended); send the value of the cookie MMCSRF as the header X-CSRF-Token, see"
+    " docs/how-to/csrf.md; said once"
+)
+
+# The session's own cookie, MMAUTHTOKEN, does not leave the host; these two do.
+_COOKIES = (b"MMCSRF=", b"MMUSERID=")
+
 
 class HTTPHandler:
-    """Serves ServeHTTP streams with one ASGI app.
+    """Serves HTTP exchanges with one ASGI app.
 
     Args:
         settings: the plugin's.
         plugin_id: the id that the host runs this plugin under.
-        spawn: gives a coroutine a task that somebody holds.
+        spawn: runs a coroutine in a task that somebody holds, as ``TaskSet.start`` does.
         ready: waits until the app may be called; False when it will not be (row L2).
 
     Attributes:
-        app: the ASGI app; set before ``ready`` says True.
+        app: the ASGI app; set before ``ready`` returns True.
         state: the app's lifespan state.
         draining: new requests get a 503.
+        spawn: the argument.
     """
 
     def __init__(
@@ -69,132 +71,106 @@ class HTTPHandler:
         settings: Settings,
         plugin_id: str,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Callable[..., object],
         ready: Callable[[], Awaitable[bool]],
     ) -> None:
         self.app: Callable[..., Awaitable[None]] | None = None
         self.state: dict[str, Any] = {}
         self.draining = False
-        self._settings = settings
+        self.spawn = spawn
+        self._mount = Mount(
+            plugin_id, settings.root_path, settings.site_url, settings.underscore_headers
+        )
         self._site_url = settings.site_url
-        self._plugin_id = plugin_id
+        self._limit = settings.limit_concurrency
+        self._grace = settings.disconnect_grace
+        self._rewrite_cookies = settings.cookie_path == "root"
+        self._access_log = settings.access_log
         self._holds = Holds(spawn)
         self._ready = ready
-        self._requests: dict[Stream, tuple[HTTPCycle, dict[str, Any]]] = {}
+        self._cycles: set[HTTPCycle] = set()
         self._open = 0
         self._said: set[str] = set()
         self._has_coached = False
 
     def use_site_url(self, url: str | None) -> None:
-        """Know the site's URL as the host says it; the setting site-url wins (row S7)."""
-        self._settings = dataclasses.replace(self._settings, site_url=self._site_url or url)
+        """Take the site's URL as the host knows it; the setting site-url wins (row S7)."""
+        self._mount = dataclasses.replace(self._mount, site_url=self._site_url or url)
 
     def drain(self) -> None:
-        """Take no more requests; tell event streams, which do not end by themselves, to end."""
+        """Take no more requests; make event streams, which do not end by themselves, end."""
         self.draining = True
-        for cycle, _ in self._requests.values():
+        for cycle in self._cycles:
             cycle.drain()
 
-    def name(self, stream: Stream) -> str:
-        """What the log calls a stream's request."""
-        if stream not in self._requests:
-            return "ServeHTTP"
-        scope = self._requests[stream][1]
-        return f"{scope['method']} {scope['path']}"
+    async def serve(self, exchange: Exchange) -> None:
+        """Serve one request, to the end of the app's call.
 
-    async def serve(self, stream: Stream) -> None:
-        """One RPC, from its first message to the end of the app's task."""
+        What the app raises is handled here. Whoever calls this ends the exchange if anything else
+        goes wrong.
+
+        Raises:
+            HostProtocolError: the request's head cannot be read; the app was not called.
+        """
+        self._open += 1
         try:
-            first: ServeHTTPRequest | None = await stream.read()
-            if first is None or not first.HasField("init"):
-                self._refuse_stream(stream, first, "has no init; expected init first")
+            if await self._admit():
+                await self._run(exchange)
                 return
-            self._open += 1
-            try:
-                if await self._admit():
-                    await self._run(stream, first)
-                else:
-                    await self._refuse(stream, first)
-            finally:
-                self._open -= 1
-        except BaseException:
-            # Whatever this is, a log filter that raises or a cancel: no peer waits for ever.
-            stream.abort(StatusCode.INTERNAL, FAILED)
-            raise
-
-    def _refuse_stream(self, stream: Stream, first: ServeHTTPRequest | None, fault: str) -> None:
-        """Row D8."""
-        if first is None:
-            # The client's body broke before the host's first read: nobody waits for an answer.
-            logger.debug("a request stream ended before its first message")
-            stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
-            return
-        error = HostProtocolError(
-            f"ServeHTTP: the host's first message {fault}; the request was refused"
-        )
-        logger.error("%s", error)
-        stream.abort(StatusCode.INVALID_ARGUMENT, BROKEN_BY_HOST)
+            head, body = plain_answer(
+                503, "Service Unavailable", method=exchange.request.method, retry=True
+            )
+            await exchange.write(head, body, more=False, flush=False)
+        finally:
+            self._open -= 1
 
     async def _admit(self) -> bool:
-        """Whether the app serves the request (rows L2, R15)."""
+        """Return whether the app serves the request (rows L2, R15)."""
         if self.draining:
             return False
-        limit = self._settings.limit_concurrency
-        if limit and self._open > limit:
+        if self._limit and self._open > self._limit:
             self._say_once(
                 "limit",
                 "limit_concurrency: more than %d requests at once; those above get a 503",
-                limit,
+                self._limit,
             )
             return False
         return await self._ready() and not self.draining
 
-    async def _refuse(self, stream: Stream, first: ServeHTTPRequest) -> None:
-        method = first.init.method
-        await stream.write(plain_answer(503, "Service Unavailable", method=method, retry=True))
-        stream.finish()
-
-    async def _run(self, stream: Stream, first: ServeHTTPRequest) -> None:
-        settings = self._settings
-        try:
-            scope, remark, upgrades = build_scope(
-                first.init, plugin_id=self._plugin_id, settings=settings, state=self.state
-            )
-        except DecodeError as error:
-            self._refuse_stream(stream, first, f"has a header that cannot be read ({error})")
-            return
+    async def _run(self, exchange: Exchange) -> None:
+        built = exchange.scope(self._mount, self.state)
+        scope = built.scope
         facts = scope["extensions"]["mattermost"]
         LOG_CONTEXT.set(LogContext(facts["request_id"], facts["user_id"]))
-        if remark is not None or upgrades:
-            self._remark_scope(remark, upgrades=upgrades)
+        if built.remark is not None or built.upgrades:
+            self._remark_scope(built, exchange)
         if scope["method"] != "GET" and facts["user_id"] is None and not self._has_coached:
             self._coach(scope)
         cycle = HTTPCycle(
-            stream,
-            first,
-            grace=settings.disconnect_grace,
+            exchange,
+            grace=self._grace,
             holds=self._holds,
             root_path=scope["root_path"],
-            rewrite_cookies=settings.cookie_path == "root",
+            rewrite_cookies=self._rewrite_cookies,
         )
-        if cycle.state is State.LEFT:
+        if cycle.state is ResponseState.LEFT:
             logger.debug("the client left before the app was called")
             return
         assert self.app is not None  # ready() said so
-        self._requests[stream] = (cycle, scope)
-        started = asyncio.get_running_loop().time() if settings.access_log else 0.0
+        self._cycles.add(cycle)
+        started = asyncio.get_running_loop().time() if self._access_log else 0.0
         failure: BaseException | None = None
         try:
             await self.app(scope, cycle.receive, cycle.send)
         except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)
             failure = exc
         finally:
-            del self._requests[stream]
-        if failure is not None or cycle.state is not State.COMPLETE:
+            self._cycles.discard(cycle)
+        if failure is not None or cycle.state is not ResponseState.COMPLETE:
             await cycle.settle(failure)
         if cycle.wide_cookies or cycle.unread > SERVER_READS:
-            self._remark_answer(cycle, scope, first.init.content_length)
-        if settings.access_log:
+            self._remark_answer(cycle, scope, exchange.request.length)
+        if self._access_log:
             log_access(
                 method=scope["method"],
                 path=scope["path"],
@@ -205,27 +181,27 @@ class HTTPHandler:
                 user_id=facts["user_id"],
             )
 
-    def _coach(self, scope: dict[str, Any]) -> None:
-        """Tell the developer why a request has no user, which the host does not."""
-        lost = lost_its_user(scope)
+    def _coach(self, scope: Mapping[str, Any]) -> None:
+        """Say why a request has no user, since the host does not."""
+        lost = _lost_its_user(scope)
         if lost is not None:
             self._has_coached = True
             logger.warning(LOST_USER, *lost)
 
-    def _remark_scope(self, remark: str | None, *, upgrades: bool) -> None:
-        if remark is not None:
-            logger.warning("%s", remark)
-        if upgrades:
+    def _remark_scope(self, built: HTTPScope, exchange: Exchange) -> None:
+        if built.remark is not None:
+            logger.warning("%s", built.remark)
+        if built.upgrades and exchange.upgrade() is None:
             self._say_once(
                 "upgrade",
                 "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
                 " a connection, so the request is served as plain HTTP; said once",
             )
 
-    def _remark_answer(self, cycle: HTTPCycle, scope: dict[str, Any], length: int) -> None:
+    def _remark_answer(self, cycle: HTTPCycle, scope: Mapping[str, Any], length: int) -> None:
         if cycle.unread > SERVER_READS:
             logger.info(UNREAD, scope["method"], scope["path"], cycle.unread, length)
-        if self._settings.cookie_path == "root":
+        if self._rewrite_cookies:
             return
         for name in cycle.wide_cookies:
             self._say_once(
@@ -240,3 +216,24 @@ class HTTPHandler:
         if key not in self._said and len(self._said) < 1000:
             self._said.add(key)
             logger.warning(text, *args)
+
+
+def _lost_its_user(scope: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Recognize a request that lost its user to Mattermost's CSRF rule (row S10).
+
+    Args:
+        scope: of an anonymous request that is not a GET.
+
+    Returns:
+        The method, and "" or "out", for LOST_USER; None for a request without a session.
+    """
+    names = set()
+    has_session = False
+    for name, value in scope["headers"]:
+        names.add(name)
+        if name == b"cookie":
+            pairs = [pair.lstrip() for pair in value.split(b";")]
+            has_session |= any(pair.startswith(_COOKIES) for pair in pairs)
+    if not has_session or scope["extensions"]["mattermost"]["source_plugin_id"]:
+        return None
+    return scope["method"], "" if b"x-csrf-token" in names else "out"

@@ -1,8 +1,8 @@
-"""ASGI response event -> checked facts -> ServeHTTPResponse messages (rows R3 to R13, R17). Pure.
+"""ASGI response events as checked facts (rows R3 to R13, R17). Pure.
 
-An event is checked whole before anything is changed; a fault is an AppProtocolError that says what
-came and what ASGI expects. The host would repair or pass on most of these faults (net/http turns
-CR and LF into spaces, two Content-Length values reach the browser), which hides them at best.
+An event is checked whole before anything is changed. A fault is an AppProtocolError that says what
+the app sent and what ASGI expects. The host would repair or pass on most of these faults (net/http
+turns CR and LF into spaces, two Content-Length values reach the browser), which hides them at best.
 """
 
 from __future__ import annotations
@@ -13,29 +13,23 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from mm_asgi.bridge.codec import encode_head, encode_header, encode_response
 from mm_asgi.errors import AppProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-    from mm_asgi.wire.port import Encoded
+    from mm_asgi.bridge.request import Header
 
 __all__ = [
-    "CHUNK_SIZE",
-    "Head",
+    "Buffer",
+    "ResponseHead",
     "check_body",
     "check_length",
     "check_start",
     "fit",
-    "messages",
     "plain_answer",
     "scope_cookies",
-    "whole_answer",
 ]
-
-CHUNK_SIZE = 64 * 1024
-"""Bytes of one body_chunk at the most: what the host's own side uses."""
 
 # RFC 9110 5.6.2 (token) and 5.5: net/http drops a bad name and rewrites a bad value.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -47,6 +41,7 @@ _HOP_BY_HOP = frozenset(
     {b"transfer-encoding", b"connection", b"keep-alive", b"upgrade", b"te", b"trailer"}
 )
 _BODILESS = frozenset({204, 304})
+_SPECIAL = frozenset({*_HOP_BY_HOP, b"content-length", b"set-cookie"})
 
 _PATH_SAFE = "/:@!$&'()*+,=~"
 """What RFC 3986 lets stand in a path, but for ``;``, which ends a cookie's attribute."""
@@ -59,22 +54,21 @@ Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(slots=True)
-class Head:
+class ResponseHead:
     """A checked http.response.start.
 
     Attributes:
         status: 200 to 999.
-        headers: names lower case, hop-by-hop names and Content-Length removed.
-        fields: the same in their wire form.
-        length: the declared Content-Length in bytes, or None.
+        headers: in the app's order, names in lower case; without Content-Length and without the
+            hop-by-hop names.
+        length: Content-Length in bytes, the response's last header; None: it has none.
         bodiless: HEAD, 204, 304: body bytes of the app are dropped.
         head_request: the method was HEAD.
         sets_cookies: whether one of the headers is Set-Cookie.
     """
 
     status: int
-    headers: list[tuple[str, str]]
-    fields: list[bytes]
+    headers: list[Header]
     length: int | None
     bodiless: bool
     head_request: bool
@@ -89,23 +83,24 @@ class Head:
         if self.length is None and self.status not in _BODILESS and (size or not self.head_request):
             self.length = size
 
+    def fits_whole(self, size: int) -> bool:
+        """Return whether a body of ``size`` bytes is the whole body, and declare its length (R6)."""
+        if self.bodiless:
+            return False
+        if self.length is None:
+            self.length = size
+        return self.length == size
+
     @property
     def content_type(self) -> str:
-        """The media type, lower case, without parameters; empty when not given."""
+        """The media type in lower case, without parameters; empty when the app sent none."""
         for name, value in self.headers:
-            if name == "content-type":
-                return value.partition(";")[0].strip().lower()
+            if name == b"content-type":
+                return value.partition(b";")[0].strip().lower().decode("latin-1")
         return ""
 
-    def encoded(self) -> bytes:
-        """The message's ``init``, headers in the app's order, Content-Length last."""
-        fields = self.fields
-        if self.length is not None and self.status != 204:
-            fields = [*fields, _kept_length(self.length)]
-        return encode_head(self.status, fields)
 
-
-def check_start(event: MutableMapping[str, Any], method: str) -> Head:
+def check_start(event: MutableMapping[str, Any], method: str) -> ResponseHead:
     """Check an http.response.start.
 
     Raises:
@@ -120,75 +115,54 @@ def check_start(event: MutableMapping[str, Any], method: str) -> Head:
     if event.get("trailers"):
         raise _fault("trailers", event["trailers"], "no trailers: the host's wire has none")
     head_request = method == "HEAD"
-    head = Head(status, [], [], None, head_request or status in _BODILESS, head_request)
+    head = ResponseHead(status, [], None, head_request or status in _BODILESS, head_request)
     _check_headers(head, event.get("headers", ()))
+    if status == 204:
+        head.length = None  # RFC 9110 8.6 forbids it there (row R4)
     return head
 
 
-def _check_headers(head: Head, given: Any) -> None:
+def _check_headers(head: ResponseHead, given: Any) -> None:
     try:
         pairs = [(name, value) for name, value in given]
     except (TypeError, ValueError):
         raise _fault("headers", given, "an iterable of (name, value) pairs of bytes") from None
     for name, value in pairs:
         if type(name) is bytes and type(value) is bytes and len(value) <= _REMEMBERED:
-            key, text, field = _kept_header(name, value)
+            pair, special = _kept_header(name, value)
         elif isinstance(name, _BYTES) and isinstance(value, _BYTES):
-            key, text, field = _header(bytes(name), bytes(value))
+            pair, special = _header(bytes(name), bytes(value))
         else:
             raise _fault("header", (name, value), "name and value as bytes")
-        if field:
-            head.headers.append((key, text))
-            head.fields.append(field)
-            if key == "set-cookie":
-                head.sets_cookies = True
-        elif key:
+        if not special:
+            head.headers.append(pair)
+        elif special == b"set-cookie":
+            head.headers.append(pair)
+            head.sets_cookies = True
+        elif special == b"content-length":
             if head.length is not None:
                 raise _fault("second content-length", value, "at most one")
-            head.length = int(text)
+            head.length = int(pair[1])
 
 
-def _header(name: bytes, value: bytes) -> tuple[str, str, bytes]:
-    """A checked header: name, value and wire form.
-
-    Content-Length has no wire form, being the head's own business; what is not the app's to say
-    has no name either.
-    """
+def _header(name: bytes, value: bytes) -> tuple[Header, bytes]:
+    """Check a header; return its pair, and its name again when it needs special treatment."""
     key = name.lower()
     if not _NAME.fullmatch(key):
         raise _fault("header name", key, "a token of RFC 9110 5.6.2")
     if _BAD_VALUE.search(value):
         raise _fault("header value", (key, value), "no CR, LF or NUL in it")
-    if key in _HOP_BY_HOP:
-        return "", "", b""
-    text = _text(value)
-    if key == b"content-length":
-        if not _LENGTH.fullmatch(value.strip(b" \t")):
-            raise _fault("content-length", value, "decimal digits, at most 18 of them")
-        return "content-length", text, b""
-    return key.decode("ascii"), text, encode_header(key.decode("ascii"), text)
+    if key == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):
+        raise _fault("content-length", value, "decimal digits, at most 18 of them")
+    return (key, value), key if key in _SPECIAL else b""
 
 
-def _length_field(size: int) -> bytes:
-    return encode_header("content-length", str(size))
-
-
-_kept_length = lru_cache(maxsize=1024)(_length_field)
-
-# Not state: the same answer each time, only sooner. Short ones alone: what is kept stays small.
+# Not state: the same answer each time, only sooner. Short ones alone, so that the cache stays small.
 _kept_header = lru_cache(maxsize=1024)(_header)
 
 
-def _text(raw: bytes) -> str:
-    """A header value as the wire's UTF-8 string; bytes that are not UTF-8 as latin-1 (row R12)."""
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
 def check_body(event: MutableMapping[str, Any]) -> tuple[Buffer, bool]:
-    """The body bytes of an http.response.body and its more_body.
+    """Return the body bytes of an http.response.body and its more_body.
 
     Raises:
         AppProtocolError: the body is not bytes.
@@ -201,8 +175,8 @@ def check_body(event: MutableMapping[str, Any]) -> tuple[Buffer, bool]:
     return body, bool(event.get("more_body", False))
 
 
-def check_length(head: Head, size: int, *, more: bool) -> AppProtocolError | None:
-    """The fault of ``size`` body bytes, all events so far, against the declared length (row R5)."""
+def check_length(head: ResponseHead, size: int, *, more: bool) -> AppProtocolError | None:
+    """Return the app's fault if ``size`` bytes, all events so far, break the declared length (R5)."""
     if head.length is None or size == head.length or (more and size < head.length):
         return None
     return AppProtocolError(
@@ -212,11 +186,14 @@ def check_length(head: Head, size: int, *, more: bool) -> AppProtocolError | Non
 
 
 def fit(
-    head: Head, sent: int, body: Buffer, *, more: bool
+    head: ResponseHead, sent: int, body: Buffer, *, more: bool
 ) -> tuple[Buffer, bool, AppProtocolError | None]:
-    """What may leave of a body event after ``sent`` bytes, whether more may follow, its fault.
+    """Fit a body event, after ``sent`` bytes, into the declared length.
 
-    Nothing leaves of a bodiless answer; a body over the declared length is cut there and ends.
+    Nothing leaves of a bodiless answer. A body over the declared length is cut there and ends.
+
+    Returns:
+        The bytes that may leave, whether more may follow, and the app's fault or None.
     """
     if head.bodiless:
         return b"", more, None
@@ -227,100 +204,73 @@ def fit(
     return body, more, fault
 
 
-def _fault(subject: str, came: object, expected: str) -> AppProtocolError:
+def _fault(subject: str, sent: object, expected: str) -> AppProtocolError:
     try:
-        shown = repr(came)
+        shown = repr(sent)
     except Exception:  # noqa: BLE001 - the app's own repr may raise; the fault is still the app's
-        shown = f"<{type(came).__name__}>"
+        shown = f"<{type(sent).__name__}>"
     if len(shown) > 200:
         shown = shown[:200] + "..."
     return AppProtocolError(f"http.response: {subject}: the app sent {shown}; expected {expected}")
 
 
-def messages(head: Head | None, body: Buffer, *, more: bool) -> list[Encoded]:
-    """The messages for one body event, with ``head`` in the first one when it is still unsent.
-
-    One message for what fits (row R1), else pieces of CHUNK_SIZE (row R3). The last one carries
-    flush when more is to come: without it Go keeps up to 4 KiB back.
-    """
-    init = head.encoded() if head is not None else b""
-    if type(body) is not bytes:
-        body = bytes(body)  # the app may change its buffer before the wire has sent it
-    if len(body) <= CHUNK_SIZE:
-        if not init and not body and more:
-            return []
-        return [encode_response(init, body, complete=not more, flush=more)]
-    view = memoryview(body)
-    pieces = []
-    for start in range(0, len(view), CHUNK_SIZE):
-        last = start + CHUNK_SIZE >= len(view)
-        chunk = view[start : start + CHUNK_SIZE]
-        pieces.append(encode_response(init, chunk, complete=last and not more, flush=last and more))
-        init = b""
-    return pieces
-
-
-def whole_answer(head: Head, body: object) -> Encoded | None:
-    """An answer in one message (row R1), or None for one that wants a closer look."""
-    if type(body) is not bytes or head.bodiless:
-        return None
-    size = len(body)
-    if head.length is None:
-        head.set_length(size)
-    elif head.length != size:
-        return None
-    if size > CHUNK_SIZE:
-        return None
-    return encode_response(head.encoded(), body, complete=True, flush=False)
-
-
-def plain_answer(status: int, text: str, *, method: str, retry: bool = False) -> Encoded:
-    """A whole answer of the bridge's own, in one message.
+def plain_answer(
+    status: int, text: str, *, method: str, retry: bool = False
+) -> tuple[ResponseHead, bytes]:
+    """Return head and body of an answer of the bridge's own.
 
     Args:
         status: the HTTP status.
         text: the body; fixed words, never an exception's.
-        method: the request's, since HEAD gets no body bytes.
+        method: the request's; HEAD gets no body bytes.
         retry: adds ``Retry-After: 1``.
     """
-    headers = [("content-type", "text/plain; charset=utf-8")]
+    headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if retry:
-        headers.append(("retry-after", "1"))
+        headers.append((b"retry-after", b"1"))
     body = text.encode()
-    fields = [encode_header(name, value) for name, value in headers]
-    head = Head(status, headers, fields, len(body), bodiless=False, head_request=False)
-    chunk = b"" if method == "HEAD" else body
-    return encode_response(head.encoded(), chunk, complete=True, flush=False)
+    is_head = method == "HEAD"
+    head = ResponseHead(status, headers, len(body), bodiless=is_head, head_request=is_head)
+    return head, b"" if is_head else body
 
 
-def scope_cookies(head: Head, root_path: str, *, rewrite: bool) -> list[str]:
-    """Names of cookies that reach every plugin of the site, rewritten to ``root_path`` on demand.
+def scope_cookies(head: ResponseHead, root_path: str, *, rewrite: bool) -> list[str]:
+    """Find the cookies that reach every plugin of the site; on demand narrow them to ``root_path``.
 
     Two Django plugins with ``sessionid; Path=/`` overwrite each other (row R17). A cookie is named
     when its path is ``/``; ``rewrite`` also gives a path to a cookie that has none. A ``__Host-``
     cookie keeps its path: browsers take it with ``/`` alone (RFC 6265bis 4.1.3.2).
+
+    Returns:
+        The names of these cookies.
     """
     named: list[str] = []
     if not head.sets_cookies:
         return named
-    scoped = quote(root_path or "/", safe=_PATH_SAFE)
+    scoped = quote(root_path or "/", safe=_PATH_SAFE).encode()
     for index, (name, value) in enumerate(head.headers):
-        if name != "set-cookie":
+        if name != b"set-cookie":
             continue
-        first, *attributes = value.split(";")
+        first, *attributes = value.split(b";")
         # RFC 6265 5.2: the last Path counts; one that does not start with "/" is no path.
         path = None
         for attribute in attributes:
-            key, _, text = attribute.partition("=")
-            if key.strip().lower() == "path":
+            key, _, text = attribute.partition(b"=")
+            if key.strip().lower() == b"path":
                 path = text.strip()
-        wide = path == "/"
+        wide = path == b"/"
         if wide:
-            named.append(first.partition("=")[0].strip())
-        fixed = first.strip().lower().startswith("__host-")
-        if rewrite and not fixed and (wide or not path or not path.startswith("/")):
-            kept = [a for a in attributes if a.partition("=")[0].strip().lower() != "path"]
-            cookie = ";".join([first, *kept, f" Path={scoped}"])
+            named.append(_text(first.partition(b"=")[0].strip()))
+        fixed = first.strip().lower().startswith(b"__host-")
+        if rewrite and not fixed and (wide or not path or not path.startswith(b"/")):
+            kept = [a for a in attributes if a.partition(b"=")[0].strip().lower() != b"path"]
+            cookie = b";".join([first, *kept, b" Path=" + scoped])
             head.headers[index] = (name, cookie)
-            head.fields[index] = encode_header(name, cookie)
     return named
+
+
+def _text(raw: bytes) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

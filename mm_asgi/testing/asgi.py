@@ -1,7 +1,7 @@
 """An ASGI app as a plugin sees its requests, for clients that call the app in-process.
 
-What a client sends is first treated as the host treats it (``_init``) and then goes through the
-bridge's own ``build_scope``: there is one truth about scopes, and tests see it. Not imitated: the
+What a client sends is first treated as the host treats it (``_request``) and then goes through the
+bridge's own ``build_http``: there is one truth about scopes, and tests see it. Not imitated: the
 host's CSRF rule, its tokens and the wire itself. ``as_user`` says who the host vouches for.
 """
 
@@ -14,17 +14,15 @@ from urllib.parse import quote
 
 from mm_asgi.api.connection import Connection
 from mm_asgi.bridge.lifespan import Lifespan
-from mm_asgi.bridge.scope import build_scope
-from mm_asgi.protocol.hooks_common_pb2 import PluginContext
-from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
-from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
+from mm_asgi.bridge.request import HTTPRequest
+from mm_asgi.bridge.scope import Mount, build_http
 from mm_asgi.running import RUNNING
-from mm_asgi.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
     from mm_asgi.api.client import Client
+    from mm_asgi.bridge.request import Header
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -114,12 +112,11 @@ def _seen(
             f"as_user: the client began a {scope['type']}; expected http: the host has no"
             " way to hand a WebSocket to a plugin"
         )
-    init = ReadInit.FromString(_init(scope, user_id, prefix, facts).SerializeToString())
+    request = _request(scope, user_id, prefix, facts)
     # The client's URL says what a proxy in front of Mattermost would.
-    site = f"{scope.get('scheme', 'http')}://{init.host or 'localhost'}"
-    settings = Settings(site_url=site, root_path=prefix)
-    state = scope.get("state", {})
-    return build_scope(init, plugin_id=plugin_id, settings=settings, state=state).scope
+    site = f"{scope.get('scheme', 'http')}://{request.host or 'localhost'}"
+    mount = Mount(plugin_id, root_path=prefix, site_url=site)
+    return build_http(request, mount, scope.get("state", {})).scope
 
 
 @contextlib.asynccontextmanager
@@ -150,42 +147,38 @@ async def lifespan(app: ASGIApp, *, timeout: float = 10.0) -> AsyncIterator[ASGI
         await running.shutdown(timeout)
 
 
-def _init(scope: Scope, user_id: str | None, prefix: str, facts: Facts) -> ServeHTTPRequestInit:
-    """The message that the host would send for a client's request."""
+def _request(scope: Scope, user_id: str | None, prefix: str, facts: Facts) -> HTTPRequest:
+    """Return the facts that the host would send for a client's request."""
     headers, sent = _headers(scope)
     source = facts.get("source_plugin_id")
     if user_id is not None:
-        headers.append(HTTPHeader(key="Mattermost-User-Id", values=[user_id]))
+        headers.append((b"Mattermost-User-Id", user_id.encode()))
     if source is not None:
-        headers.append(HTTPHeader(key="Mattermost-Plugin-ID", values=[source]))
+        headers.append((b"Mattermost-Plugin-ID", source.encode()))
     client = scope.get("client") or ("", 0)
-    session = f"session-{user_id}" if user_id else ""
     version = scope.get("http_version", "1.1")
-    request_uri, url = _targets(scope, prefix)
-    return ServeHTTPRequestInit(
-        plugin_context=PluginContext(
-            session_id=facts.get("session_id", session),
-            request_id=facts.get("request_id", uuid.uuid4().hex[:26]),
-            ip_address=facts.get("ip_address", client[0] if source is None else ""),
-            user_agent=facts.get("user_agent", sent.get("user-agent", "")),
-            accept_language=facts.get("accept_language", sent.get("accept-language", "")),
-        ),
+    target, url = _targets(scope, prefix)
+    return HTTPRequest(
         method=scope["method"],
+        # Another plugin's request has no target, host or address.
+        target=target if source is None else "",
         url=url,
-        proto=f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
-        proto_major=int(version[0]),
-        proto_minor=int(version[2:] or 0),
-        headers=headers,
-        # Another plugin's request has none of these three.
         host=sent.get("host", "") if source is None else "",
         remote_addr=_address(*client) if source is None and client[0] else "",
-        request_uri=request_uri if source is None else "",
-        content_length=int(sent.get("content-length", -1)),
+        proto=f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
+        proto_major=int(version[0]),
+        length=int(sent.get("content-length", -1)),
+        headers=headers,
+        session_id=facts.get("session_id", f"session-{user_id}" if user_id else ""),
+        request_id=facts.get("request_id", uuid.uuid4().hex[:26]),
+        ip_address=facts.get("ip_address", client[0] if source is None else ""),
+        user_agent=facts.get("user_agent", sent.get("user-agent", "")),
+        accept_language=facts.get("accept_language", sent.get("accept-language", "")),
     )
 
 
-def _headers(scope: Scope) -> tuple[list[HTTPHeader], dict[str, str]]:
-    """The headers that the host passes on, and the first value of each that the client sent."""
+def _headers(scope: Scope) -> tuple[list[Header], dict[str, str]]:
+    """Return the headers that the host passes on, and the first value of each that the client sent."""
     sent: dict[str, list[str]] = {}
     for raw_name, raw_value in scope["headers"]:
         name = raw_name.decode("latin-1").lower()
@@ -199,7 +192,9 @@ def _headers(scope: Scope) -> tuple[list[HTTPHeader], dict[str, str]]:
     passed = {name: values for name, values in sent.items() if name not in HOST_OWNED}
     if "cookie" in passed:
         passed["cookie"] = _cookies(passed["cookie"])
-    headers = [HTTPHeader(key=name, values=values) for name, values in passed.items() if values]
+    headers = [
+        (name.encode(), value.encode()) for name, values in passed.items() for value in values
+    ]
     return headers, {name: values[0] for name, values in sent.items()}
 
 

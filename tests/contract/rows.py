@@ -13,12 +13,20 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mm_asgi.bridge.state import TRANSITIONS, State, Step
+from mm_asgi.bridge.state import (
+    REQUEST_TRANSITIONS,
+    TRANSITIONS,
+    RequestState,
+    RequestStep,
+    ResponseState,
+    ResponseStep,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from enum import Enum
 
 __all__ = ["PAGE", "ROADS", "Test", "find_tests", "rows_of", "written"]
 
@@ -33,7 +41,8 @@ HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 
 ROW = re.compile(r"^\| ([SDRLHA]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
 TESTS = ("<!-- tests: python -m tests.contract.rows -->\n", "<!-- end of tests -->\n")
-STATES = ("<!-- states: python -m tests.contract.rows -->\n", "<!-- end of states -->\n")
+REQUEST = ("<!-- request: python -m tests.contract.rows -->\n", "<!-- end of request -->\n")
+RESPONSE = ("<!-- response: python -m tests.contract.rows -->\n", "<!-- end of response -->\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,10 @@ def written(text: str) -> str:
     text = ROW.sub(with_roads, text)
     lines = [_tests_line(row, tests[row]) for row in rows_of(text)]
     text = _between(text, TESTS, ["| row | tests |", "|---|---|", *lines])
-    return _between(text, STATES, list(_states_table()))
+    text = _between(
+        text, REQUEST, list(_states_table(RequestState, RequestStep, REQUEST_TRANSITIONS))
+    )
+    return _between(text, RESPONSE, list(_states_table(ResponseState, ResponseStep, TRANSITIONS)))
 
 
 def _tests_line(row: str, tests: list[Test]) -> str:
@@ -123,12 +135,14 @@ def _tests_line(row: str, tests: list[Test]) -> str:
     return f"| {row} | {'<br>'.join(listed)} |"
 
 
-def _states_table() -> Iterator[str]:
-    yield "| state | " + " | ".join(step.value for step in Step) + " |"
-    yield "|---|" + "---|" * len(Step)
-    for state in State:
-        targets = [TRANSITIONS.get((state, step)) for step in Step]
-        cells = [f"{target.name}" if target else "-" for target in targets]
+def _states_table(
+    states: type[Enum], steps: type[Enum], transitions: Mapping[Any, Enum]
+) -> Iterator[str]:
+    yield "| state | " + " | ".join(step.value for step in steps) + " |"
+    yield "|---|" + "---|" * len(steps)
+    for state in states:
+        targets = [transitions.get((state, step)) for step in steps]
+        cells = [target.name if target else "-" for target in targets]
         yield f"| {state.name}: {state.value} | " + " | ".join(cells) + " |"
 
 

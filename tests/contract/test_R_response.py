@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from mm_asgi.bridge.hold import Holds
+from mm_asgi.bridge.http import Holds
 from mm_asgi.grpc_hooks import methods
 from tests.contract.apps_response import JOURNAL, OUTCOMES
 from tests.contract.response_roads import Answer, HostRoad, MemoryRoad, Road, Roads

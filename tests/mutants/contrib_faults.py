@@ -6,7 +6,7 @@ from tests.mutants.fault import Fault
 
 __all__ = ["CONTRIB_FAULTS"]
 
-HANDLER, COACH = "mm_asgi/bridge/handler.py", "mm_asgi/bridge/coach.py"
+HANDLER = "mm_asgi/bridge/handler.py"
 SITE, SITE_TESTS = "mm_asgi/site.py", ("tests/unit/test_site.py",)
 CSRF = ("tests/contract/test_S_csrf.py",)
 STARLETTE, CONTRIB = "mm_asgi/contrib/starlette.py", ("tests/unit/contrib",)
@@ -21,14 +21,14 @@ CONTRIB_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "S10: any cookie with the name in it counts",
-        COACH,
+        HANDLER,
         "any(pair.startswith(_COOKIES) for pair in pairs)",
         "any(name in value for name in _COOKIES)",
         CSRF,
     ),
     Fault(
         "S10: another plugin's request counts",
-        COACH,
+        HANDLER,
         'or scope["extensions"]["mattermost"]["source_plugin_id"]:',
         "or False:",
         CSRF,

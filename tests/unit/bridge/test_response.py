@@ -1,33 +1,28 @@
-"""response.py: an event is checked whole, and becomes messages that the host can write out."""
+"""response.py: an event is checked whole; what was checked are facts that any wire can carry."""
 
 from __future__ import annotations
 
 import array
 import http
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mm_asgi.bridge import response
+from mm_asgi.bridge import serve_http
 from mm_asgi.bridge.response import (
-    CHUNK_SIZE,
-    Head,
+    ResponseHead,
     check_body,
     check_length,
     check_start,
     fit,
+    plain_answer,
     scope_cookies,
 )
 from mm_asgi.errors import AppProtocolError
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPResponse, ServeHTTPResponseInit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from mm_asgi.wire.port import Encoded
 
 
 class Unprintable:
@@ -37,28 +32,9 @@ class Unprintable:
         raise RuntimeError("no repr")
 
 
-def start(method: str = "GET", **event: Any) -> Head:
+def start(method: str = "GET", **event: Any) -> ResponseHead:
     """A checked start; the status is 200 unless given."""
     return check_start({"type": "http.response.start", "status": 200, **event}, method)
-
-
-def messages(*args: Any, **kwargs: Any) -> list[ServeHTTPResponse]:
-    """The messages of an event, parsed by protobuf."""
-    return [parsed(message) for message in response.messages(*args, **kwargs)]
-
-
-def plain_answer(*args: Any, **kwargs: Any) -> ServeHTTPResponse:
-    """The bridge's own answer, parsed by protobuf."""
-    return parsed(response.plain_answer(*args, **kwargs))
-
-
-def parsed(message: Encoded) -> ServeHTTPResponse:
-    """A message that protobuf would have written the same."""
-    data = message.SerializeToString()
-    assert len(data) == message.size
-    read = ServeHTTPResponse.FromString(data)
-    assert read.SerializeToString() == data
-    return read
 
 
 def start_fault(**event: Any) -> str:
@@ -68,12 +44,12 @@ def start_fault(**event: Any) -> str:
     return str(caught.value)
 
 
-def init_of(head: Head) -> ServeHTTPResponseInit:
-    """The init as it goes over the wire."""
-    return ServeHTTPResponse.FromString(head.encoded()).init
+def init_of(head: ResponseHead) -> ServeHTTPResponseInit:
+    """The init as it goes over the gRPC wire."""
+    return ServeHTTPResponse.FromString(serve_http.encode_head(head)).init
 
 
-def init_headers(head: Head) -> list[tuple[str, list[str]]]:
+def init_headers(head: ResponseHead) -> list[tuple[str, list[str]]]:
     """The headers as they go over the wire."""
     return [(header.key, list(header.values)) for header in init_of(head).headers]
 
@@ -257,7 +233,7 @@ def test_repeated_headers_keep_their_order() -> None:
 def test_a_body_of_any_buffer(body: Any, plain: bytes) -> None:
     checked, more = check_body({"type": "http.response.body", "body": body})
     assert not more
-    assert [m.body_chunk for m in messages(start(), checked, more=False)] == [plain]
+    assert bytes(checked) == plain
     assert len(checked) == len(plain)
 
 
@@ -282,8 +258,8 @@ def test_body_and_more_body_may_be_missing() -> None:
 def test_header_bytes_that_are_not_utf8_are_latin1(raw: bytes, text: str) -> None:
     head = start(headers=[(b"x-a", raw)])
     assert init_headers(head) == [("x-a", [text])]
-    (message,) = messages(head, b"", more=False)
-    assert ServeHTTPResponse.FromString(message.SerializeToString()) == message
+    data = serve_http.encode_head(head)
+    assert ServeHTTPResponse.FromString(data).SerializeToString() == data
 
 
 @pytest.mark.parametrize(
@@ -345,6 +321,25 @@ def test_set_length_leaves_a_declared_length_alone() -> None:
     assert head.length == 7
 
 
+@pytest.mark.parametrize(
+    ("method", "declared", "size", "whole", "length"),
+    [
+        ("GET", None, 5, True, 5),
+        ("GET", None, 0, True, 0),
+        ("GET", 5, 5, True, 5),
+        ("GET", 5, 4, False, 5),
+        ("GET", 5, 6, False, 5),
+        ("HEAD", None, 5, False, None),
+        ("HEAD", 5, 5, False, 5),
+    ],
+)
+def test_fits_whole(
+    method: str, declared: int | None, size: int, whole: bool, length: int | None
+) -> None:
+    head = replace(start(method), length=declared)
+    assert (head.fits_whole(size), head.length) == (whole, length)
+
+
 # ---------------------------------------------------------------- R5: lengths
 
 
@@ -391,121 +386,23 @@ def test_fit_drops_the_body_of_a_bodiless_answer(more: bool) -> None:
     assert fit(head, 0, b"much too long", more=more) == (b"", more, None)
 
 
-# ---------------------------------------------------------------- R1 to R3: messages
-
-
-def flags(message: ServeHTTPResponse) -> tuple[bool, int, bool, bool]:
-    """init there, bytes, flush, body_complete."""
-    return (
-        message.HasField("init"),
-        len(message.body_chunk),
-        message.flush,
-        message.body_complete,
-    )
-
-
-@pytest.mark.parametrize(
-    ("with_head", "size", "more", "expected"),
-    [
-        (True, 0, False, [(True, 0, False, True)]),
-        (True, 5, False, [(True, 5, False, True)]),
-        (True, 0, True, [(True, 0, True, False)]),
-        (True, 5, True, [(True, 5, True, False)]),
-        (False, 5, True, [(False, 5, True, False)]),
-        (False, 0, True, []),
-        (False, 0, False, [(False, 0, False, True)]),
-        (True, CHUNK_SIZE, False, [(True, CHUNK_SIZE, False, True)]),
-        (
-            True,
-            CHUNK_SIZE + 1,
-            False,
-            [(True, CHUNK_SIZE, False, False), (False, 1, False, True)],
-        ),
-        (
-            False,
-            2 * CHUNK_SIZE,
-            True,
-            [(False, CHUNK_SIZE, False, False), (False, CHUNK_SIZE, True, False)],
-        ),
-    ],
-)
-def test_messages_of_one_event(
-    with_head: bool, size: int, more: bool, expected: list[tuple[bool, int, bool, bool]]
-) -> None:
-    head = start() if with_head else None
-    assert [flags(m) for m in messages(head, bytes(size), more=more)] == expected
-
-
-NAMES = st.sampled_from(
-    [b"x-a", b"X-B", b"Set-Cookie", b"Content-Type", b"Connection", b"content-length", b"bad name"]
-)
-PAIRS = st.tuples(NAMES | st.binary(max_size=8), st.binary(max_size=12) | st.just(b"5"))
-BODIES: st.SearchStrategy[list[Any]] = st.lists(
-    st.binary(max_size=40)
-    | st.integers(CHUNK_SIZE - 2, 2 * CHUNK_SIZE + 2).map(bytes)
-    | st.binary(max_size=20).map(bytearray)
-    | st.binary(max_size=20).map(lambda data: memoryview(data)),
-    min_size=1,
-    max_size=4,
-)
-
-
-def pieces_of(head: Head, bodies: list[Any]) -> Iterator[list[ServeHTTPResponse]]:
-    """Each event's messages, as the cycle would ask for them."""
-    for index, body in enumerate(bodies):
-        more = index + 1 < len(bodies)
-        checked, given_more = check_body({"body": body, "more_body": more})
-        assert given_more is more
-        yield list(messages(None if index else head, checked, more=more))
-
-
-@given(
-    status=st.integers(190, 1010),
-    pairs=st.lists(PAIRS, max_size=5),
-    bodies=BODIES,
-    method=st.sampled_from(["GET", "HEAD"]),
-)
-def test_any_answer_is_refused_or_whole(
-    status: int, pairs: list[tuple[bytes, bytes]], bodies: list[Any], method: str
-) -> None:
-    try:
-        head = start(method, status=status, headers=pairs)
-    except AppProtocolError:
-        return
-    whole = b"".join(bytes(body) for body in bodies)
-    events = list(pieces_of(head, bodies))
-    sent = [message for event in events for message in event]
-    for message in sent:
-        assert ServeHTTPResponse.FromString(message.SerializeToString()) == message
-        assert len(message.body_chunk) <= CHUNK_SIZE
-    assert b"".join(message.body_chunk for message in sent) == whole
-    assert [message.HasField("init") for message in sent] == [True] + [False] * (len(sent) - 1)
-    assert [message.body_complete for message in sent] == [False] * (len(sent) - 1) + [True]
-    for event in events[:-1]:  # nothing of an event stays in the host's buffer
-        assert [message.flush for message in event] == [False] * (len(event) - 1) + [True] * bool(
-            event
-        )
-    assert not any(message.flush for message in events[-1])
-
-
 # ---------------------------------------------------------------- plain_answer
 
 
 @pytest.mark.parametrize(("method", "body"), [("GET", b"No"), ("HEAD", b""), ("POST", b"No")])
 def test_plain_answer(method: str, body: bytes) -> None:
-    answer = plain_answer(500, "No", method=method)
-    assert flags(answer) == (True, len(body), False, True)
-    assert answer.body_chunk == body
-    assert answer.init.status_code == 500
-    assert [(h.key, list(h.values)) for h in answer.init.headers] == [
+    head, sent = plain_answer(500, "No", method=method)
+    assert sent == body
+    assert init_of(head).status_code == 500
+    assert init_headers(head) == [
         ("content-type", ["text/plain; charset=utf-8"]),
         ("content-length", ["2"]),
     ]
 
 
 def test_plain_answer_that_asks_to_come_again() -> None:
-    answer = plain_answer(503, "Later", method="GET", retry=True)
-    assert [(h.key, list(h.values)) for h in answer.init.headers][1] == ("retry-after", ["1"])
+    head, _ = plain_answer(503, "Later", method="GET", retry=True)
+    assert init_headers(head)[1] == ("retry-after", ["1"])
 
 
 @pytest.mark.parametrize(
@@ -531,11 +428,11 @@ ROOT = "/mm/plugins/demo"
 
 
 def scoped(*cookies: bytes, rewrite: bool) -> tuple[list[str], list[str]]:
-    """The names that were found, and the cookies afterwards."""
+    """The names that were found, and the cookies afterwards, as the gRPC wire has them."""
     head = start(headers=[(b"x-a", b"a=b; Path=/"), *((b"set-cookie", one) for one in cookies)])
     named = scope_cookies(head, ROOT, rewrite=rewrite)
-    assert head.headers[0] == ("x-a", "a=b; Path=/")
-    return named, [value for name, value in head.headers if name == "set-cookie"]
+    assert head.headers[0] == (b"x-a", b"a=b; Path=/")
+    return named, [values[0] for name, values in init_headers(head) if name == "set-cookie"]
 
 
 @pytest.mark.parametrize(
@@ -584,7 +481,7 @@ def test_each_cookie_for_itself() -> None:
 def test_a_plugin_at_the_root_keeps_the_slash() -> None:
     head = start(headers=[(b"set-cookie", b"a=1; Path=/")])
     assert scope_cookies(head, "", rewrite=True) == ["a"]
-    assert head.headers == [("set-cookie", "a=1; Path=/")]
+    assert head.headers == [(b"set-cookie", b"a=1; Path=/")]
 
 
 @given(
@@ -606,10 +503,10 @@ def test_any_cookie_keeps_what_is_not_its_path(attributes: list[str], rewrite: b
 def test_a_host_cookie_keeps_the_one_path_that_browsers_take() -> None:
     head = start(headers=[(b"set-cookie", b"__Host-s=1; Secure; Path=/")])
     assert scope_cookies(head, ROOT, rewrite=True) == ["__Host-s"]
-    assert head.headers == [("set-cookie", "__Host-s=1; Secure; Path=/")]
+    assert head.headers == [(b"set-cookie", b"__Host-s=1; Secure; Path=/")]
 
 
 def test_a_cookies_path_is_written_as_browsers_compare_it() -> None:
     head = start(headers=[(b"set-cookie", b"a=1; Path=/")])
     scope_cookies(head, "/m\xe4h; x/plugins/demo", rewrite=True)
-    assert head.headers == [("set-cookie", "a=1; Path=/m%C3%A4h%3B%20x/plugins/demo")]
+    assert head.headers == [(b"set-cookie", b"a=1; Path=/m%C3%A4h%3B%20x/plugins/demo")]

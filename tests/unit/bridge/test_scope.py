@@ -1,4 +1,4 @@
-"""build_scope alone: tables for its corners, and what holds for any init message."""
+"""build_http alone: tables for its corners, and what holds for any init message."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mm_asgi.bridge.scope import build_scope, strip_access_token
+from mm_asgi.bridge.request import HTTPRequest
+from mm_asgi.bridge.scope import Mount, build_http, strip_access_token
+from mm_asgi.bridge.serve_http import GRPCExchange
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext
-from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequestInit
-from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
-from mm_asgi.settings import Settings
+from mm_asgi.protocol.hooks_http_pb2 import HTTPHeader, ServeHTTPRequest, ServeHTTPRequestInit
+from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequest as ReadRequest
+from tests.wire.memory import MemoryStream
 
 ROOT = "/plugins/demo"
 
 
-def scope_and_remark(
-    init: ServeHTTPRequestInit, **settings: Any
-) -> tuple[dict[str, Any], str | None]:
-    read = ReadInit.FromString(init.SerializeToString())
-    return build_scope(read, plugin_id="demo", settings=Settings(**settings), state={})[:2]
+def scope_and_remark(init: ServeHTTPRequestInit, **mount: Any) -> tuple[dict[str, Any], str | None]:
+    first = ReadRequest.FromString(ServeHTTPRequest(init=init).SerializeToString())
+    return build_http(GRPCExchange(MemoryStream(), first).request, Mount("demo", **mount), {})[:2]
 
 
-def scope_of(init: ServeHTTPRequestInit, **settings: Any) -> dict[str, Any]:
-    return scope_and_remark(init, **settings)[0]
+def scope_of(init: ServeHTTPRequestInit, **mount: Any) -> dict[str, Any]:
+    return scope_and_remark(init, **mount)[0]
 
 
 # ---------------------------------------------------------------- strip_access_token
@@ -288,10 +288,40 @@ def test_no_name_passes_for_an_identity(init: ServeHTTPRequestInit) -> None:
         for value in header.values
     ]
     for allowed in (False, True):
-        scope = scope_of(init, underscore_headers=allowed)
+        scope = scope_of(init, underscores=allowed)
         folded = [
             value
             for name, value in scope["headers"]
             if name.replace(b"_", b"-") == b"mattermost-user-id"
         ]
         assert folded == vouched
+
+
+# ---------------------------------------------------------------- a wire of bytes
+
+
+def raw_request(target: str, headers: list[tuple[bytes, bytes]]) -> HTTPRequest:
+    """The facts as a wire brings them that does not force text to be UTF-8."""
+    return HTTPRequest(
+        "GET", target, target, "", "", "HTTP/1.1", 1, -1, headers, "", "", "", "", ""
+    )
+
+
+def test_headers_that_are_not_utf8_are_kept_byte_by_byte() -> None:
+    headers = [(b"X-\xc9", b"\xff"), (b"X-\xc3\x89", b"a"), (b"X-A", b"\xe9")]
+    scope = build_http(raw_request("/", headers), Mount("demo"), {}).scope
+    assert scope["headers"] == [(b"x-\xc9", b"\xff"), (b"x-\xc3\xa9", b"a"), (b"x-a", b"\xe9")]
+
+
+def test_a_user_that_is_not_utf8_is_still_a_text() -> None:
+    headers = [(b"Mattermost-User-Id", b"a\xff")]
+    scope = build_http(raw_request("/", headers), Mount("demo"), {}).scope
+    assert scope["extensions"]["mattermost"]["user_id"] == "a\ufffd"
+
+
+def test_a_target_that_is_not_utf8_is_kept_in_raw_path_and_replaced_in_path() -> None:
+    target = b"/caf\xe9/%ff?q=\xe9&access_token=T".decode("utf-8", "surrogateescape")
+    scope = build_http(raw_request(target, []), Mount("demo"), {}).scope
+    assert (scope["raw_path"], scope["query_string"]) == (b"/caf\xe9/%ff", b"q=\xe9")
+    assert scope["path"] == "/caf\ufffd/\ufffd"
+    scope["path"].encode()

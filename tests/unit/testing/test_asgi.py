@@ -10,11 +10,9 @@ import pytest
 
 import mm_asgi
 from mm_asgi import testing
-from mm_asgi.bridge.scope import build_scope
+from mm_asgi.bridge.request import HTTPRequest
+from mm_asgi.bridge.scope import Mount, build_http
 from mm_asgi.errors import StartupError
-from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequestInit
-from mm_asgi.protocol.hooks_http_read_pb2 import ServeHTTPRequestInit as ReadInit
-from mm_asgi.settings import Settings
 from mm_asgi.testing import as_user, lifespan
 
 Scope = MutableMapping[str, Any]
@@ -165,12 +163,12 @@ async def test_a_request_of_another_plugin() -> None:
     assert mm_asgi.identity(scope).source_plugin_id == "com.example.other"
 
 
-async def test_the_rest_of_the_scope_is_build_scopes() -> None:
+async def test_the_rest_of_the_scope_is_build_https() -> None:
     scope = await see(method="POST")
-    init = ServeHTTPRequestInit(method="POST", url="/", request_uri="/", host="chat.test")
-    built = build_scope(
-        ReadInit.FromString(init.SerializeToString()), plugin_id="x", settings=Settings(), state={}
-    ).scope
+    request = HTTPRequest(
+        "POST", "/", "/", "chat.test", "", "HTTP/1.1", 1, -1, [], "", "", "", "", ""
+    )
+    built = build_http(request, Mount("x"), {}).scope
     assert scope.keys() == built.keys()
     for key in ("type", "asgi", "http_version", "method", "scheme", "server", "state"):
         assert scope[key] == built[key]
