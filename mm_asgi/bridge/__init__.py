@@ -1,4 +1,6 @@
-"""The ServeHTTP stream as ASGI: messages and the wire's port come in, scope and events go out.
+"""HTTP as ASGI: an exchange comes in, scope and events go out.
 
-Nothing here does I/O: scope.py and response.py are pure, http.py knows the Stream of wire/port.py.
+exchange.py is what the bridge needs of any wire, and serve_http.py is that on gRPC. handler.py
+admits a request, http.py runs its cycle by the tables of state.py; request.py, response.py and
+scope.py are pure. Nothing here does I/O.
 """
