@@ -46,6 +46,8 @@ COMMON = Module(
     ),
 )
 GHZ = Module(FOLDER / "ghz", ("github.com/bojand/ghz/cmd/ghz",))
+# Ours, on Go's net/rpc and HashiCorp's yamux: the other side of tests/wire/netrpc.
+GOPEER = Module(FOLDER.parent / "netrpc" / "gopeer", ("mm_asgi/gopeer",))
 MODULES = {
     "h2spec": COMMON,
     "grpcurl": COMMON,
@@ -53,6 +55,7 @@ MODULES = {
     "server": COMMON,
     "compressed": COMMON,
     "ghz": GHZ,
+    "gopeer": GOPEER,
 }
 
 
@@ -118,7 +121,7 @@ def _build(module: Module) -> None:
 
 def _digest(go: Path, module: Module) -> str:
     digest = hashlib.sha256(str(go).encode())
-    for file in sorted([*module.folder.glob("go.*"), *module.folder.glob("compressed/*.go")]):
+    for file in sorted([*module.folder.glob("go.*"), *module.folder.glob("**/*.go")]):
         digest.update(file.read_bytes())
     digest.update(" ".join(module.packages).encode())
     return digest.hexdigest()
