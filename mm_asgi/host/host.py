@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from mm_asgi.errors import ConfigError
 from mm_asgi.host.gateway import Gateway
 from mm_asgi.host.http.http_server import HTTPServer
-from mm_asgi.host.launch import command_line, make_mattermost, make_rules
-from mm_asgi.host.mattermost import APIServer
+from mm_asgi.host.http.rules import Rules
+from mm_asgi.host.mattermost.mattermost import Mattermost
+from mm_asgi.host.mattermost.service import APIServer
 from mm_asgi.host.page.app import PATH, Page
 from mm_asgi.host.plugin.gate import Gate
 from mm_asgi.host.plugin.health import INTERVAL
@@ -105,11 +108,11 @@ class Host:
     ) -> None:
         self.log = HostLog(on_log)
         self._directory = Path(directory).absolute()
-        self._argv = command_line(target, argv, str(python))
+        self._argv = _command_line(target, argv, str(python))
         self._environ = plugin_environment(
             os.environ, plugin_id=plugin_id, log_level=log_level, api_target=api_target, extra=env
         )
-        self._rules = make_rules(plugin_id, subpath, user, strict_csrf, trusted_proxy_headers)
+        self._rules = _make_rules(plugin_id, subpath, user, strict_csrf, trusted_proxy_headers)
         self.read_timeout, self.write_timeout = read_timeout, write_timeout
         self._address = (host, port)
         self.start_timeout, self.hook_timeout = start_timeout, hook_timeout
@@ -118,7 +121,7 @@ class Host:
         self._gate = Gate()
         self._life = PluginLife(plugin_id, self._launch, self._gate, self.log, patience)
         self.seconds: dict[str, float] = {}
-        self.mattermost = make_mattermost(plugin_id, self._directory, self.log)
+        self.mattermost = _make_mattermost(plugin_id, self._directory, self.log)
         self._api = APIServer(self.mattermost) if api_target is None else None
         public, log_in = self._directory / "public", self.mattermost.log_in
         self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
@@ -310,3 +313,38 @@ class Host:
         if self._life.plugin is None:
             raise ConfigError("host: no plugin is running; start it with restart()")
         return self._life.plugin
+
+
+def _command_line(target: str | None, argv: Sequence[str] | None, python: str) -> list[str]:
+    """Return ``argv``, else ``mm-asgi serve`` with the target, else the start file."""
+    if argv is not None:
+        return list(argv)
+    if target is not None:
+        return [python, "-m", "mm_asgi", "serve", target]
+    return [python, "plugin.py"]
+
+
+def _make_rules(
+    plugin_id: str, subpath: str, user: str, strict_csrf: bool, proxy_headers: Sequence[str]
+) -> Rules:
+    return Rules(
+        plugin_id=plugin_id,
+        subpath="/" + subpath.strip("/"),
+        user=user,
+        strict_csrf=strict_csrf,
+        trusted_proxy_headers=tuple(proxy_headers),
+    )
+
+
+def _make_mattermost(plugin_id: str, directory: Path, log: HostLog) -> Mattermost:
+    manifest = _read_manifest(directory)
+    return Mattermost(plugin_id, manifest=manifest, bundle_path=directory, log=log)
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    """Return the plugin's plugin.json, or {} if it is missing or unreadable."""
+    with contextlib.suppress(OSError, ValueError):
+        found = json.loads((directory / "plugin.json").read_text("utf-8"))
+        if isinstance(found, dict):
+            return found
+    return {}

@@ -6,8 +6,6 @@ plugin_requests.go, gorilla/mux and net/http. Text is one character a byte, as i
 
 from __future__ import annotations
 
-import base64
-import os
 import posixpath
 import re
 from dataclasses import dataclass, field, replace
@@ -23,6 +21,7 @@ from mm_asgi.host.http.headers import (
     rebuild_cookies,
 )
 from mm_asgi.host.http.urls import URL, encode_query, parse_query, parse_request_uri
+from mm_asgi.host.ids import new_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -371,13 +370,3 @@ def _ip_address(request: GoRequest, trusted: tuple[str, ...]) -> str:
         if words and (address := words[0].rstrip(",")):
             return address
     return request.remote_addr.rpartition(":")[0].strip("[]")
-
-
-_ID_ALPHABET = bytes.maketrans(
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"ybndrfg8ejkmcpqxot1uwisza345h769"
-)
-
-
-def new_id() -> str:
-    """As model.NewId makes them: 26 characters of z-base-32."""
-    return base64.b32encode(os.urandom(16)).rstrip(b"=").translate(_ID_ALPHABET).decode()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost import seed
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls import (
@@ -19,7 +20,6 @@ from mm_asgi.host.mattermost.calls import (
     slash_commands,
     users,
 )
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.server_state import ServerState
 from mm_asgi.protocol.api_remaining_pb2 import CommandArgs
 from mm_asgi.protocol.hooks_common_pb2 import PluginContext

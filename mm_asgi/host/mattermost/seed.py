@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.host.mattermost.ids import stable_id
+from mm_asgi.host.ids import stable_id
 from mm_asgi.protocol.api_channel_post_pb2 import ChannelMember
 from mm_asgi.protocol.api_user_team_pb2 import Status
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN, Channel

@@ -1,7 +1,7 @@
-"""The host's page: what a person sees of the simulated host in a browser, at ``/_mm/``.
+"""The host's page at ``/_mm/``: users, messages, hooks, calls and the log in a browser.
 
-An ASGI app before the gateway, with files of its own and no other way to the host than its
-Mattermost, its log and its gate.
+It is an ASGI app before the gateway, with files of its own. It knows the host's Mattermost, log and
+gate, and nothing else of the host.
 """
 
 from mm_asgi.host.page.app import Page

@@ -1,4 +1,4 @@
-"""What a person does on the page: be another user, write a message or a slash command."""
+"""The acts of a person on the page: become another user, send a message or a slash command."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from mm_asgi.host.http.headers import Header
     from mm_asgi.host.mattermost.mattermost import Mattermost
 
-__all__ = ["Refused", "login_cookies", "say", "who_asks"]
+__all__ = ["Refused", "find_user", "login_cookies", "send_text"]
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Ids and usernames, and nothing that a cookie cannot carry."""
+"""Ids and usernames, without characters that a cookie cannot carry."""
 
 _NOBODY = "nobody"
-"""A token that is no session's: its bearer is anonymous."""
+"""A token that is not valid, which makes requests anonymous."""
 
 _REJECTED = "Post rejected by plugin. "
 
 
 class Refused(Exception):
-    """What was asked for cannot be done; the text says why.
+    """The page refuses an act; the text is the reason.
 
     Attributes:
         status: the HTTP status of the answer.
@@ -39,8 +39,11 @@ class Refused(Exception):
         self.status = status
 
 
-def who_asks(header: Header, default: str) -> tuple[str, str]:
-    """How a request's user is known (``cookie``, ``default``, ``nobody``) and the id; as the gateway."""
+def find_user(header: Header, default: str) -> tuple[str, str]:
+    """Return where a request's user comes from, and the user's id, as the gateway finds them.
+
+    The first is ``cookie``, ``default`` or ``nobody``.
+    """
     token = next((value for _, value, _ in cookies(header, SESSION_COOKIE)), "")
     if not token:
         return ("default", default) if default else ("nobody", "")
@@ -49,9 +52,15 @@ def who_asks(header: Header, default: str) -> tuple[str, str]:
 
 
 def login_cookies(mm: Mattermost, kind: str, user: str) -> list[str]:
-    """Set-Cookie lines that make a browser a user's (``user``), nobody's, or the default's.
+    """Return the Set-Cookie lines that log a browser in or out, as app/login.go sets them.
 
-    As app/login.go, AttachSessionCookies sets them. Refused: it is no name for a user.
+    Args:
+        mm: the server.
+        kind: ``user`` logs ``user`` in, ``nobody`` logs out, ``default`` returns to the default user.
+        user: a name or an id; it is created if there is none.
+
+    Raises:
+        Refused: the name is invalid, or there is no such kind.
     """
     if kind == "user":
         if not _NAME.fullmatch(user):
@@ -78,11 +87,14 @@ def login_cookies(mm: Mattermost, kind: str, user: str) -> list[str]:
     ]
 
 
-async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str, Any]:
-    """Post a text, or run it when it begins with a slash; what became of it.
+async def send_text(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str, Any]:
+    """Post a text, or run it as a command if it begins with a slash, and return the outcome.
 
     ``outcome`` is ``posted``, ``answered``, ``rejected`` or ``dismissed`` (by the plugin) or
-    ``refused`` (by the server, or for an error of the plugin's). Refused: nothing was tried.
+    ``refused`` (by the server, or after an error of the plugin).
+
+    Raises:
+        Refused: there is no such channel, or no text.
     """
     if channel not in mm.channels and mm.channels.find(channel) is None:
         raise Refused(404, "there is no such channel")
@@ -107,7 +119,7 @@ async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str
             post = await mm.post(channel, user_id, text, context=context)
             facts = {"outcome": "posted", "text": post.message, "before": text, "post": post.id}
     except AppError as exc:
-        facts = _refused(exc)
+        facts = _refusal_facts(exc)
     facts["action"] = context.request_id
     facts["hooks"] = [
         hook_facts(hook) for hook in mm.hook_calls if action_of(hook) == context.request_id
@@ -115,7 +127,7 @@ async def say(mm: Mattermost, user_id: str, channel: str, text: str) -> dict[str
     return facts
 
 
-def _refused(exc: AppError) -> dict[str, Any]:
+def _refusal_facts(exc: AppError) -> dict[str, Any]:
     if exc.id == DISMISS:
         return {"outcome": "dismissed", "text": ""}
     if exc.id.startswith(_REJECTED):

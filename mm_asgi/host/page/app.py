@@ -1,9 +1,9 @@
-"""The page's HTTP: its files, the state as JSON, live events, and what a person does.
+"""The page's HTTP: its files, the state as JSON, live events, and the acts of a person.
 
-GET  /_mm/            the page; / leads there, and so does /_mm/users
-GET  /_mm/places      who asks, users, teams, channels, commands
+GET  /_mm/            the page; / and /_mm/users redirect to it
+GET  /_mm/places      the browser's user, all users, teams, channels, commands
 GET  /_mm/posts?ID    a channel's posts
-GET  /_mm/events      a snapshot, then what happens, as server-sent events
+GET  /_mm/events      a snapshot, then each new thing, as server-sent events
 POST /_mm/user        {"as": "user", "user": "bob"}, {"as": "nobody"} or {"as": "default"}
 POST /_mm/message     {"channel": ID, "text": "hello"}
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.http.headers import make_header
 from mm_asgi.host.mattermost.journal import APICall, HookCall
-from mm_asgi.host.page.acts import Refused, login_cookies, say, who_asks
+from mm_asgi.host.page.acts import Refused, find_user, login_cookies, send_text
 from mm_asgi.host.page.feed import Feed
 from mm_asgi.host.page.guard import refusal
 from mm_asgi.host.page.happened import call_facts, hook_facts, line_facts
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 __all__ = ["PATH", "Page"]
 
 PATH = "/_mm/"
-"""No plugin can own it: theirs are all below /plugins/."""
+"""The page's path. No plugin can have it: their paths are all below /plugins/."""
 
 LONGEST_BODY = 256 * 1024
-"""Bytes; a message has 16383 characters at most, and JSON may take 12 for one."""
+"""Bytes; a message has 16383 characters at most, each of up to 12 bytes in JSON."""
 
 SHOWN = 200
-"""Log lines, hooks and calls in a snapshot; a guess at what is looked back to."""
+"""Log lines, hooks and calls in a snapshot; a guess at how far a person looks back."""
 
 _KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -71,11 +71,11 @@ _HEADERS = {
 
 
 class Page:
-    """What is served at ``/_mm/``; every other request is the gateway's.
+    """The ASGI app at ``/_mm/``; the gateway gets all other requests.
 
     Args:
-        mattermost, log, gate: of the host that is shown.
-        rules: the plugin's id and path, and who is logged in by default.
+        mattermost, log, gate: those of the host.
+        rules: the plugin's id and path, and the default user.
         listens: the address or name that the server listens on.
     """
 
@@ -104,7 +104,7 @@ class Page:
         self._feed.close()
 
     def before(self, gateway: ASGIApp) -> ASGIApp:
-        """An ASGI app: the page, and for all else the gateway."""
+        """Return an ASGI app that serves the page, and hands all other requests to the gateway."""
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope["path"]
@@ -115,21 +115,21 @@ class Page:
 
         return app
 
-    # ---------------------------------------------------------------- what happens
+    # ---------------------------------------------------------------- live events
 
     def _hear(self, entry: APICall | HookCall | Event) -> None:
         if not self._feed.watched:
             return
         if isinstance(entry, APICall):
-            self._feed.tell(call_facts(entry))
+            self._feed.send(call_facts(entry))
         elif isinstance(entry, HookCall):
-            self._feed.tell(hook_facts(entry))
+            self._feed.send(hook_facts(entry))
         else:
-            self._feed.tell({"kind": "event", "name": entry.name, "channel": entry.channel_id})
+            self._feed.send({"kind": "event", "name": entry.name, "channel": entry.channel_id})
 
     def _hear_line(self, line: LogLine) -> None:
         if self._feed.watched:
-            self._feed.tell(line_facts(line))
+            self._feed.send(line_facts(line))
 
     def _note_state(self) -> None:
         step = self._gate_step()
@@ -138,7 +138,7 @@ class Page:
             self._starts += 1
         if state is not self._state:
             self._state, self._since = state, _now()
-        self._feed.tell(self._state_facts())
+        self._feed.send(self._state_facts())
 
     def _gate_step(self) -> GateStep:
         if self._gate.plugin is not None:
@@ -192,7 +192,7 @@ class Page:
             await _json(send, self._places(header))
         elif name == "posts":
             channel = scope["query_string"].decode("latin-1")
-            _, user = who_asks(header, self._rules.user)
+            _, user = find_user(header, self._rules.user)
             await _json(send, posts_facts(self._mm, channel, user))
         elif name == "events" and scope["method"] == "GET":
             await self._stream(receive, send)
@@ -200,7 +200,7 @@ class Page:
             await _fail(send, 404, "there is no such page")
 
     def _places(self, header: Header) -> dict[str, Any]:
-        kind, user_id = who_asks(header, self._rules.user)
+        kind, user_id = find_user(header, self._rules.user)
         if user_id:
             self._mm.log_in(user_id)
         user = self._mm.users.get(user_id)
@@ -231,9 +231,9 @@ class Page:
                 lines = login_cookies(self._mm, kind, user)
                 await _json(send, {"as": kind}, [("Set-Cookie", line) for line in lines])
             else:
-                _, user = who_asks(header, self._rules.user)
+                _, user = find_user(header, self._rules.user)
                 channel, text = _text(given, "channel"), _text(given, "text")
-                await _json(send, await say(self._mm, user, channel, text))
+                await _json(send, await send_text(self._mm, user, channel, text))
         except Refused as exc:
             await _fail(send, exc.status, str(exc))
 
@@ -260,19 +260,19 @@ async def _read_json(receive: Receive) -> dict[str, Any]:
     except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
-        raise Refused(400, "the body is no JSON object")
+        raise Refused(400, "the body is not a JSON object")
     return given
 
 
 def _text(given: dict[str, Any], name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
-        raise Refused(400, f"{name} is no text")
+        raise Refused(400, f"{name} is not a text")
     try:
         value.encode()
     except UnicodeEncodeError:
         # JSON can spell half of a surrogate pair, protobuf cannot.
-        raise Refused(400, f"{name} is no Unicode text") from None
+        raise Refused(400, f"{name} is not a Unicode text") from None
     return value
 
 

@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 __all__ = ["brief", "shortened"]
 
 HIDDEN = frozenset(("context", "plugin_context", "metadata"))
-"""Fields that say who asks, which stands elsewhere, or what nobody set."""
+"""Fields about the user, which is shown elsewhere, and fields that are never set."""
 
 SECRET = frozenset(("password", "token", "auth_data", "mfa_secret", "secret"))
 
 ITEMS = 5
-"""Of a list or a map; the rest is counted."""
+"""Items of a list or a map that are shown; the rest is counted."""
 
 
 def brief(message: Message, limit: int = 300) -> str:
-    """The fields that are set: ``channel_id="town", post={message="hello"}``.
+    """Return the fields that are set, such as ``channel_id="town", post={message="hello"}``.
 
     Args:
-        message: any; what is long in it is never copied whole.
+        message: any message. Its long fields are never copied whole.
         limit: characters.
     """
     return shortened(_joined(_fields(message, limit), limit), limit)
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text, or its beginning and an ellipsis."""
+    """Return the text, or its beginning and an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _joined(parts: Iterator[str], limit: int) -> str:
-    """So many of the parts as the limit shows: the rest is not even made."""
+    """Join as many parts as the limit shows; the others are not even made."""
     kept, size = [], 0
     for part in parts:
         kept.append(part)

@@ -1,4 +1,4 @@
-"""What happens, told live as server-sent events to each page that is open, in bounded memory."""
+"""Live server-sent events for each open page, in bounded memory."""
 
 from __future__ import annotations
 
@@ -13,24 +13,29 @@ if TYPE_CHECKING:
 __all__ = ["Feed"]
 
 READERS = 32
-"""Pages that may be open at once; a guess at more than a person has."""
+"""Pages that may be open at once; more than a person needs, by a guess."""
 
 WAITING = 256 * 1024
-"""Bytes that wait for one reader. A slower one gets a snapshot in their place."""
+"""Bytes that wait for one reader. A slower reader gets a snapshot instead."""
 
 HEARTBEAT = 15.0
-"""Seconds of silence before a comment is sent, by which a dead connection is found."""
+"""Seconds of silence before a comment is sent, to find a dead connection."""
 
 STUCK = 60.0
-"""Seconds until a reader that takes nothing is cut."""
+"""Seconds until a reader that takes no data is cut."""
 
 
 class _Reader:
-    """One open page: what waits for it, or that it has missed too much."""
+    """One open page, with the events that wait for it.
+
+    Attributes:
+        left: the page was closed, or has to be.
+        behind: it has missed events and gets a snapshot next.
+    """
 
     def __init__(self) -> None:
         self.left = False
-        self.behind = True  # the first thing that it gets is a snapshot
+        self.behind = True  # it gets a snapshot first
         self._waiting: list[bytes] = []
         self._size = 0
         self._news = asyncio.Event()
@@ -64,10 +69,10 @@ class _Reader:
 
 
 class Feed:
-    """Tells every reader of each new thing; whoever comes, or falls behind, gets a snapshot.
+    """Send each new event to every reader. A new reader, or one that falls behind, gets a snapshot.
 
     Args:
-        snapshot: makes the state of this moment, as JSON's types.
+        snapshot: returns the present state, as JSON's types.
     """
 
     def __init__(self, snapshot: Callable[[], Mapping[str, Any]]) -> None:
@@ -77,16 +82,16 @@ class Feed:
 
     @property
     def watched(self) -> bool:
-        """Whether anybody listens: nothing has to be made for nobody."""
+        """Whether there is a reader; without one no event has to be made."""
         return bool(self._readers)
 
     @property
     def full(self) -> bool:
-        """Whether no reader more is taken."""
+        """Whether no further reader is accepted."""
         return self._closed or len(self._readers) >= READERS
 
-    def tell(self, facts: Mapping[str, Any]) -> None:
-        """Tell of one thing."""
+    def send(self, facts: Mapping[str, Any]) -> None:
+        """Send one event to every reader."""
         if self._readers:
             event = _event(facts)
             for reader in self._readers:
@@ -138,5 +143,5 @@ async def _wait_for_leave(
 
 
 def _event(facts: Mapping[str, Any]) -> bytes:
-    # One line, whatever is in it: JSON escapes what would end it.
+    # Always one line: JSON escapes line ends.
     return b"data: " + json.dumps(facts, separators=(",", ":")).encode() + b"\n\n"

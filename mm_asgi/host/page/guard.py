@@ -1,8 +1,8 @@
-"""Who may use the page: nobody but a browser that shows it, on this machine's own names. Pure.
+"""The page's access rule: only a browser that shows the page itself, under this machine's names. Pure.
 
-The page acts as any user and shows the log. Another site may lead its visitor's browser here in two
-ways: by a name of its own that suddenly means 127.0.0.1 (DNS rebinding), which the Host header
-tells, and by a request across sites, which Origin, Sec-Fetch-Site and the content type tell.
+The page acts as any user and shows the log. Another site can make its visitor's browser send requests
+here in two ways. DNS rebinding lets a name of its own mean 127.0.0.1; the Host header shows that. A
+request across sites is seen by Origin, Sec-Fetch-Site and the content type.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ ANYWHERE = ("", "0.0.0.0", "::")
 
 
 def refusal(method: str, header: Header, listens: str) -> str:
-    """Why a request is refused, as a sentence; empty: it is not.
+    """Return the reason why a request is refused, as a sentence; empty if it is accepted.
 
     Args:
-        listens: the address or name that the server was told to listen on.
+        method: the request's.
+        header: the request's.
+        listens: the address or name that the server listens on.
     """
     hosts = header.get("Host", [])
     host = hosts[0] if len(hosts) == 1 else ""
@@ -45,7 +47,7 @@ def refusal(method: str, header: Header, listens: str) -> str:
     if method == "POST":
         kind = first(header, "Content-Type").partition(";")[0].strip().lower()
         if kind != "application/json":
-            # What a form of another site cannot send.
+            # A form of another site cannot send this type.
             return f"the content type is {kind[:100]!r}, expected application/json"
     return ""
 
@@ -58,7 +60,7 @@ def _name(host: str) -> str:
 
 
 def _netloc(origin: str) -> str:
-    """Host and port of an origin; nothing for ``null``."""
+    """Return host and port of an origin; empty for ``null``."""
     try:
         return urlsplit(origin).netloc
     except ValueError:
@@ -66,7 +68,7 @@ def _netloc(origin: str) -> str:
 
 
 def _is_address_of(name: str, listens: str) -> bool:
-    """A number cannot be rebound: all of this machine's are right when it listens on all."""
+    """Return whether the name is an address and the server listens on all. Addresses cannot be rebound."""
     if listens not in ANYWHERE:
         return False
     try:
@@ -77,5 +79,5 @@ def _is_address_of(name: str, listens: str) -> bool:
 
 
 def _is_navigation(method: str, header: Header) -> bool:
-    """A link from elsewhere may lead to the page; what it shows stays its own."""
+    """Return whether a link led here; a link from another site may, since it cannot read the page."""
     return method == "GET" and first(header, "Sec-Fetch-Mode") == "navigate"

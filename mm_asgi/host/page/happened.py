@@ -1,4 +1,4 @@
-"""Log lines, hooks and calls as the page gets them: JSON's types, short. Pure."""
+"""Log lines, hooks and calls in the page's form: JSON's types, shortened. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["action_of", "call_facts", "hook_facts", "line_facts"]
 
 LONGEST_TEXT = 4000
-"""Characters of a message, of a text before and after; a guess at what a person reads."""
+"""Characters of a message, and of a text before and after; a guess at how much a person reads."""
 
 _TEXTS = ("exception", "stack")
 _SHOWN_ELSEWHERE = frozenset((*_TEXTS, "request_id", "user_id"))
@@ -27,7 +27,7 @@ _SAID_BY_ACCESS = _SHOWN_ELSEWHERE | {"method", "path", "status", "ms"}
 
 
 def line_facts(line: LogLine) -> dict[str, Any]:
-    """A line of the log; ``below`` is a traceback or what else has lines of its own."""
+    """Return the facts of a log line; ``below`` is a traceback or another text of several lines."""
     message, _, rest = line.message.partition("\n")
     texts = (rest, *(str(line.fields.get(name) or "") for name in _TEXTS))
     hidden = _SAID_BY_ACCESS if line.module == "mm_asgi.access" else _SHOWN_ELSEWHERE
@@ -51,7 +51,7 @@ def line_facts(line: LogLine) -> dict[str, Any]:
 
 
 def call_facts(call: APICall) -> dict[str, Any]:
-    """One call of the plugin's."""
+    """Return the facts of one API call."""
     return {
         "kind": "call",
         "time": call.time,
@@ -65,10 +65,10 @@ def call_facts(call: APICall) -> dict[str, Any]:
 
 
 def hook_facts(hook: HookCall) -> dict[str, Any]:
-    """One hook: what it was called with, and what it did.
+    """Return the facts of one hook: its arguments and its outcome.
 
-    ``outcome`` is let through (``ok``), ``changed``, ``rejected``, ``dismissed``, ``answered``,
-    ``failed`` or ``overran``; ``action`` is the request that raised it.
+    ``outcome`` is ``ok`` (let through), ``changed``, ``rejected``, ``dismissed``, ``answered``,
+    ``failed`` or ``overran``. ``action`` is the id of the request that raised it.
     """
     changes = list(_changes(hook.request, hook.answer.response))
     outcome, text = _outcome(hook, changes)
@@ -86,7 +86,7 @@ def hook_facts(hook: HookCall) -> dict[str, Any]:
 
 
 def action_of(hook: HookCall) -> str:
-    """The id of the request that raised a hook; empty for the plugin's own calls."""
+    """Return the id of the request that raised a hook; empty for the plugin's own calls."""
     context = getattr(hook.request, "plugin_context", None)
     return str(context.request_id) if context is not None else ""
 
@@ -98,10 +98,10 @@ def _outcome(hook: HookCall, changes: list[dict[str, str]]) -> tuple[str, str]:
     if answer.code != "OK":
         return "failed", f"{answer.code}: {answer.message}"
     if answer.error is not None:
-        return "failed", answer.error or "an error without a word"
+        return "failed", answer.error or "an error without a text"
     reason = getattr(answer.response, "rejection_reason", "")
     if reason == DISMISS:
-        return "dismissed", "dropped without a word to its author"
+        return "dismissed", "dropped, and its author is not told"
     if reason:
         return "rejected", reason
     if changes:
@@ -112,7 +112,7 @@ def _outcome(hook: HookCall, changes: list[dict[str, str]]) -> tuple[str, str]:
 
 
 def _changes(request: Message, response: Message | None) -> Iterator[dict[str, str]]:
-    """What the answer's ``modified_...`` differ in from what the request brought."""
+    """Yield the differences between the answer's ``modified_...`` fields and the request's."""
     for field, value in response.ListFields() if response is not None else ():
         if not field.name.startswith("modified_"):
             continue

@@ -1,6 +1,6 @@
-"""What the page says about the plugin: four states, and the table of what leads from one to another.
+"""The plugin's state on the page: four states, and the table of their transitions.
 
-The page hears from the gate only that something has changed, never why. What it can see there is
+The gate tells the page only that something has changed, never why. What it can see there is
 one of three things: a plugin is let in (OPENED), requests are held until a start is decided (HELD),
 or requests are refused (REFUSED). A gate that holds means a first start as long as nothing was
 decided, and a restart ever after, also after a start that failed. A restart that is still under way

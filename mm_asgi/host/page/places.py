@@ -1,4 +1,4 @@
-"""The users, channels and posts of the in-memory Mattermost as the page gets them."""
+"""The in-memory Mattermost's users, channels and posts in the page's form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["place_facts", "posts_facts"]
 
 LISTED = 500
-"""Users, teams, channels, commands; a guess at what a list can be chosen from."""
+"""Users, teams, channels, commands; a guess at how long a list a person can choose from."""
 
 SHOWN_POSTS = 100
 
@@ -30,7 +30,7 @@ _TYPES = {
 
 
 def place_facts(mm: Mattermost) -> dict[str, Any]:
-    """Who can be, where posts can go, what commands there are."""
+    """Return the facts of all users, teams, channels and commands."""
     users = (
         {"id": user.id, "username": user.username, "admin": "system_admin" in user.roles.split()}
         for user in mm.users.values()
@@ -76,7 +76,7 @@ def _name(mm: Mattermost, user_id: str) -> str:
 
 
 def posts_facts(mm: Mattermost, channel_id: str, user_id: str) -> dict[str, Any]:
-    """The latest posts of a channel, oldest first, with what this user alone is shown."""
+    """Return the latest posts of a channel, oldest first, with this user's ephemeral ones."""
     posts = [post for post in mm.posts.values() if post.channel_id == channel_id]
     posts += [
         post

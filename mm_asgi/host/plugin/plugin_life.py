@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from mm_asgi.host.launch import failure_page
 from mm_asgi.host.plugin.changes import Changes
 from mm_asgi.host.plugin.health import HealthCheck
 from mm_asgi.host.plugin.host_error import HostError
@@ -189,7 +188,7 @@ class PluginLife:
             plugin = await self._start_plugin()
         except HostError as exc:
             self._log.host("error", str(exc), stage=exc.stage)
-            self._gate.fail(failure_page(self._plugin_id, exc))
+            self._gate.fail(_failure_text(self._plugin_id, exc))
             raise
         self.plugin = plugin
         self.ended.clear()
@@ -203,3 +202,9 @@ class PluginLife:
             self._log.host("error", "the plugin's process ended by itself", end=str(fate))
             self._gate.fail(f"{self._plugin_id}: its process ended by itself ({fate})")
             self.ended.set()
+
+
+def _failure_text(plugin_id: str, exc: HostError) -> str:
+    """Return the answer to requests while there is no plugin, with the last lines of its stderr."""
+    lines = "".join(f"\n  {line}" for line in exc.stderr)
+    return f"{plugin_id} did not start ({exc.stage}): {exc.error}\n{lines}"

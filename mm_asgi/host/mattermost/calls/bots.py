@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError, GoError
 from mm_asgi.host.mattermost.calls.users import check_free, check_username, need, set_active
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
 from mm_asgi.protocol.api_file_bot_pb2 import Bot
 from mm_asgi.protocol.user_pb2 import User

@@ -6,8 +6,8 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
 from mm_asgi.host.mattermost.seed import DEFAULT_CHANNELS
 from mm_asgi.protocol.api_channel_post_pb2 import ChannelMember, ChannelStats

@@ -7,9 +7,9 @@ import mimetypes
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls.channels import need as need_channel
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
 from mm_asgi.host.mattermost.stored_files import StoredFile
 from mm_asgi.protocol.file_pb2 import FileInfo

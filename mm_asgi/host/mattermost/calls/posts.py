@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import MISSING_ACCOUNT, AppError
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.protocol.post_pb2 import Post
 
 if TYPE_CHECKING:

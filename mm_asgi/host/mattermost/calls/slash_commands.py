@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError, GoError
 from mm_asgi.host.mattermost.calls import posts
 from mm_asgi.host.mattermost.calls.users import need as need_user
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.protocol.api_remaining_pb2 import Command, CommandArgs, CommandResponse
 from mm_asgi.protocol.post_pb2 import Post
 

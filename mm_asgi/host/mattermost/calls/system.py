@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 
+from mm_asgi.host.ids import stable_id
 from mm_asgi.host.mattermost.app_errors import AppError
-from mm_asgi.host.mattermost.ids import stable_id
 from mm_asgi.host.plugin.stderr import LogLine
 from mm_asgi.protocol.api_kv_config_pb2 import Manifest, PluginStatus
 

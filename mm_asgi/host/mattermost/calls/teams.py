@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls.channels import add_default_channels
 from mm_asgi.host.mattermost.calls.members import join_team
 from mm_asgi.host.mattermost.calls.users import check_roles, need
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
 from mm_asgi.protocol.api_user_team_pb2 import TeamMemberWithError, TeamStats
 from mm_asgi.protocol.team_pb2 import TEAM_TYPE_INVITE, TEAM_TYPE_OPEN, Team, TeamMember

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import AppError
 from mm_asgi.host.mattermost.calls import files
 from mm_asgi.host.mattermost.calls.channels import need as need_channel
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.stored_files import Upload
 from mm_asgi.protocol.api_file_bot_pb2 import UploadSession
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.host.ids import new_id
 from mm_asgi.host.mattermost.app_errors import MISSING_ACCOUNT, AppError
 from mm_asgi.host.mattermost.calls.permissions import ROLES
-from mm_asgi.host.mattermost.ids import new_id
 from mm_asgi.host.mattermost.named import page_of
 from mm_asgi.protocol.user_pb2 import User
 

@@ -16,12 +16,12 @@ from mm_asgi.host.http.rules import (
     Rules,
     clean_path,
     identify_by_form,
-    new_id,
     read_request,
     rewrite,
     route,
 )
 from mm_asgi.host.http.urls import parse_request_uri
+from mm_asgi.host.ids import new_id
 
 RULES = Rules(plugin_id="com.example.demo", subpath="/mm")
 ROOT = "/mm/plugins/com.example.demo"

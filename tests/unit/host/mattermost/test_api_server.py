@@ -9,9 +9,9 @@ from typing import Any
 import grpc
 import pytest
 
+from mm_asgi.host.ids import is_id, new_id, stable_id
 from mm_asgi.host.mattermost import table
 from mm_asgi.host.mattermost.app_errors import AppError
-from mm_asgi.host.mattermost.ids import is_id, new_id, stable_id
 from mm_asgi.host.mattermost.table import CALLS, IN_RESPONSE, MUST_BE_SENT, REFUSED_UNSET
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_DIRECT, CHANNEL_TYPE_OPEN
 from tests.unit.host.mattermost.api_client import METHODS, Client, Failure, connected, contract

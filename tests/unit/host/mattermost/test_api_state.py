@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
+from mm_asgi.host.ids import is_id, stable_id
 from mm_asgi.host.mattermost import AppError, Mattermost
 from mm_asgi.host.mattermost.calls.config import HIDDEN
-from mm_asgi.host.mattermost.ids import is_id, stable_id
 from mm_asgi.protocol.channel_pb2 import CHANNEL_TYPE_OPEN, CHANNEL_TYPE_PRIVATE
 from tests.unit.host.mattermost.api_client import Client, connected
 

@@ -18,7 +18,7 @@ from mm_asgi.host import page as page_package
 from mm_asgi.host.http.http_server import HTTPServer
 from mm_asgi.host.http.rules import USER_ID, Rules, read_request, rewrite
 from mm_asgi.host.page import Page
-from mm_asgi.host.page.acts import who_asks
+from mm_asgi.host.page.acts import find_user
 from mm_asgi.host.plugin.gate import Gate
 from mm_asgi.host.plugin.log import HostLog
 from tests.unit.host.mattermost.test_api_hooks import host, with_plugin
@@ -266,7 +266,7 @@ def test_the_page_knows_the_user_as_the_gateway_does(cookie: str) -> None:
         "headers": [(b"host", b"localhost"), (b"cookie", cookie.encode())], "http_version": "1.1",
     }  # fmt: skip
     request = read_request(scope)
-    _, user = who_asks({"Cookie": [cookie]}, RULES.user)
+    _, user = find_user({"Cookie": [cookie]}, RULES.user)
     rewrite(request, RULES)
     assert [user] == request.header.get(USER_ID, [""])
 

@@ -70,7 +70,7 @@ async def test_a_slow_reader_gets_a_snapshot_in_place_of_what_it_missed() -> Non
     text = "x" * 1000
     count = 3 * WAITING // 1000
     for latest in range(1, count + 1):
-        feed.tell({"kind": "log", "n": latest, "text": text})
+        feed.send({"kind": "log", "n": latest, "text": text})
         if latest % 50 == 0:
             await quick.wait_for(latest)
     await quick.wait_for(count)
@@ -80,7 +80,7 @@ async def test_a_slow_reader_gets_a_snapshot_in_place_of_what_it_missed() -> Non
     assert slow.got[-1] == {"kind": "snapshot", "n": count}
     # What waited when it fell behind is at most what may wait.
     assert sum(len(event.get("text", "")) for event in slow.got) <= WAITING
-    feed.tell({"kind": "log", "n": count + 1})
+    feed.send({"kind": "log", "n": count + 1})
     assert (await slow.wait_for(count + 1))["kind"] == "log"
     await slow.leave()
     await quick.leave()
@@ -200,7 +200,7 @@ def test_a_hook_that_failed() -> None:
     failed = answered(request, code="INTERNAL", message="planted")
     assert (failed["outcome"], failed["text"]) == ("failed", "INTERNAL: planted")
     assert answered(request, code="DEADLINE_EXCEEDED")["outcome"] == "overran"
-    assert answered(request, error="")["text"] == "an error without a word"
+    assert answered(request, error="")["text"] == "an error without a text"
 
 
 def test_a_call_that_failed() -> None:

@@ -1,4 +1,4 @@
-"""Ids as Mattermost makes them: 26 characters of z-base-32 over 16 bytes (model/utils.go, NewId)."""
+"""Ids in Mattermost's form: 26 characters of z-base-32 over 16 bytes (model/utils.go, NewId)."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _FORM = re.compile(r"[a-z0-9]{26}")
 
 
 def new_id() -> str:
-    """A new random id."""
+    """Return a new random id."""
     return _encode(uuid.uuid4().bytes)
 
 
 def stable_id(name: str) -> str:
-    """The same id for the same name: what an app has stored stays right after a restart."""
+    """Return the same id for the same name, so that ids in an app's database survive a restart."""
     return _encode(hashlib.sha256(name.encode()).digest()[:16])
 
 
 def is_id(text: str) -> bool:
-    """Whether a text has an id's form."""
+    """Return whether a text has the form of an id."""
     return _FORM.fullmatch(text) is not None
 
 
