@@ -198,6 +198,11 @@ class Plugin:
                 " register it while the module is imported"
             )
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a run has begun and no hook can be added."""
+        return self._frozen
+
     def freeze(self) -> Loaded:
         """Return what a run needs; from now on no hook and no command can be added."""
         self._frozen = True

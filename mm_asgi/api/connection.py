@@ -83,6 +83,11 @@ class Connection:
         self._closed = False
         self._loop_for(asyncio.get_running_loop())
 
+    @property
+    def is_used(self) -> bool:
+        """Whether somebody uses this on a loop that is still there, and has not closed it."""
+        return not (self._closed or self._loop is None or self._loop.is_closed())
+
     async def call(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
         """Make a call from any loop; ``Client`` says what comes back and what is raised."""
         call, request = self._prepare(file, name, fields)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message_factory import GetMessageClass
 
-from mm_asgi.errors import StartupError
+from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.goplugin.environ import Environment
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
@@ -37,7 +37,6 @@ from mm_asgi.wire.port import Method, RPCError, StatusCode
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from mm_asgi.plugin import Loaded
     from mm_asgi.wire.port import Call, Listener, Stream
 
 __all__ = ["DRAIN", "PLUGIN_ID", "Engine"]
@@ -112,8 +111,11 @@ class Engine:
 
         Raises:
             StartupError: it did not start; the app's exception is the cause.
+            ConfigError: the Plugin object runs in another place already.
         """
         async with self._lock:
+            if self._channel is None:
+                self._refuse_a_second_run()
             self._users += 1
             if self._channel is None:
                 try:
@@ -122,6 +124,14 @@ class Engine:
                     self._users -= 1
                     await self._close()
                     raise
+
+    def _refuse_a_second_run(self) -> None:
+        # One whose loop is closed was left by nobody, and is over.
+        if self._plugin.is_frozen and self._plugin.connection.is_used:
+            raise ConfigError(
+                "app_or_plugin: this Plugin object runs in another place already, and both would"
+                " share its way to the API; leave that one first, or make a Plugin for each"
+            )
 
     async def leave(self) -> None:
         """Use it no more; the last one stops it."""
@@ -144,7 +154,11 @@ class Engine:
 
     async def _start(self) -> None:
         self._loop = asyncio.get_running_loop()
-        serving = Serving(self.settings, self.plugin_id, load=self._load)
+        # Both before the first await, for `_refuse_a_second_run`.
+        self._plugin.connection.use(lambda: NativeChannel(self.address), self.settings.api_timeout)
+        # The watched app instead of the plugin's own, for this run alone.
+        loaded = dataclasses.replace(self._plugin.freeze(), app=self.watch)
+        serving = Serving(self.settings, self.plugin_id, load=lambda: loaded)
         self._services = Services(on_shutdown=lambda: None)
         self._listener = make_listener("unix", _ENVIRONMENT)
         self._server = NativeServer()
@@ -153,7 +167,6 @@ class Engine:
             {**self._services.methods(), **methods(serving), **_api_methods(self.mattermost)},
         )
         self.address = f"unix:{self._listener.address}"
-        self._plugin.connection.use(self.address, self.settings.api_timeout)
         self._channel = NativeChannel(self.address, receive_limit=LARGEST, idle=None)
         answer = await self._call("Implemented", _request("Implemented"))
         self.implemented = frozenset(answer.hooks)
@@ -162,10 +175,6 @@ class Engine:
         if answer.HasField("error"):
             cause = self.watch.lifespan_failure if self.watch is not None else None
             raise StartupError(f"OnActivate: {answer.error.detailed_error}") from cause
-
-    def _load(self) -> Loaded:
-        # The watched app instead of the plugin's own, for this run alone.
-        return dataclasses.replace(self._plugin.freeze(), app=self.watch)
 
     async def _stop(self) -> None:
         try:

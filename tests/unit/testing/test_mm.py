@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 from mm_asgi import Plugin, Reject
 from mm_asgi.api import AsyncAPI
 from mm_asgi.contrib.fastapi import API, CurrentUser  # noqa: TC001 - FastAPI reads them
-from mm_asgi.errors import StartupError
+from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.host import AppError
 from mm_asgi.settings import Settings
 from mm_asgi.testing import MM
@@ -187,6 +187,32 @@ async def test_one_plugin_runs_again_and_again() -> None:
             assert (await mm.client(user="alice").post("/orders")).status_code == 200
             assert len(mm.posts) == 1
     plugin.hook(on_configuration_change)  # it is not frozen
+
+
+async def test_one_plugin_object_runs_in_one_place_at_a_time() -> None:
+    async with MM(plugin) as mm:
+        with pytest.raises(ConfigError, match="this Plugin object runs in another place already"):
+            await MM(plugin).__aenter__()
+        async with mm:  # the same run, once more
+            pass
+        assert (await mm.client(user="alice").post("/orders")).status_code == 200
+    async with MM(plugin) as mm:
+        assert (await mm.client(user="alice").post("/orders")).status_code == 200
+
+
+def test_a_run_whose_loop_is_gone_is_in_nobodys_way() -> None:
+    async def forget() -> None:
+        """A run that its test never left, as far as a plugin sees it."""
+        plugin.freeze()
+        plugin.connection.use("", 1.0)
+
+    asyncio.run(forget())
+
+    async def next_test() -> None:
+        async with MM(plugin) as mm:
+            assert (await mm.client(user="alice").post("/orders")).status_code == 200
+
+    asyncio.run(next_test())
 
 
 async def on_configuration_change(context: Any) -> None:
