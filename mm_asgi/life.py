@@ -61,13 +61,13 @@ LIFESPAN_SHARE = 0.25  # of a stop's time that lifespan.shutdown has at the leas
 class Phase(enum.Enum):
     """Where the plugin's life is."""
 
-    NEW = "new"
-    LOADED = "loaded"
-    STARTING = "starting"
-    ACTIVE = "active"
-    FAILED = "failed"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
+    NEW = "nothing is imported"
+    LOADED = "the app is imported, or its import has failed"
+    STARTING = "the app starts"
+    ACTIVE = "requests go to the app"
+    FAILED = "the start-up has failed"
+    STOPPING = "running requests end, then the app"
+    STOPPED = "over"
 
 
 class LifeStep(enum.Enum):

@@ -23,6 +23,8 @@ from mm_asgi.bridge.state import (
     ResponseState,
     ResponseStep,
 )
+from mm_asgi.life import TRANSITIONS as LIFE_TRANSITIONS
+from mm_asgi.life import LifeStep, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,6 +44,7 @@ HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 ROW = re.compile(r"^\| ([SDRLHA]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
 TESTS = ("<!-- tests: python -m tests.contract.rows -->\n", "<!-- end of tests -->\n")
 REQUEST = ("<!-- request: python -m tests.contract.rows -->\n", "<!-- end of request -->\n")
+LIFE = ("<!-- life: python -m tests.contract.rows -->\n", "<!-- end of life -->\n")
 RESPONSE = ("<!-- response: python -m tests.contract.rows -->\n", "<!-- end of response -->\n")
 
 
@@ -120,6 +123,7 @@ def written(text: str) -> str:
     text = _between(
         text, REQUEST, list(_states_table(RequestState, RequestStep, REQUEST_TRANSITIONS))
     )
+    text = _between(text, LIFE, list(_states_table(Phase, LifeStep, LIFE_TRANSITIONS)))
     return _between(text, RESPONSE, list(_states_table(ResponseState, ResponseStep, TRANSITIONS)))
 
 

@@ -46,7 +46,7 @@ async def seen(client: httpx.AsyncClient, method: str = "GET") -> Any:
     return response.json()
 
 
-async def test_S7_a_plugin_sees_its_settings_under_the_fixture_mm() -> None:
+async def test_a_plugin_sees_its_settings_under_the_fixture_mm() -> None:
     for _ in range(2):  # a second run starts with its own host's settings
         async with MM(settings_seen.plugin, plugin_id="demo") as mm:
             assert await seen(mm.client()) == [[moment, {}] for moment, _ in AT_FIRST]
@@ -65,7 +65,7 @@ def dev_folder(folder: Path) -> Path:
     return folder
 
 
-async def test_S7_a_plugin_sees_its_settings_under_the_simulated_host(tmp_path: Path) -> None:
+async def test_a_plugin_sees_its_settings_under_the_simulated_host(tmp_path: Path) -> None:
     """Road s, which is the host of ``mm-asgi dev``."""
     folder = dev_folder(tmp_path)
     argv = [sys.executable, "-m", "mm_asgi", "serve", "settings_seen:plugin"]
@@ -80,7 +80,7 @@ async def test_S7_a_plugin_sees_its_settings_under_the_simulated_host(tmp_path: 
 @pytest.mark.full
 @pytest.mark.timeout(60)
 @pytest.mark.skipif(sys.platform != "linux", reason="pidfd")
-async def test_S7_a_plugin_sees_its_settings_under_dev(tmp_path: Path) -> None:
+async def test_a_plugin_sees_its_settings_under_dev(tmp_path: Path) -> None:
     command = DevTerminal(dev_folder(tmp_path), "settings_seen:plugin", "--port", "0")
     async with command as terminal:
         async with httpx.AsyncClient(base_url=await terminal.greeting()) as client:
