@@ -55,6 +55,14 @@ WIRE_FAULTS: tuple[Fault, ...] = (
         "deadline",
     ),
     Fault(
+        "http2: a lost connection leaves its streams open",
+        "mm_asgi/wire/http2/sending.py",
+        "                stream.move(StreamStep.LOSE_CONNECTION)\n",
+        "",
+        HTTP2,
+        "lost or gone or fault or random",
+    ),
+    Fault(
         "http2: padding is not credited to its stream",
         H2_CONNECTION,
         "            stream.credit(size - len(payload))\n",

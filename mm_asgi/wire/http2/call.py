@@ -1,4 +1,30 @@
-"""The server's side of one RPC (a ``port.Stream``)."""
+"""The server's side of one RPC (a ``port.Stream``).
+
+Theory of operation
+
+A ServerCall is an HTTP/2 stream, and the RPC on it has a life of its own beside the stream's states:
+
+1. Made. The server makes it for a header section, counts it among the open calls and queues it. The
+   clock of its deadline runs from here.
+2. Begun. When all of a read has been taken, the server calls the handler. A call that was reset in
+   the same read is over by then, and its handler is never called.
+3. Over. ``_status`` is set, once, by whichever side is first. From then on ``read()`` returns None,
+   ``write()`` does nothing, and further ends are ignored.
+4. Closed. The trailers are on their way (``on_ended()``), or the stream has ended without them
+   (``on_closed()``). Only now the call counts as closed: messages that were written before the end
+   may wait for the peer's window until then, and a server that stops waits for them.
+
+Three parties end an RPC. The handler does, with ``finish()`` or ``abort()``. The wire does, with
+``_leave()``: the deadline has passed, a message is too large or cannot be parsed, the server stops.
+Then the peer gets a status, and the handler's ``on_cancel`` callback is called. And the peer does,
+when it resets the stream or its connection is lost: then the callback is called, and there is nobody
+to send a status to. The callback is called at most once, and never after the handler has ended the
+RPC itself.
+
+A received message waits as bytes and is parsed when it is read; its bytes are credited to the peer
+then (messages.py). An answer of one small message leaves as one piece: headers, message and trailers
+(``_answer()``).
+"""
 
 from __future__ import annotations
 
@@ -50,9 +76,20 @@ _TRAILERS_FRAME: Final = frame(FrameType.HEADERS, END_HEADERS | END_STREAM, 0, T
 class ServerCall(MessageStream):
     """One RPC that a peer made.
 
+    Args:
+        connection: the connection that it came with.
+        stream_id: its stream.
+        entry: how its method is served.
+        facts: what its header section says.
+        calls: the server's open RPCs, which it leaves when it is closed.
+        loop: the server's loop.
+        compresses: whether the server compresses messages for peers that take it.
+
     Attributes:
-        compresses: whether messages leave as gzip from now on, where the server was told to and
-            the peer takes it.
+        entry: as above.
+        deadline: when the peer gives up, on the loop's clock (seconds); None: never.
+        compresses: whether messages leave as gzip from now on. Setting it has no effect where the
+            server does not compress or the peer does not take gzip.
     """
 
     __slots__ = (
@@ -110,7 +147,7 @@ class ServerCall(MessageStream):
         return self._facts.metadata
 
     async def read(self) -> Any | None:
-        """The next message, or None for ever after the end."""
+        """Return the next message, or None for ever after the end."""
         item = self._inbox.take() or await self._inbox.get()
         if item is None:
             return None
@@ -138,7 +175,7 @@ class ServerCall(MessageStream):
             self.send_headers(block + encode_metadata_block(metadata) if metadata else block)
 
     async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
-        """Send a message; waits for the peer's window and for the transport."""
+        """Send a message, and wait for the peer's window and for the transport."""
         if self._status is not None:
             return
         if type(message) is Encoded:
@@ -167,15 +204,22 @@ class ServerCall(MessageStream):
             await token
 
     def _answer(self, message: bytes | memoryview) -> None:
-        """Send a small answer whole: what nearly every RPC comes to, in one piece."""
+        """Send headers, a small message and trailers as one piece: most RPCs end this way."""
         size = len(message) + PREFIX.size
         self._has_headers = True
         number = self.id.to_bytes(4, "big")
-        head = b"".join((_HEADERS_FRAME, number, RESPONSE_HEADERS,
-                         MESSAGE_HEAD.pack(size >> 8, size & 0xFF, 0, 0, self.id, 0, size - 5),
-                         message, _TRAILERS_FRAME, number, TRAILERS_OK))  # fmt: skip
+        parts = (
+            _HEADERS_FRAME,
+            number,
+            RESPONSE_HEADERS,
+            MESSAGE_HEAD.pack(size >> 8, size & 0xFF, 0, 0, self.id, 0, size - PREFIX.size),
+            message,
+            _TRAILERS_FRAME,
+            number,
+            TRAILERS_OK,
+        )
         self.send_window -= size
-        self.connection.emit(head, (), size)
+        self.connection.emit(b"".join(parts), (), size)
         self._close(StatusCode.OK)
         self.move(StreamStep.SEND_END)
         self.on_ended()
@@ -198,7 +242,7 @@ class ServerCall(MessageStream):
     # ---------------------------------------------------------------- the end
 
     def _end_with(self, code: StatusCode, text: str, metadata: Metadata) -> bool:
-        """Whether this call is the one that ends the RPC."""
+        """End the RPC unless it is over; return whether it was not."""
         if self._status is not None:
             return False
         block = encode_trailers(code, text, metadata, only=not self._has_headers)
@@ -220,25 +264,25 @@ class ServerCall(MessageStream):
             self._timer.cancel()
 
     def _leave(self, code: StatusCode, text: str) -> None:
-        """The wire ends the RPC: the peer hears the status, the handler that the peer is gone."""
+        """End the RPC for the wire: send the status, and call the handler's ``on_cancel``."""
         callback = self._callback
         if self._end_with(code, text, ()):
-            self._tell(callback)
+            self._notify_left(callback)
 
-    def _tell(self, callback: Callable[[], None] | None) -> None:
+    def _notify_left(self, callback: Callable[[], None] | None) -> None:
         self._left = True
         if callback is not None:
             notify(callback)
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """End the RPC as DEADLINE_EXCEEDED: its time is over."""
         self._leave(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
 
     def stop(self) -> None:
-        """The server ends before the RPC."""
+        """End the RPC as UNAVAILABLE: the server stops."""
         self._leave(StatusCode.UNAVAILABLE, "the server is shutting down")
 
-    # ---------------------------------------------------------------- told by the connection
+    # ---------------------------------------------------------------- called by the connection
 
     @property
     def received_encoding(self) -> bytes:
@@ -246,17 +290,17 @@ class ServerCall(MessageStream):
         return self._facts.encoding
 
     def refuse_encoding(self, name: bytes) -> None:
-        """UNIMPLEMENTED, and the encodings that are spoken (compression.md)."""
+        """End the RPC as UNIMPLEMENTED, and name the encodings that are spoken (compression.md)."""
         if not self._has_headers:
             self._has_headers = True
             self.send_headers(RESPONSE_HEADERS_ACCEPT)
         self._leave(StatusCode.UNIMPLEMENTED, unknown_encoding(name))
 
     def on_trailers(self, fields: list[Field]) -> None:
-        """gRPC's clients send none; what others send says nothing."""
+        """Ignore trailers: gRPC's clients send none."""
 
     def on_end(self) -> None:
-        """The peer has half-closed."""
+        """Note that the peer sends no more messages."""
         if self._status is None:
             if self._reader is not None and self._reader.under_way:
                 self._leave(StatusCode.INTERNAL, "the request ended in the middle of a message")
@@ -264,24 +308,27 @@ class ServerCall(MessageStream):
                 self._inbox.end()
 
     def on_closed(self, code: ErrorCode | None) -> None:
-        """The peer has left."""
+        """End the RPC as CANCELLED: the peer has left."""
         if self._status is None:
             callback = self._callback
             self._close(StatusCode.CANCELLED)
-            self._tell(callback)
+            self._notify_left(callback)
         self._calls.closed(self)
 
     def on_ended(self) -> None:
-        """The trailers are on their way. RFC 9113 section 8.1: no need to send the rest."""
+        """Close the call: its trailers are on their way.
+
+        A peer that is still sending is told that it need not (RFC 9113 section 8.1).
+        """
         if self.state is StreamState.HALF_CLOSED_LOCAL:
             self.reset(ErrorCode.NO_ERROR)
         self.connection.guard.answered()
         self._calls.closed(self)
 
     def new_token(self) -> asyncio.Future[None]:
-        """What a writer waits for."""
+        """Return the future that a writer waits for."""
         return self._loop.create_future()
 
     def on_sent(self, token: asyncio.Future[None]) -> None:
-        """Wake a writer."""
+        """Wake the writer of a message."""
         wake(token)

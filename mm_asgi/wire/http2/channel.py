@@ -1,7 +1,29 @@
 """The native wire's client (a ``port.Channel``): RPCs to one server, over a connection that is made
 when it is needed, and made again.
 
-The gRPC project's connection-backoff.md says when, and its wait-for-ready.md who waits for it.
+Theory of operation
+
+A call is in one of three places: in ``_queue``, where it waits for a connection or for the server to
+take one more; on a connection, as a stream; or over. ``_submit()`` puts it in the first or second,
+``pump()`` moves the queue's first to the connection, ``again()`` puts a call that the server refused
+back at the queue's front, once. ``ended()`` is called for each call that is over, wherever it was.
+
+At most one connection is ``_ready``, the one that new calls begin on. ``_transports`` has all that
+are not gone: a connection that the server leaves (GOAWAY), or that was idle too long, is retired. It
+serves the calls that it has, and is closed after the last of them. At most one is being made, by the
+task ``_connecting``: a server has to greet before a connection counts as made, and until then it
+belongs to ``_dial()`` alone (``is_taken``).
+
+The task tries as long as a call waits, with the pauses of the gRPC project's connection-backoff.md.
+After a failed attempt the calls that do not ``wait_for_ready`` end as UNAVAILABLE, with the reason;
+during the pause new ones do so at once (wait-for-ready.md). The others stay in the queue.
+
+A connection ends with ``close()``, or with the loop. The second is what ``_lease`` is for: asyncio's
+runners close each async generator that was begun on their loop, so a generator that waits for its
+end closes the connections of a channel that nobody has closed (its test stands in test_channel_connection.py).
+
+Everything happens on one loop, and nothing is awaited between a look at ``_ready`` and the beginning
+of a call on it.
 """
 
 from __future__ import annotations
@@ -65,11 +87,11 @@ class NativeChannel:
         server_name: that the server's certificate has to have; None: the target's host.
         idle: seconds without an RPC after which the connection is closed (it takes up to half as
             many more); None: never.
-        backoff: when to try again after a connection that could not be made.
+        backoff: how long to pause after a connection that could not be made.
         limits: what one connection may cost.
 
     Attributes:
-        nowhere: where RPCs are that have no connection yet.
+        nowhere: stands for the connection of calls that have none yet.
 
     Raises:
         ValueError: the target or the compression is none of these.
@@ -105,15 +127,14 @@ class NativeChannel:
         self._blocks = RequestBlocks(
             "http" if tls is None else "https", server_name or self._address.authority, compression
         )
-        # RPCs that wait for a connection, or for the server to take one more.
+        # The calls that wait for a connection, or for the server to take one more.
         self._queue: OrderedDict[ClientCall, None] = OrderedDict()
         self._deadlines = Deadlines(self.loop)
-        # The connection for new RPCs, and all that are not gone: one that the server leaves ends
-        # its RPCs while the next one is in use.
+        # The connection for new calls, and all that are not gone.
         self._ready: ClientTransport | None = None
         self._transports: set[ClientTransport] = set()
         self._buffer = bytearray(READ_SIZE)
-        # The way to a new one.
+        # The next connection, and why the last attempt failed.
         self._backoff = backoff
         self._connecting: asyncio.Task[None] | None = None
         self._failures = 0
@@ -136,7 +157,7 @@ class NativeChannel:
         metadata: Metadata = (),
         wait_for_ready: bool = False,
     ) -> M:
-        """Make a unary RPC; ``port.Channel`` says what the arguments are."""
+        """Make a unary RPC; ``port.Channel`` documents the arguments."""
         self._refuse_when_closed(path)
         data = request.SerializeToString()
         if self.send_limit is not None and len(data) > self.send_limit:
@@ -201,10 +222,10 @@ class NativeChannel:
             await self._lease.aclose()
 
     async def _lease_of_loop(self) -> AsyncGenerator[None, None]:
-        """What ends the connections: ``close()``, or the end of the loop.
+        """Close the connections when the generator is closed: by ``close()``, or with the loop.
 
-        asyncio.run() closes each generator that was begun on its loop, which is the only word that
-        a channel nobody closes gets of it; afterwards its sockets could not be closed any more.
+        asyncio.run() closes each generator that was begun on its loop. A channel that nobody closes
+        learns of the loop's end in no other way, and its sockets cannot be closed afterwards.
         """
         try:
             yield
@@ -216,14 +237,14 @@ class NativeChannel:
                 await transport.wait_closed(_FAREWELL)
 
     def _calls(self) -> list[ClientCall]:
-        """The open RPCs."""
+        """Return the open RPCs."""
         return [*self._queue, *(call for each in self._transports for call in each.calls)]
 
     def _refuse_when_closed(self, path: str) -> None:
         if self._closed:
             raise RPCError(StatusCode.CANCELLED, CLOSED, path=path)
 
-    # ---------------------------------------------------------------- RPCs to a connection
+    # ---------------------------------------------------------------- from the queue to a connection
 
     def _submit(self, call: ClientCall) -> None:
         if call.deadline is not None:
@@ -238,12 +259,12 @@ class NativeChannel:
             self.pump()
 
     def again(self, call: ClientCall) -> None:
-        """An RPC that a server has refused is sent once more, before those that only wait."""
+        """Queue a call that the server has refused once more, ahead of those that only wait."""
         self._queue[call] = None
         self._queue.move_to_end(call, last=False)
 
     def pump(self) -> None:
-        """Begin the RPCs that wait, in order, as many as the server takes."""
+        """Begin the calls that wait, in order, as many as the server takes."""
         queue = self._queue
         while queue:
             ready = self._ready
@@ -256,7 +277,7 @@ class NativeChannel:
             ready.begin(call)
 
     def ended(self, call: ClientCall) -> None:
-        """An RPC has ended; it is no longer on its connection."""
+        """Drop a call that is over and no longer on its connection."""
         if call.deadline is not None:
             self._deadlines.discard(call)
         if self._queue or self._closed or len(self._transports) != 1:
@@ -274,23 +295,23 @@ class NativeChannel:
     # ---------------------------------------------------------------- connections
 
     def made(self, transport: ClientTransport) -> None:
-        """A connection begins."""
+        """Add a connection that has just been opened."""
         self._transports.add(transport)
 
     def retire(self, transport: ClientTransport) -> None:
-        """No RPC begins on a connection any more; it is closed once it has none."""
+        """Begin no more calls on a connection, and close it once it has none."""
         if self._ready is transport:
             self._ready = None
         if not transport.calls:
             transport.goodbye()
 
     def lost(self, transport: ClientTransport) -> None:
-        """A connection is gone."""
+        """Drop a connection that is gone."""
         self._transports.discard(transport)
         self._tidy()
 
     def lost_text(self, connection: Connection) -> str:
-        """Why the RPCs of a connection ended with it."""
+        """Return why the calls of a connection ended with it."""
         if connection.fault is not None:
             return f"{self.target}: the server broke HTTP/2's rules: {connection.fault.text}"
         return f"{self.target}: the connection was lost before the answer"
@@ -300,7 +321,7 @@ class NativeChannel:
             self._connecting = self.loop.create_task(self._connect(), name="mm_asgi connect")
 
     async def _connect(self) -> None:
-        """Make a connection, as often as somebody waits for it."""
+        """Make a connection, and try again as long as a call waits for one."""
         try:
             if self._lease is None:
                 self._lease = self._lease_of_loop()
@@ -325,10 +346,10 @@ class NativeChannel:
         self.pump()
 
     async def _dial(self) -> ClientTransport:
-        """A connection whose server has greeted.
+        """Return a new connection whose server has greeted.
 
         Raises:
-            OSError, ValueError: there is none.
+            OSError, ValueError: none could be made.
         """
         made: Any = None
         connect = partial(self._connector(), ssl=self._tls, server_hostname=self._name_to_check())
@@ -356,7 +377,7 @@ class NativeChannel:
         return self._server_name or self._address.host or self._address.authority
 
     def _refuse_waiting(self) -> None:
-        """Those that do not want to wait hear why there is no connection."""
+        """End the calls that do not wait for a server, with the reason of the failed attempt."""
         for call in tuple(self._queue):
             if not call.wait_for_ready:
                 call.end(StatusCode.UNAVAILABLE, self._failure)
@@ -366,5 +387,7 @@ def _refusal(transport: ClientTransport) -> str:
     if transport.connection.fault is not None:
         return f"the server does not speak HTTP/2: {transport.connection.fault.text}"
     if transport.connection.peer_last is not None:
-        return "the server sends away whoever comes (GOAWAY)"
-    return f"the server hung up without a word of HTTP/2 ({transport.reason or 'end of file'})"
+        return "the server takes no connections: it sent GOAWAY at once"
+    return (
+        f"the server closed the connection before any HTTP/2 ({transport.reason or 'end of file'})"
+    )

@@ -1,4 +1,19 @@
-"""The client's side of one RPC, whatever its kind: its head, its status, its end."""
+"""The client's side of one RPC, whatever its kind: its head, its status, its end.
+
+Theory of operation
+
+A call is made before there is a connection. ``channel.nowhere`` stands for one, and the stream is
+CLOSED, so that an early end has nothing to reset. ``start()`` makes it a new stream of a connection
+and sends the request, or as much of it as there is. A call may be started twice: when the server
+refuses the stream before it has begun to answer (``on_closed()``, ``_may_retry()``), the channel
+queues it once more. ``end()`` is the only way to be over: the first status counts, the channel drops
+the call, and ``settle()`` wakes whoever waits for the answer.
+
+An answer is a header section, messages, and a trailer section with the status, or one header section
+that has it all (Trailers-Only). What is not gRPC at all gets a status by the tables of client_rpc.py.
+A UnaryCall has a future where a StreamCall (stream_call.py) has queues; it parses the answer when it
+comes, and credits its bytes at once, because nobody reads it in parts.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +42,7 @@ from mm_asgi.wire.http2.rpc import (
     decode_metadata,
     read_status,
 )
-from mm_asgi.wire.http2.stream import StreamState
+from mm_asgi.wire.http2.stream import TRANSITIONS, StreamState, StreamStep
 from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
@@ -46,25 +61,44 @@ __all__ = ["ClientCall", "UnaryCall"]
 _HEADERS: Final = int(FrameType.HEADERS)
 _LEAST_TIMEOUT: Final = 1e-6  # s
 
+_OPENED: Final = TRANSITIONS[StreamState.IDLE, StreamStep.SEND_HEADERS]
+_AFTER_REQUEST: Final = TRANSITIONS[TRANSITIONS[_OPENED, StreamStep.SEND_DATA], StreamStep.SEND_END]
+"""The state of a stream whose request has left as one piece."""
+
 
 class ClientCall(MessageStream):
-    """One RPC that this side made.
+    """One RPC that this side makes.
 
-    It is made before there is a connection, and may be sent on a second one. What it is as a
-    stream begins with ``start()``.
+    Args:
+        channel: the channel that makes it.
+        path: ``/package.Service/Name``.
+        response: the class of the answers.
+        block: the header block of its request, without the time-out.
+        deadline: as below.
+        wait_for_ready: as below.
 
     Attributes:
-        channel: whose it is.
-        deadline: on the loop's clock (seconds); None: never.
-        has_retried: whether it was sent a second time already.
-        is_whole: whether the request leaves at once, all of it.
-        path: of the RPC.
+        channel: the channel that makes it.
+        deadline: when it ends as DEADLINE_EXCEEDED, on the loop's clock (seconds); None: never.
+        has_retried: whether it was queued a second time already.
+        is_whole: whether the whole request leaves when it is started.
+        path: ``/package.Service/Name``.
         response: the class of the answers.
-        wait_for_ready: whether it waits for a server that is not there.
+        wait_for_ready: whether it waits for a connection, instead of ending as UNAVAILABLE when
+            none can be made.
     """
 
-    __slots__ = ("_block", "_facts", "_trailers", "channel", "deadline", "has_retried", "path",
-                 "response", "wait_for_ready")  # fmt: skip
+    __slots__ = (
+        "_block",
+        "_facts",
+        "_trailers",
+        "channel",
+        "deadline",
+        "has_retried",
+        "path",
+        "response",
+        "wait_for_ready",
+    )
 
     is_whole = False
 
@@ -84,7 +118,7 @@ class ClientCall(MessageStream):
         self.deadline = deadline
         self.wait_for_ready = wait_for_ready
         self.has_retried = False
-        self.state = StreamState.CLOSED  # until it starts there is nothing to reset
+        self.state = StreamState.CLOSED  # there is nothing to reset until it starts
         self._block = block
         self._facts: ResponseFacts | None = None
         self._trailers: list[Field] | None = None
@@ -95,11 +129,11 @@ class ClientCall(MessageStream):
         return self.path
 
     def start(self, connection: Connection) -> None:
-        """Send the request, or what there is of it."""
+        """Become a stream of this connection, and send the request as far as it is written."""
         raise NotImplementedError
 
-    def _begin(self, connection: Connection) -> bytes:
-        """Be a new stream; gives the header block."""
+    def _restart_on(self, connection: Connection) -> bytes:
+        """Become a new stream of this connection; return the header block, time-out included."""
         self.restart(connection)
         self._reader = None
         if self.deadline is None:
@@ -110,18 +144,24 @@ class ClientCall(MessageStream):
     # ---------------------------------------------------------------- the end
 
     def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
-        """Tell whoever waits; the RPC has its status, and came with these fields."""
+        """Wake whoever waits for the answer: the RPC is over.
+
+        Args:
+            code: its status.
+            text: what the server, or this side, says of it.
+            fields: the trailer section; empty when this side ended the RPC.
+        """
         raise NotImplementedError
 
     def end(self, code: StatusCode, text: str, fields: Sequence[Field] = ()) -> None:
-        """The RPC has ended: the first status counts."""
+        """End the RPC with a status, unless it has one already; the arguments are settle()'s."""
         if self._status is None:
             self._status = code
             self.channel.ended(self)
             self.settle(code, text, fields)
 
     def _leave(self, code: StatusCode, text: str) -> None:
-        """This side ends the RPC."""
+        """End the RPC for this side: reset the stream."""
         if self._status is None:
             self.reset(ErrorCode.CANCEL)
             self.end(code, text)
@@ -131,14 +171,14 @@ class ClientCall(MessageStream):
         self._leave(StatusCode.CANCELLED, "cancelled")
 
     def close(self, text: str) -> None:
-        """The channel is closed before the RPC has ended."""
+        """End the RPC as CANCELLED because its channel is closed; ``text`` says so."""
         self._leave(StatusCode.CANCELLED, text)
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """End the RPC as DEADLINE_EXCEEDED: its time is over."""
         self._leave(StatusCode.DEADLINE_EXCEEDED, DEADLINE_EXCEEDED)
 
-    # ---------------------------------------------------------------- told by the connection
+    # ---------------------------------------------------------------- called by the connection
 
     @property
     def received_encoding(self) -> bytes:
@@ -147,11 +187,11 @@ class ClientCall(MessageStream):
         return self._facts.encoding
 
     def refuse_encoding(self, name: bytes) -> None:
-        """The server sends what was not offered: INTERNAL (statuscodes.md)."""
+        """End the RPC as INTERNAL: the server uses an encoding not offered (statuscodes.md)."""
         self._leave(StatusCode.INTERNAL, unknown_encoding(name))
 
     def on_headers(self, head: HeaderSection, *, end: bool) -> None:
-        """The answer begins; interim responses say nothing here."""
+        """Take the head of the answer, and ignore interim responses."""
         if head.status < 200:
             return
         facts = head.call
@@ -164,12 +204,12 @@ class ClientCall(MessageStream):
             self._trailers = list(head.fields)
 
     def on_trailers(self, fields: list[Field]) -> None:
-        """The answer's status is here."""
+        """Keep the answer's trailers, which have the status."""
         self._trailers = fields
 
     def on_end(self) -> None:
-        """The answer is whole."""
-        if self.state is StreamState.HALF_CLOSED_REMOTE:  # what is not sent nobody reads
+        """End the RPC with the status that the answer has."""
+        if self.state is StreamState.HALF_CLOSED_REMOTE:  # the rest of the request is not read
             self.reset(ErrorCode.NO_ERROR)
         if self._status is not None:
             return
@@ -186,13 +226,13 @@ class ClientCall(MessageStream):
             self.end(*status, fields)
 
     def fault_of_messages(self) -> str:
-        """What is wrong with the messages of an answer whose status is OK; nearly always empty."""
+        """Return what is wrong with the messages of an answer with status OK, or nothing."""
         if self._reader is not None and self._reader.under_way:
             return "the answer ended in the middle of a message"
         return ""
 
     def on_closed(self, code: ErrorCode | None) -> None:
-        """The stream was reset, or the connection is gone."""
+        """End the RPC, or queue it once more: the stream was reset, or the connection is gone."""
         if self._status is not None:
             return
         channel = self.channel
@@ -208,7 +248,7 @@ class ClientCall(MessageStream):
             self.end(status_of_reset(code), text)
 
     def _may_retry(self) -> bool:
-        """Whether the server, which has not begun to serve it, may be asked once more."""
+        """Return whether the call may be sent a second time: the server has not begun it."""
         return not self.begun and not self.has_retried
 
     def _is_late(self) -> bool:
@@ -218,8 +258,12 @@ class ClientCall(MessageStream):
 class UnaryCall(ClientCall):
     """A unary RPC: one future instead of queues.
 
+    Args:
+        request: the encoded request, compressed if ``flag`` is 1.
+        flag: its Compressed-Flag.
+
     Attributes:
-        future: of the answer.
+        future: gets the answer, or an RPCError.
     """
 
     __slots__ = ("_answer", "_flag", "_request", "future")
@@ -245,8 +289,8 @@ class UnaryCall(ClientCall):
         self._answer: Message | None = None
 
     def start(self, connection: Connection) -> None:
-        """Send the request: a small one as one piece."""
-        block = self._begin(connection)
+        """Send the request, a small one as one piece."""
+        block = self._restart_on(connection)
         data = self._request
         size = len(data) + PREFIX.size
         if size > SMALL or len(block) > DEFAULT_FRAME_SIZE or not self.has_room(size):
@@ -256,20 +300,20 @@ class UnaryCall(ClientCall):
             return
         self.id = number = connection.ids.open()
         connection.streams[number] = self
-        self.state = StreamState.HALF_CLOSED_LOCAL  # SEND_HEADERS, SEND_DATA, SEND_END
+        self.state = _AFTER_REQUEST
         self.send_window -= size
         length = len(block)
-        connection.emit(
-            b"".join((
-                HEADER.pack(length >> 8, length & 0xFF, _HEADERS, END_HEADERS, number),
-                block,
-                MESSAGE_HEAD.pack(size >> 8, size & 0xFF, 0, END_STREAM, number, self._flag,
-                                size - PREFIX.size),
-                data,
-            )), (), size)  # fmt: skip
+        high, low = size >> 8, size & 0xFF
+        parts = (
+            HEADER.pack(length >> 8, length & 0xFF, _HEADERS, END_HEADERS, number),
+            block,
+            MESSAGE_HEAD.pack(high, low, 0, END_STREAM, number, self._flag, len(data)),
+            data,
+        )
+        connection.emit(b"".join(parts), (), size)
 
     def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
-        """Wake the caller, who may have been cancelled."""
+        """Wake the caller, unless it was cancelled."""
         future = self.future
         if future.done():
             return
@@ -280,7 +324,7 @@ class UnaryCall(ClientCall):
             future.set_exception(RPCError(code, text, metadata, path=self.path))
 
     def on_data(self, data: memoryview) -> None:
-        """The answer, or a part of it."""
+        """Take the answer, or a part of it."""
         if self._status is not None:
             return
         size = len(data)
@@ -288,10 +332,10 @@ class UnaryCall(ClientCall):
             if size >= PREFIX.size:
                 flag, length = PREFIX.unpack_from(data)
                 if size == PREFIX.size + length and not flag and length <= self.receive_limit:
-                    self._take(data[PREFIX.size :])
+                    self._parse_answer(data[PREFIX.size :])
                     return
             self._reader = MessageReader(self.receive_limit)
-        self.credit(size)  # it has to be whole before anybody reads it
+        self.credit(size)  # the answer is parsed when it is whole: its bytes may not be held back
         try:
             messages = self._reader.feed(data)
         except MessageTooLarge as error:
@@ -299,13 +343,13 @@ class UnaryCall(ClientCall):
             return
         for flag, message in messages:
             if not flag:
-                self._take(message)
+                self._parse_answer(message)
             elif self._status is None and self._may_be_compressed():
                 inflated = self._inflated(Compressed(message))
                 if inflated is not None:
-                    self._take(inflated)
+                    self._parse_answer(inflated)
 
-    def _take(self, data: bytes | bytearray | memoryview) -> None:
+    def _parse_answer(self, data: bytes | bytearray | memoryview) -> None:
         if self._status is not None:
             return
         if self._answer is not None:
@@ -317,7 +361,7 @@ class UnaryCall(ClientCall):
             self._leave(StatusCode.INTERNAL, UNPARSABLE)
 
     def fault_of_messages(self) -> str:
-        """OK without an answer is no answer."""
+        """Return what is wrong with the answer: OK without a message is a fault, too."""
         if self._answer is None:
             return super().fault_of_messages() or "the answer has a status and no message"
         return super().fault_of_messages()

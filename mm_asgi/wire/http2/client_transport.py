@@ -22,10 +22,16 @@ _LAST_STREAM: Final = MAX_STREAM_ID - 2
 class ClientTransport(Transport):
     """One connection of a channel.
 
+    Args:
+        channel: the channel that dials it.
+        buffer: where reads go.
+
     Attributes:
-        greeted: whether the server has sent its SETTINGS, once that is known.
-        is_taken: whether the channel has had it for its RPCs: before, nobody else may retire it.
-        reason: what the loop says of a connection that was lost.
+        greeted: gets True when the server has sent its SETTINGS, False when the connection ends
+            without.
+        is_taken: whether the channel has accepted it for RPCs; until then only ``_dial`` may close
+            it.
+        reason: the loop's exception, of a connection that was lost.
     """
 
     def __init__(self, channel: NativeChannel, buffer: bytearray) -> None:
@@ -38,7 +44,7 @@ class ClientTransport(Transport):
         self._opened_before = 0
 
     def make_connection(self) -> Connection:
-        """The connection."""
+        """Return a client's connection, and make it known to the channel."""
         self._channel.made(self)
         return Connection(
             client=True, limits=self._channel.limits, clock=self.loop.time, wake=self.wake
@@ -46,7 +52,7 @@ class ClientTransport(Transport):
 
     @property
     def is_usable(self) -> bool:
-        """Whether new RPCs may begin on it."""
+        """Return whether new RPCs may begin on it."""
         connection = self._connection
         return (
             connection is not None
@@ -58,22 +64,22 @@ class ClientTransport(Transport):
 
     @property
     def has_room(self) -> bool:
-        """Whether the server takes one more RPC now."""
+        """Return whether the server takes one more RPC now."""
         connection = self.connection
         most = connection.peer_streams
         return most is None or len(connection.streams) < most
 
     @property
     def calls(self) -> list[ClientCall]:
-        """The RPCs that are under way."""
+        """Return the RPCs that are under way."""
         connection = self._connection
         return [] if connection is None else list(connection.streams.values())  # type: ignore[arg-type]
 
     def begin(self, call: ClientCall) -> None:
         """Send an RPC's request.
 
-        When nothing else is under way it is written at once: the end of the loop's turn, where
-        several leave as one write, would be one more system call away.
+        It is written at once when nothing else is under way. Waiting for the end of the loop's
+        turn, when several leave as one write, would cost the loop one more round.
         """
         connection = self.connection
         if self._is_scheduled or connection.streams or not call.is_whole:
@@ -84,7 +90,7 @@ class ClientTransport(Transport):
             self.flush()
 
     def received(self) -> None:
-        """The connection has taken what was read."""
+        """Look what the read has changed: the greeting, the end, and room for calls that wait."""
         connection = self.connection
         if not self.greeted.done() and connection.has_settings:
             self.greeted.set_result(True)
@@ -94,12 +100,12 @@ class ClientTransport(Transport):
         self._channel.pump()
 
     def eof_received(self) -> None:
-        """The server sends no more."""
+        """Retire the connection: the server sends no more."""
         self._channel.retire(self)
         super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """End its RPCs, and leave the channel: the connection is gone."""
         self._is_closing = True
         self.reason = exc
         if self._idle is not None:
@@ -111,7 +117,7 @@ class ClientTransport(Transport):
         self._channel.lost(self)
 
     def goodbye(self) -> None:
-        """Close it: no RPC is on it any more."""
+        """Close it with a GOAWAY; no RPC may be on it any more."""
         if not self._is_closing:
             if self.connection.fault is None:
                 self.connection.reply(go_away(0, ErrorCode.NO_ERROR))
@@ -121,7 +127,7 @@ class ClientTransport(Transport):
     # ---------------------------------------------------------------- idle
 
     def _watch_idle(self) -> None:
-        """Look twice in the time: a clock to read for each RPC would cost more than it is worth."""
+        """Look for RPCs twice in the idle time: reading the clock for each RPC would cost more."""
         if self._channel.idle is not None:
             self._idle = self.loop.call_later(self._channel.idle / 2, self._look_idle)
 

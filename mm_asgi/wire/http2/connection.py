@@ -1,9 +1,47 @@
 """One HTTP/2 connection, for either side: bytes in by ``receive()``, bytes out in ``output``.
 
-RFC 9113 sections 3.4 (preface), 4 (frames), 5 (streams), 6 (frame types). No clock and no socket of
-its own. Frames are read with plain ints, many to a call and without an object each: what a small
-RPC costs here is what this wire exists for (docs/decisions/0009). control.py has the frames that
-carry no payload, stream.py the states.
+Theory of operation
+
+A Connection is a machine without I/O: it has no socket, no task and no clock of its own. Its driver
+(transport.py) calls ``receive()`` with the bytes of a read, and writes what ``take()`` returns once
+``wake`` was called. It says ``pause()`` and ``resume()`` when the socket is full and has room again,
+and ``lose()`` when the socket is gone. The streams belong to others: a server's ``accept`` makes one
+for each request, a client's call is one and opens itself. RFC 9113 sections 3.4 (preface), 4
+(frames), 5 (streams) and 6 (frame types) are implemented here; the class takes three modules.
+sending.py is its base class: output, windows, turns. This one reads frames. control.py handles the
+frames that carry no payload of an RPC, and writes this object's attributes as if it were a method.
+
+States. A connection has no single state but five facts, each of which changes once:
+
+- ``_preface`` is empty as soon as a server has seen the client's first bytes whole;
+- ``has_settings``: the peer's SETTINGS came. Before that no other frame may come (section 3.4);
+- ``is_leaving``: this side has begun a graceful end. ``leave()`` sends a GOAWAY that names no
+  stream, and a PING. Streams that the peer opens until it answers are refused, which tells it to try
+  elsewhere. Its answer brings the second GOAWAY, with the last stream, and ``farewell`` is called;
+- ``peer_last``: the peer has sent GOAWAY. This side's streams above that number were closed as
+  refused, and a channel opens no more here;
+- ``fault``: the connection has failed, and that is final. A GOAWAY is in ``output``, all streams are
+  closed, and ``receive()`` drops what it gets.
+
+Frames. ``receive()`` walks over all whole frames of a read, with plain ints and without an object
+for each: what a small RPC costs here is what this wire exists for (docs/decisions/0009). The cut
+frame at the end waits in ``_tail``, but for DATA: its parts are taken as they come (``_rest``), so
+that a large frame is not copied. Never are both set. A header block may come in several frames;
+while one is open (``_blocks.stream_id``), nothing but its CONTINUATION may come (section 6.10).
+
+Faults. What a peer does wrong is raised below ``receive()`` and ends there. A StreamFault becomes
+RST_STREAM and the stream's ``on_closed()``, a ConnectionFault becomes ``fail()``. The guard
+(limits.py) counts what costs more than it brings, and raises a ConnectionFault as well.
+
+Owners. The streams' ``on_`` methods are called in the middle of ``receive()``, after the state has
+moved. They may send, and end any stream, but must not raise and must not call ``receive()``.
+Streams use ``reply()``, ``emit()``, ``unblock()``, ``pump()`` and ``forget()``; a client's call also
+``open_stream()`` and ``ids``. The rest is for the driver and for control.py.
+
+What always holds: each stream in ``streams`` is open or half closed. The connection's receive
+window is opened again as bytes come, whether or not a stream's owner has used them, so that it is
+never a stream that holds up the others. ``wake`` is called each time that ``output`` was empty and
+is not any more.
 """
 
 from __future__ import annotations
@@ -56,27 +94,28 @@ RST_STREAM: Final = int(FrameType.RST_STREAM)
 _OPEN: Final = StreamState.OPEN
 
 _FAREWELL: Final = b"mmgoaway"
-"""The PING between the two steps of a graceful GOAWAY (section 6.8)."""
+"""The payload of the PING between the two steps of a graceful GOAWAY (section 6.8)."""
 
 
 class Connection(Sender):
-    """The state of one connection.
+    """One connection.
 
     Args:
-        client: which side this is.
+        client: whether this side is the client.
         limits: what the peer may cost.
-        clock: seconds, monotonic.
-        accept: makes the stream of a request that came; a server's.
-        wake: told when ``output`` has become non-empty.
+        clock: returns seconds, monotonic.
+        accept: returns the stream of a request, by its identifier and its header section; a
+            client's connection has none.
+        wake: called when ``output`` has become non-empty.
 
     Attributes:
-        credit_step: used-up bytes that a stream's WINDOW_UPDATE is worth sending for.
-        fault: what ended the connection, once something has.
+        credit_step: how many used-up bytes of a stream are worth a WINDOW_UPDATE.
+        fault: the fault that ended the connection, once one has.
         has_settings: whether the peer's preface is whole (section 3.4).
         ids: which streams there have been.
         is_leaving: whether ``leave()`` was called.
         peer_last: the last stream that the peer's GOAWAY names, once one came.
-        farewell: called when the graceful end's second step is done.
+        farewell: called once, when the second step of the graceful end is done.
     """
 
     def __init__(
@@ -113,10 +152,13 @@ class Connection(Sender):
     # ---------------------------------------------------------------- bytes in
 
     def receive(self, data: memoryview) -> None:
-        """Take what the transport read; ``data`` may be used again afterwards.
+        """Take the bytes of a read.
 
-        A peer's fault ends its stream or the connection; nothing is raised. After the end
-        (``fault``) bytes are dropped.
+        A peer's fault ends its stream or the connection; nothing is raised. Once the connection
+        has failed, bytes are dropped.
+
+        Args:
+            data: the bytes; the caller may use the buffer again afterwards.
         """
         if self.fault is not None:
             return
@@ -163,7 +205,10 @@ class Connection(Sender):
         self._tail = bytes(data[position:])
 
     def _is_late_reset(self, stream_id: int, length: int) -> bool:
-        """Whether this is how the host ends each answered RPC: nothing is left to be reset."""
+        """Return whether a RST_STREAM ends a stream that is over already.
+
+        The host ends each answered RPC this way, so such a frame is dealt with first.
+        """
         if stream_id in self.streams or length != 4 or self._blocks.stream_id:
             return False
         if self.ids.is_idle(stream_id):
@@ -193,7 +238,11 @@ class Connection(Sender):
             control.receive(self, kind, flags, stream_id, payload)
 
     def _may_come(self, kind: int, stream_id: int) -> bool:
-        """Whether a frame may come now: SETTINGS first, a header block in one piece."""
+        """Return True if a frame may come now.
+
+        Raises:
+            ConnectionFault: it may not: SETTINGS come first, and a header block is not interrupted.
+        """
         if not self.has_settings:
             if kind != SETTINGS:
                 raise ConnectionFault(
@@ -222,7 +271,7 @@ class Connection(Sender):
         self._body(stream_id, payload, size, end=bool(flags & END_STREAM))
 
     def _data_begins(self, flags: int, stream_id: int, length: int) -> None:
-        """A DATA frame comes in several reads: each part is taken as it comes."""
+        """Begin a DATA frame that comes in several reads."""
         self._rest, self._rest_stream, self._rest_flags = length, stream_id, flags
         if length < self.limits.tiny:
             self.guard.idle_frame()
@@ -238,7 +287,7 @@ class Connection(Sender):
             self._stream_failed(fault)
 
     def _body(self, stream_id: int, payload: memoryview, size: int, *, end: bool) -> None:
-        """``size`` counts the padding too (section 6.9.1)."""
+        """Take a DATA frame or a part of one; ``size`` counts the padding too (section 6.9.1)."""
         limit = self.limits.connection_window
         self._receive_window -= size
         if self._receive_window < 0:
@@ -265,13 +314,13 @@ class Connection(Sender):
             self._end(stream)
 
     def _count(self, stream: H2Stream, size: int) -> None:
-        """Section 8.1.1: a Content-Length that is not the sum of the DATA frames."""
+        """Hold a request or response to its Content-Length (section 8.1.1)."""
         stream.expected -= size
         if stream.expected < 0:
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA over its content-length")
 
     def _end(self, stream: H2Stream) -> None:
-        if stream.state is StreamState.CLOSED:  # what it was told made this side end it
+        if stream.state is StreamState.CLOSED:  # its owner ended it meanwhile
             return
         if stream.expected > 0:
             raise StreamFault(stream.id, ErrorCode.PROTOCOL_ERROR, "DATA under its content-length")
@@ -359,18 +408,23 @@ class Connection(Sender):
     # ---------------------------------------------------------------- streams and the end
 
     def open_stream(self, stream: H2Stream, block: bytes) -> None:
-        """Open a client's stream with the header section of its request."""
+        """Open a client's stream.
+
+        Args:
+            stream: it; gets its identifier and its window here.
+            block: the encoded header section of its request.
+        """
         stream.id = self.ids.open()
         self.streams[stream.id] = stream
         stream.send_window = self.peer_stream_window
         stream.send_headers(block)
 
     def leave(self) -> None:
-        """Begin a graceful end: GOAWAY without a last stream, and a PING that tells when it came.
+        """Begin a graceful end (section 6.8): send a GOAWAY that names no stream, and a PING.
 
-        What the peer opens before it has heard is refused, which says that it may be tried again
-        elsewhere; ``farewell`` is called once the second GOAWAY has named the last stream
-        (section 6.8).
+        The answer to the PING shows that the peer has read the GOAWAY. Streams that it opened
+        before are refused, which tells it to try elsewhere. ``farewell`` is called once the second
+        GOAWAY has named the last stream.
         """
         if not self.is_leaving and self.fault is None:
             self.is_leaving = True
@@ -378,14 +432,14 @@ class Connection(Sender):
             self.reply(ping(_FAREWELL))
 
     def pinged(self, payload: bytes) -> None:
-        """The peer has answered a PING."""
+        """Take the peer's answer to a PING: the second step of a graceful end, if it is ours."""
         if self.is_leaving and payload == _FAREWELL and self.farewell is not None:
             self.reply(go_away(self.ids.accepted, ErrorCode.NO_ERROR))
             farewell, self.farewell = self.farewell, None
             farewell()
 
     def fail(self, fault: ConnectionFault) -> None:
-        """End the connection with GOAWAY; its streams are told that it is gone."""
+        """End the connection with GOAWAY, and close its streams as lost."""
         if self.fault is None:
             self.fault = fault
             self.reply(go_away(self.ids.accepted, fault.code, fault.text))

@@ -1,7 +1,8 @@
-"""The sending half of a connection: what leaves, in which order, and what has to wait.
+"""The sending half of a connection: which bytes leave, in which order, and which have to wait.
 
 RFC 9113 sections 5.2 and 6.9. Frames that no window holds back leave at once. Bodies leave as far
-as the stream's window, the connection's and the transport let; the streams that wait take turns.
+as the stream's window, the connection's window and the transport allow. The streams that wait take
+turns, a frame each. connection.py tells the whole theory.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mm_asgi.wire.http2.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, HEADER_SIZE
 from mm_asgi.wire.http2.limits import Guard
-from mm_asgi.wire.http2.stream import StreamState
+from mm_asgi.wire.http2.stream import StreamState, StreamStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,22 +23,23 @@ __all__ = ["Sender"]
 
 
 class Sender:
-    """What a connection sends.
+    """The sending half of a connection.
 
     Args:
         limits: what the peer may cost.
-        clock: seconds, monotonic.
-        wake: told when ``output`` has become non-empty.
+        clock: returns seconds, monotonic.
+        wake: called when ``output`` has become non-empty.
 
     Attributes:
         streams: the streams that are not closed, by their identifier.
-        output: what is to be sent; taken by ``take()``.
-        output_size: bytes of it.
-        replies_size: bytes that no window held back, since the transport was paused.
+        output: the bytes to be sent, in pieces; ``take()`` takes them.
+        output_size: roughly their number.
+        replies_size: how many bytes that no window holds back were added since the transport
+            paused.
         is_ready: whether bodies may be added to ``output``.
         is_paused: whether the transport takes no more for now.
         waiting: streams with bytes that wait and room in their own window, in their turn.
-        block_prefix: what the next header block has to begin with.
+        block_prefix: the bytes that the next header block has to begin with.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class Sender:
         self.waiting: dict[H2Stream, None] = {}
 
     def reply(self, data: bytes) -> None:
-        """Send a frame that no window holds back."""
+        """Add a frame that no window holds back."""
         if not self.output:
             self._wake()
         self.output.append(data)
@@ -71,7 +73,13 @@ class Sender:
             self.replies_size += len(data)
 
     def emit(self, header: bytes, pieces: Iterable[bytes | memoryview], size: int) -> None:
-        """Send a DATA frame for which there is room in the windows; or several, in ``pieces``."""
+        """Add a DATA frame for which there is room in the windows.
+
+        Args:
+            header: the frame's header; empty when ``pieces`` are whole frames.
+            pieces: the body.
+            size: how many bytes of the connection's window it takes.
+        """
         output = self.output
         if not output:
             self._wake()
@@ -85,31 +93,31 @@ class Sender:
             self.is_ready = False
 
     def take(self) -> list[bytes | memoryview]:
-        """What is to be sent now."""
+        """Return the bytes to be sent now, and forget them."""
         output, self.output = self.output, []
         self.output_size = 0
         self.is_ready = not self.is_paused
         return output
 
     def pause(self) -> None:
-        """The transport has more than it wants: bodies wait."""
+        """Hold bodies back: the transport has more than it wants."""
         self.is_paused = True
         self.is_ready = False
 
     def resume(self) -> None:
-        """The transport takes bodies again."""
+        """Send bodies again: the transport takes them."""
         self.is_paused = False
         self.replies_size = 0
         self.is_ready = self.output_size < self.limits.output
         self.pump()
 
     def unblock(self, stream: H2Stream) -> None:
-        """A stream has bytes that wait and room in its own window."""
+        """Give a stream with bytes that wait its turn, if its own window has room."""
         if stream.send_window > 0:
             self.waiting[stream] = None
 
     def pump(self) -> None:
-        """Send what waits, a frame of each stream in turn, as far as windows and transport let."""
+        """Send what waits, a frame of each stream in turn, while windows and transport allow it."""
         waiting = self.waiting
         while waiting and self.is_ready and self.send_window > 0:
             stream = next(iter(waiting))
@@ -120,16 +128,16 @@ class Sender:
                     self.unblock(stream)
 
     def forget(self, stream: H2Stream) -> None:
-        """A stream is closed."""
+        """Drop a stream that is closed."""
         self.streams.pop(stream.id, None)
         self.waiting.pop(stream, None)
 
     def lose(self) -> None:
-        """The connection is gone, or as good as gone: so are its streams."""
+        """Close all streams: the connection is gone, or nothing on it counts any more."""
         streams, self.streams = self.streams, {}
         self.waiting.clear()
         for stream in streams.values():
-            if stream.state is not StreamState.CLOSED:  # by what those before it were told
+            if stream.state is not StreamState.CLOSED:  # an owner called before may have ended it
                 stream.drop_pending()
-                stream.state = StreamState.CLOSED
+                stream.move(StreamStep.LOSE_CONNECTION)
                 stream.on_closed(None)

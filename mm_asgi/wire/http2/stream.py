@@ -1,7 +1,43 @@
-"""One stream: its states in one table (RFC 9113 section 5.1), and what waits for its window.
+"""One HTTP/2 stream: its states, its two windows, and the bytes that wait to be sent.
 
-What a stream means is its subclass's business: the ``on_`` methods are told what happened. The
-connection calls them, and takes what the stream sends.
+Theory of operation
+
+A stream carries one exchange: header sections and a body each way. This module knows neither HTTP
+nor gRPC. A subclass gives the exchange a meaning: it overrides the ``on_`` methods, which the
+connection calls, and it calls the ``send_`` methods.
+
+States. RFC 9113 section 5.1 stands here as one table, TRANSITIONS, and ``move()`` takes its steps.
+A pair of state and step that the table lacks is one of two things. In REFUSALS it is a peer's
+mistake, which costs the peer this stream. Otherwise it is a bug of ours, and raises KeyError. There
+are two starts: a stream begins IDLE, and a client's call that has no connection yet begins CLOSED,
+so that there is nothing to reset. ``restart()`` makes such a call a new stream, IDLE. One caller
+takes three steps at once: a unary call that leaves as one piece (client_call.py), whose state is
+looked up in the same table.
+
+Life in the connection. A stream is in ``connection.streams`` from its first header section until
+it is CLOSED, and ``move()`` removes it in the same moment. An ``on_`` method may do anything: end
+its own stream, end others, send. So the connection reads a stream's state again after each of them,
+and it keeps no stream in a local variable across two of them without that look.
+
+Receiving. ``receive_window`` is what the peer may still send on this stream. The owner says with
+``credit()`` what it has used up, and a WINDOW_UPDATE leaves when half a window has come together.
+Only this window slows a peer down. The connection's own window is opened again as soon as bytes are
+here, or one stream that nobody reads would stop all others.
+
+Sending. Only DATA is ever held back: by the stream's window, by the connection's, or because the
+transport has enough. While nothing waits and all three have room, ``send_data()`` hands the bytes to
+the connection and returns None. Else they wait in ``_pending`` under a token, the connection sends
+a frame of each waiting stream in turn, and ``on_sent()`` gets each token once: when its last byte
+has left, or never will.
+
+What always holds:
+
+- ``_end``, the trailer section that ends this side, is set only while bytes wait before it.
+- ``in_message`` is true only while the first bytes that wait are the rest of a message whose
+  beginning has left. Such a rest is dropped only with the whole stream.
+- A stream in ``connection.waiting`` has bytes that wait. SETTINGS may have shrunk its window since,
+  which is why the connection looks again before it sends.
+- ``send_window`` may be negative (section 6.9.2), ``receive_window`` never: that is a peer's fault.
 """
 
 from __future__ import annotations
@@ -30,20 +66,20 @@ if TYPE_CHECKING:
     from mm_asgi.wire.http2.fields import HeaderSection
     from mm_asgi.wire.http2.hpack import Field
 
-__all__ = ["NEXT", "REFUSALS", "H2Stream", "StreamState", "StreamStep"]
+__all__ = ["NEXT", "REFUSALS", "TRANSITIONS", "H2Stream", "StreamState", "StreamStep"]
 
 DATA: Final = int(FrameType.DATA)
 
 _AT_ONCE: Final = 131_072
-"""Bytes of a message that leaves whole, a little over the bound of what waits for the transport:
-two of the largest chunks, a guess."""
+"""Bytes up to which a message leaves whole, although it may pass the bound of what waits for the
+transport by as much: two of the largest chunks, a guess."""
 
 _NOBODY: Final = object()
-"""The token of bytes for which nobody waits."""
+"""The token of bytes whose writer has been woken already."""
 
 
 class StreamState(enum.IntEnum):
-    """Section 5.1. Nobody pushes here, so the two reserved states do not exist."""
+    """Section 5.1. Neither side pushes here, so the two reserved states do not exist."""
 
     IDLE = 0
     OPEN = 1
@@ -53,7 +89,11 @@ class StreamState(enum.IntEnum):
 
 
 class StreamStep(enum.IntEnum):
-    """What happens to a stream. END is the END_STREAM flag, after the frame that carries it."""
+    """What happens to a stream.
+
+    END is the END_STREAM flag, after the frame that carries it. LOSE_CONNECTION is the end of the
+    connection, which resets nothing: no frame can be sent any more.
+    """
 
     RECEIVE_HEADERS = 0
     RECEIVE_DATA = 1
@@ -63,6 +103,7 @@ class StreamStep(enum.IntEnum):
     SEND_DATA = 5
     SEND_END = 6
     SEND_RESET = 7
+    LOSE_CONNECTION = 8
 
 
 _IDLE, _OPEN, _LOCAL, _REMOTE, _CLOSED = StreamState
@@ -78,20 +119,23 @@ TRANSITIONS: Final[dict[tuple[StreamState, StreamStep], StreamState]] = {
     (_OPEN, StreamStep.SEND_DATA): _OPEN,
     (_OPEN, StreamStep.SEND_END): _LOCAL,
     (_OPEN, StreamStep.SEND_RESET): _CLOSED,
+    (_OPEN, StreamStep.LOSE_CONNECTION): _CLOSED,
     (_LOCAL, StreamStep.RECEIVE_HEADERS): _LOCAL,
     (_LOCAL, StreamStep.RECEIVE_DATA): _LOCAL,
     (_LOCAL, StreamStep.RECEIVE_END): _CLOSED,
     (_LOCAL, StreamStep.RECEIVE_RESET): _CLOSED,
     (_LOCAL, StreamStep.SEND_RESET): _CLOSED,
+    (_LOCAL, StreamStep.LOSE_CONNECTION): _CLOSED,
     (_REMOTE, StreamStep.RECEIVE_RESET): _CLOSED,
     (_REMOTE, StreamStep.SEND_HEADERS): _REMOTE,
     (_REMOTE, StreamStep.SEND_DATA): _REMOTE,
     (_REMOTE, StreamStep.SEND_END): _CLOSED,
     (_REMOTE, StreamStep.SEND_RESET): _CLOSED,
+    (_REMOTE, StreamStep.LOSE_CONNECTION): _CLOSED,
 }
 
-# What a peer may not do to a stream that it knows of: a stream error. Frames on streams that are
-# idle or closed are the connection's business, which keeps no object for those.
+# Steps that a peer must not take: each is a stream error with this code. The connection handles
+# frames on streams that are idle or closed, for which it keeps no object.
 REFUSALS: Final[dict[tuple[StreamState, StreamStep], ErrorCode]] = {
     (_REMOTE, StreamStep.RECEIVE_HEADERS): ErrorCode.STREAM_CLOSED,
     (_REMOTE, StreamStep.RECEIVE_DATA): ErrorCode.STREAM_CLOSED,
@@ -104,18 +148,19 @@ NEXT: Final[tuple[tuple[StreamState | None, ...], ...]] = tuple(
 
 
 class H2Stream:
-    """A stream and its two windows.
+    """One stream of a connection.
 
     Attributes:
-        connection: where it lives.
+        connection: the connection that carries it.
         id: its identifier; 0 until a client's stream is opened.
-        state: see the table.
-        send_window: bytes that the peer takes; below 0 after a SETTINGS (section 6.9.2).
-        receive_window: bytes that the peer may still send.
-        expected: bytes of the declared Content-Length that have not come, or -1.
-        begun: whether somebody has begun to serve it: a reset before that is an attacker's.
-        in_message: whether a part of what ``send_data`` was given has left, and a part waits.
-        moved_at: when something that waited last left, or began to wait.
+        state: its state, as the table has it.
+        send_window: how many bytes the peer takes; below 0 after a SETTINGS (section 6.9.2).
+        receive_window: how many bytes the peer may still send.
+        expected: how many bytes of the declared Content-Length are still to come, or -1.
+        begun: whether its handler has been called, or on a client whether its answer has begun. A
+            peer that resets a stream before counts as an attacker.
+        in_message: whether a part of a message has left and the rest of it waits.
+        moved_at: when bytes that waited last left, or began to wait, on the connection's clock.
     """
 
     __slots__ = (
@@ -144,16 +189,17 @@ class H2Stream:
         self.in_message = False
         self.moved_at = 0.0
         self._uncredited = 0
-        # Bytes that wait for a window or for the transport, each with what is to be told when the
-        # last of them has left; then the trailer section that ends this side, or b"".
+        # Bytes that wait for a window or for the transport, each piece with its token or None; and
+        # the trailer section that ends this side after them, or b"" for an end without one.
         self._pending: deque[tuple[memoryview, Any]] | None = None
         self._end: bytes | None = None
 
     def restart(self, connection: Connection) -> None:
-        """Be a new stream, of this connection.
+        """Become a new stream, of this connection.
 
-        The constructor does not call this: one more call for each RPC of a server, which never
-        restarts one. A second call of the constructor would leak where it is compiled.
+        ``__init__`` repeats these lines instead of calling this method: it saves servers, which
+        never restart a stream, a call per RPC. Calling ``__init__`` again would leak where this is
+        compiled.
         """
         self.connection = connection
         self.id = 0
@@ -167,44 +213,52 @@ class H2Stream:
         self._pending = None
         self._end = None
 
-    # ---------------------------------------------------------------- told by the connection
+    # ---------------------------------------------------------------- called by the connection
 
     def on_headers(self, head: HeaderSection, *, end: bool) -> None:
-        """The peer's header section is here."""
+        """Take the peer's header section.
+
+        Args:
+            head: what it says.
+            end: whether the peer sends nothing after it; ``on_end()`` follows then.
+        """
 
     def on_data(self, data: memoryview) -> None:
-        """Bytes of the body; only valid during the call. They are credited by ``credit()``."""
+        """Take bytes of the body, which are valid during the call only.
+
+        ``credit()`` has to be called with their number once they are used up.
+        """
 
     def on_trailers(self, fields: list[Field]) -> None:
-        """The peer's trailer section is here; ``on_end()`` follows."""
+        """Take the peer's trailer section; ``on_end()`` follows."""
 
     def on_end(self) -> None:
-        """The peer has ended its side."""
+        """Note that the peer sends no more."""
 
     def on_ended(self) -> None:
-        """This side's last frame is on its way."""
+        """Note that this side's last frame has been handed to the connection."""
 
     def new_token(self) -> Any:
-        """What stands for bytes that have to wait."""
+        """Return an object that stands for bytes that have to wait."""
         return self
 
     def on_sent(self, token: Any) -> None:
-        """All bytes that ``token`` stands for have left, or never will."""
+        """Note that all bytes of ``token`` have left, or never will."""
 
     def on_closed(self, code: ErrorCode | None) -> None:
-        """The stream ended before both sides were done.
+        """Note that the stream ended before both sides were done.
 
         Args:
-            code: why, by whichever side reset it; None: the connection is gone.
+            code: the code of the reset, whichever side sent it; None: the connection is gone.
         """
 
     # ---------------------------------------------------------------- receiving
 
     def move(self, step: StreamStep) -> None:
-        """Take a step of the table.
+        """Take a step of the table; a stream that it closes leaves the connection.
 
         Raises:
-            StreamFault: the peer took a step that is not in it.
+            StreamFault: the peer took a step that REFUSALS names.
         """
         state = NEXT[self.state][step]
         if state is None:
@@ -215,7 +269,10 @@ class H2Stream:
             self.connection.forget(self)
 
     def credit(self, size: int) -> None:
-        """``size`` received bytes are used up: let the peer send as many more, in large steps."""
+        """Let the peer send ``size`` more bytes, for as many that are used up.
+
+        The WINDOW_UPDATE waits until half a window has come together.
+        """
         self._uncredited += size
         if self._uncredited >= self.connection.credit_step and self.state in (_OPEN, _LOCAL):
             self.receive_window += self._uncredited
@@ -223,7 +280,10 @@ class H2Stream:
             self._uncredited = 0
 
     def grow_send_window(self, increment: int) -> None:
-        """A WINDOW_UPDATE, or SETTINGS_INITIAL_WINDOW_SIZE has changed (sections 6.9.1, 6.9.2).
+        """Let this side send ``increment`` more bytes (sections 6.9.1, 6.9.2).
+
+        Args:
+            increment: bytes; below 0 when SETTINGS_INITIAL_WINDOW_SIZE has shrunk.
 
         Raises:
             StreamFault: the window would be over its maximum.
@@ -237,7 +297,11 @@ class H2Stream:
     # ---------------------------------------------------------------- sending
 
     def has_room(self, size: int) -> bool:
-        """Whether DATA of ``size`` bytes may leave now, and a header section of constant bytes."""
+        """Return whether DATA of ``size`` bytes may leave now, as one frame.
+
+        Also whether header sections may leave as constant bytes: none has to begin with a change
+        of the peer's table.
+        """
         connection = self.connection
         return (
             not self._pending
@@ -249,7 +313,12 @@ class H2Stream:
         )
 
     def send_headers(self, block: bytes, *, end: bool = False) -> None:
-        """Send a header or trailer section; it waits for nothing."""
+        """Send a header or trailer section at once; no window holds it back.
+
+        Args:
+            block: the encoded fields.
+            end: whether it is the last that this side sends.
+        """
         connection = self.connection
         self.move(StreamStep.SEND_HEADERS)
         block, connection.block_prefix = connection.block_prefix + block, b""
@@ -259,10 +328,14 @@ class H2Stream:
             self.on_ended()
 
     def send_data(self, pieces: Sequence[bytes | memoryview], size: int) -> Any | None:
-        """Send ``size`` bytes in order; nobody changes them any more.
+        """Send bytes in order, at once or as soon as there is room.
+
+        Args:
+            pieces: the bytes, which the caller must not change any more.
+            size: their number.
 
         Returns:
-            None when all have left, else the token that ``on_sent()`` will be told.
+            None if all have left, else the token that ``on_sent()`` will get.
         """
         connection = self.connection
         if (
@@ -294,7 +367,7 @@ class H2Stream:
     def _frames(
         self, pieces: Sequence[bytes | memoryview], size: int
     ) -> Iterator[bytes | memoryview]:
-        """DATA frames of ``size`` bytes, for which there is room."""
+        """Yield the DATA frames of ``size`` bytes for which there is room."""
         limit = self.connection.peer_frame_size
         room = 0
         for piece in pieces:
@@ -310,7 +383,11 @@ class H2Stream:
                 yield part
 
     def send_end(self, block: bytes | None = None) -> None:
-        """End this side, after the bytes that wait: with a trailer section, or without one."""
+        """End this side, after the bytes that wait.
+
+        Args:
+            block: the trailer section's encoded fields; None: an empty DATA frame ends it.
+        """
         if self._pending:
             self._end = block or b""
         elif block:
@@ -321,7 +398,11 @@ class H2Stream:
             self.on_ended()
 
     def send_pending(self, limit: int) -> int:
-        """Send at most ``limit`` of the bytes that wait as one DATA frame; gives how many."""
+        """Send at most ``limit`` of the bytes that wait, as one DATA frame.
+
+        Returns:
+            how many bytes were sent.
+        """
         assert self._pending is not None
         pieces: list[memoryview] = []
         tokens: list[Any] = []
@@ -355,11 +436,11 @@ class H2Stream:
         return bool(self._pending)
 
     def drop_pending(self, *, whole: bool = True) -> None:
-        """Forget the bytes that wait; those who wait for them are told.
+        """Forget the bytes that wait; ``on_sent()`` gets their tokens.
 
         Args:
-            whole: also the rest of a message that has left in part. Without it the peer could not
-                read on.
+            whole: whether to forget the rest of a message that has left in part, too. The peer
+                cannot read what follows on this stream then.
         """
         pending, self._pending, self._end = self._pending, None, None
         kept: deque[tuple[memoryview, Any]] = deque()
@@ -376,7 +457,7 @@ class H2Stream:
             self.connection.waiting.pop(self, None)
 
     def reset(self, code: ErrorCode) -> None:
-        """End the stream at once with RST_STREAM; what waits is dropped."""
+        """End the stream at once with RST_STREAM, and drop the bytes that wait."""
         if self.state is not _CLOSED:
             self.drop_pending()
             self.connection.reply(reset(self.id, code))

@@ -1,4 +1,10 @@
-"""The client's side of an RPC with streams of messages (a ``port.Call``)."""
+"""The client's side of an RPC with streams of messages (a ``port.Call``).
+
+Messages may be written before there is a connection, and the server may refuse the stream before it
+has begun to answer. So written messages are kept in a log until the answer begins or the log is too
+large: ``start()`` sends them again on the new stream. The writer of a message that has not left waits
+on a future, which stands in the log, or is the token of the stream (stream.py).
+"""
 
 from __future__ import annotations
 
@@ -30,8 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["StreamCall"]
 
 _REPLAY: Final = 65_536
-"""Bytes of sent messages that are kept, until the answer begins, for a second try; a guess, well
-over what is under way when a server closes a connection."""
+"""Bytes of sent messages that are kept for a second try, until the answer begins. A guess, well over
+what is under way when a server closes a connection."""
 
 
 class StreamCall(ClientCall):
@@ -41,8 +47,19 @@ class StreamCall(ClientCall):
         compresses: whether messages are compressed from now on.
     """
 
-    __slots__ = ("_error", "_half_closed", "_has_read", "_initial", "_initial_waiter", "_is_open",
-                 "_log", "_log_size", "_token", "_trailing", "compresses")  # fmt: skip
+    __slots__ = (
+        "_error",
+        "_half_closed",
+        "_has_read",
+        "_initial",
+        "_initial_waiter",
+        "_is_open",
+        "_log",
+        "_log_size",
+        "_token",
+        "_trailing",
+        "compresses",
+    )
 
     def __init__(
         self,
@@ -56,14 +73,14 @@ class StreamCall(ClientCall):
         super().__init__(channel, path, response, block, deadline, wait_for_ready)
         self.compresses = channel.compresses
         self._inbox = Inbox()
-        # Sending: what a stream that is opened, or opened again, has to begin with, each message
-        # with its writer; None once the answer has begun, or it is too much.
+        # Sending: the messages that a stream which is opened, or opened again, begins with, each
+        # with the future of its writer; None once the answer has begun or the log is too large.
         self._is_open = False
         self._log: list[tuple[Pieces, int, asyncio.Future[None] | None]] | None = []
         self._log_size = 0
         self._token: asyncio.Future[None] | None = None
         self._half_closed = False
-        # What was heard.
+        # Receiving.
         self._has_read = False
         self._initial: Metadata | None = None
         self._initial_waiter: asyncio.Future[None] | None = None
@@ -73,7 +90,7 @@ class StreamCall(ClientCall):
     # ---------------------------------------------------------------- port.Call
 
     async def write(self, message: Message | Encoded) -> None:
-        """Send a message; waits for the server's window and for the transport.
+        """Send a message, and wait for the server's window and for the transport.
 
         Raises:
             RuntimeError: ``half_close()`` was called before.
@@ -112,14 +129,14 @@ class StreamCall(ClientCall):
         return self.send_data(pieces, size)
 
     def half_close(self) -> None:
-        """No more messages will be written."""
+        """End this side: no more messages will be written."""
         if not self._half_closed:
             self._half_closed = True
             if self._is_open and self._status is None:
                 self.send_end()
 
     async def read(self) -> Any | None:
-        """The next message, or None for ever after the RPC ended with OK.
+        """Return the next message, or None for ever after the RPC ended with OK.
 
         Raises:
             RPCError: it ended with another status.
@@ -146,10 +163,9 @@ class StreamCall(ClientCall):
         raise self._error
 
     def _leave(self, code: StatusCode, text: str) -> None:
-        """This side ends the RPC: what is not read yet is dropped.
+        """End the RPC for this side, and drop the messages that are not read yet.
 
-        Also once the server has ended it: a message that cannot be read is an error, whatever the
-        server said.
+        A message that cannot be parsed is an error even when the server has ended the RPC with OK.
         """
         if self._status is None:
             super()._leave(code, text)
@@ -158,7 +174,7 @@ class StreamCall(ClientCall):
         self._inbox.end(drop=True)
 
     async def initial_metadata(self) -> Metadata:
-        """What the server sent ahead of its first message."""
+        """Return what the server sent ahead of its first message."""
         if self._initial is None:
             if self._initial_waiter is None:
                 self._initial_waiter = self.channel.loop.create_future()
@@ -166,14 +182,14 @@ class StreamCall(ClientCall):
         return self._initial or ()
 
     def trailing_metadata(self) -> Metadata:
-        """What the server sent with the status; empty until ``read()`` has come to the end."""
+        """Return what the server sent with the status; empty until ``read()`` came to the end."""
         return self._trailing if self._has_read else ()
 
-    # ---------------------------------------------------------------- the way of a stream
+    # ---------------------------------------------------------------- the stream
 
     def start(self, connection: Connection) -> None:
-        """Open the stream and send what was written before."""
-        block = self._begin(connection)
+        """Open the stream, and send the messages that were written before."""
+        block = self._restart_on(connection)
         self._held = 0
         connection.open_stream(self, block)
         self._is_open = True
@@ -192,15 +208,15 @@ class StreamCall(ClientCall):
             self.send_end()
 
     def new_token(self) -> asyncio.Future[None]:
-        """What a writer waits for."""
+        """Return the future that a writer waits for: the log's, for a message from the log."""
         return self._token or self.channel.loop.create_future()
 
     def on_sent(self, token: asyncio.Future[None]) -> None:
-        """Wake a writer."""
+        """Wake the writer of a message."""
         wake(token)
 
     def on_headers(self, head: HeaderSection, *, end: bool) -> None:
-        """The answer begins: from now on there is no second try."""
+        """Take the head of the answer, and forget the log: there is no second try any more."""
         super().on_headers(head, end=end)
         if head.status >= 200:
             self._log = None
@@ -220,7 +236,7 @@ class StreamCall(ClientCall):
         return may
 
     def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
-        """The RPC has ended: nothing is sent any more; what came can be read."""
+        """Wake readers and writers: nothing is sent any more; what came can still be read."""
         log, self._log = self._log, None
         for _, _, token in log or ():
             wake(token)
