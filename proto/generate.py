@@ -7,6 +7,8 @@
     protocol    mm_asgi/protocol, the messages, from the .proto files
     api         the API client, mm_asgi/types.py and docs/reference/api.md, from the .proto files,
                 tables/api.tsv and api.toml
+    netrpc      mm_asgi/wire/netrpc/tables.py, Go's structs beside the messages, from the .proto
+                files, netrpc/*.tsv and netrpc.toml
     gohost      tests/gohost/pb, the Go messages of the test host, from the .proto files; needs Go
 
 A generator is a module `write_NAME.py` beside this one. It imports nothing of mm_asgi: the package
@@ -25,7 +27,7 @@ from sources import ROOT, GenerateError, require_pinned_tools
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-GENERATORS = ("protocol", "api", "gohost")
+GENERATORS = ("protocol", "api", "netrpc", "gohost")
 
 
 class Generator(Protocol):
