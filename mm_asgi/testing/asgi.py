@@ -1,14 +1,14 @@
 """An ASGI app as a plugin sees its requests, for clients that call the app in-process.
 
-What a client sends is first treated as the host treats it (``_request``) and then goes through the
-bridge's own ``build_http``: there is one truth about scopes, and tests see it. Not imitated: the
-host's CSRF rule, its tokens and the wire itself. ``as_user`` says who the host vouches for.
+A client's request first goes through the simulated host's own rewriting (`mm_asgi.host.http`), then
+through the bridge's own ``build_http``. So tests see the same scope as under ``mm-asgi dev`` and on a
+server. ``as_user`` names the user that the host vouches for: the host's tokens, its CSRF rule, its
+routes and the wire are left out.
 """
 
 from __future__ import annotations
 
 import contextlib
-import uuid
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
@@ -16,13 +16,15 @@ from mm_asgi.api.connection import Connection
 from mm_asgi.bridge.lifespan import Lifespan
 from mm_asgi.bridge.request import HTTPRequest
 from mm_asgi.bridge.scope import Mount, build_http
+from mm_asgi.host.http import PLUGIN_ID, Login, read_request, strip, vouch
 from mm_asgi.running import RUNNING
+from mm_asgi.testing.request_line import with_prefix
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 
     from mm_asgi.api.client import Client
-    from mm_asgi.bridge.request import Header
+    from mm_asgi.host.http import Context, GoRequest
 
     Scope = MutableMapping[str, Any]
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 __all__ = ["Facts", "as_user", "lifespan"]
-
-SESSION_COOKIE = "MMAUTHTOKEN"
-# Replaced or taken out by the host, whatever the client sent; Host travels in a field of its own.
-HOST_OWNED = frozenset({"host", "referer", "mattermost-user-id", "mattermost-plugin-id"})
 
 
 class Facts(TypedDict, total=False):
@@ -104,7 +102,7 @@ def as_user(
 def _seen(
     scope: Scope, user_id: str | None, plugin_id: str, prefix: str, facts: Facts
 ) -> MutableMapping[str, Any]:
-    """The scope that the app sees for a client's."""
+    """Return the scope that the app sees for a client's scope."""
     if scope["type"] == "lifespan":
         return scope
     if scope["type"] != "http":
@@ -112,7 +110,8 @@ def _seen(
             f"as_user: the client began a {scope['type']}; expected http: the host has no"
             " way to hand a WebSocket to a plugin"
         )
-    request = _request(scope, user_id, prefix, facts)
+    passed = _pass_on(scope, user_id, prefix, facts.get("source_plugin_id"))
+    request = _facts(*passed, facts)
     # The client's URL says what a proxy in front of Mattermost would.
     site = f"{scope.get('scheme', 'http')}://{request.host or 'localhost'}"
     mount = Mount(plugin_id, root_path=prefix, site_url=site)
@@ -147,76 +146,77 @@ async def lifespan(app: ASGIApp, *, timeout: float = 10.0) -> AsyncIterator[ASGI
         await running.shutdown(timeout)
 
 
-def _request(scope: Scope, user_id: str | None, prefix: str, facts: Facts) -> HTTPRequest:
-    """Return the facts that the host would send for a client's request."""
-    headers, sent = _headers(scope)
-    source = facts.get("source_plugin_id")
+def _pass_on(
+    scope: Scope, user_id: str | None, prefix: str, source: str | None
+) -> tuple[GoRequest, Context]:
+    """Return a client's request, and the facts beside it, as the host passes them on."""
+    path = scope.get("raw_path") or quote(scope["path"]).encode()
+    try:
+        request = read_request(
+            {
+                "method": scope["method"],
+                "raw_path": with_prefix(path.partition(b"?")[0], prefix),
+                "query_string": scope.get("query_string", b""),
+                "headers": scope["headers"],
+                "http_version": scope.get("http_version", "1.1"),
+                "client": scope.get("client"),
+            }
+        )
+    except ValueError as exc:
+        raise ValueError(
+            f"as_user: the client sent a request that the host answers with 400 ({exc}); expected"
+            " one that reaches a plugin"
+        ) from exc
+    context = strip(request, _go_text(prefix))
     if user_id is not None:
-        headers.append((b"Mattermost-User-Id", user_id.encode()))
+        vouch(request, context, Login(_go_text(user_id)))
+    if not user_id:
+        context.session_id = ""
     if source is not None:
-        headers.append((b"Mattermost-Plugin-ID", source.encode()))
-    client = scope.get("client") or ("", 0)
-    version = scope.get("http_version", "1.1")
-    target, url = _targets(scope, prefix)
+        request.header[PLUGIN_ID] = [_go_text(source)]
+        # Another plugin's request has none of these.
+        request.request_uri = request.host = request.remote_addr = context.ip_address = ""
+    return request, context
+
+
+def _facts(request: GoRequest, context: Context, facts: Facts) -> HTTPRequest:
+    """Return the facts as a wire brings them; those that the test gave win."""
+    major, minor = request.protocol
     return HTTPRequest(
-        method=scope["method"],
-        # Another plugin's request has no target, host or address.
-        target=target if source is None else "",
-        url=url,
-        host=sent.get("host", "") if source is None else "",
-        remote_addr=_address(*client) if source is None and client[0] else "",
-        proto=f"HTTP/{version}" if "." in version else f"HTTP/{version}.0",
-        proto_major=int(version[0]),
-        length=int(sent.get("content-length", -1)),
-        headers=headers,
-        session_id=facts.get("session_id", f"session-{user_id}" if user_id else ""),
-        request_id=facts.get("request_id", uuid.uuid4().hex[:26]),
-        ip_address=facts.get("ip_address", client[0] if source is None else ""),
-        user_agent=facts.get("user_agent", sent.get("user-agent", "")),
-        accept_language=facts.get("accept_language", sent.get("accept-language", "")),
+        method=request.method,
+        target=_utf8(request.request_uri, "target"),
+        url=_utf8(str(request.url), "target"),
+        host=_utf8(request.host, "Host header"),
+        remote_addr=request.remote_addr,
+        proto=f"HTTP/{major}.{minor}",
+        proto_major=major,
+        length=request.content_length or -1,
+        headers=[
+            (name.encode(), _utf8(value, repr(name.lower())).encode())
+            for name, values in request.header.items()
+            for value in values
+        ],
+        session_id=facts.get("session_id", _utf8(context.session_id, "user id")),
+        request_id=facts.get("request_id", context.request_id),
+        ip_address=facts.get("ip_address", context.ip_address),
+        user_agent=facts.get("user_agent", _utf8(context.user_agent, "'user-agent'")),
+        accept_language=facts.get(
+            "accept_language", _utf8(context.accept_language, "'accept-language'")
+        ),
     )
 
 
-def _headers(scope: Scope) -> tuple[list[Header], dict[str, str]]:
-    """Return the headers that the host passes on, and the first value of each that the client sent."""
-    sent: dict[str, list[str]] = {}
-    for raw_name, raw_value in scope["headers"]:
-        name = raw_name.decode("latin-1").lower()
-        try:
-            sent.setdefault(name, []).append(raw_value.decode())
-        except UnicodeDecodeError:
-            raise ValueError(
-                f"as_user: the client sent a {name!r} that is not UTF-8; expected UTF-8: the"
-                " host's wire cannot carry it, such a request never reaches a plugin"
-            ) from None
-    passed = {name: values for name, values in sent.items() if name not in HOST_OWNED}
-    if "cookie" in passed:
-        passed["cookie"] = _cookies(passed["cookie"])
-    headers = [
-        (name.encode(), value.encode()) for name, values in passed.items() for value in values
-    ]
-    return headers, {name: values[0] for name, values in sent.items()}
+def _go_text(text: str) -> str:
+    """Return a text as the host's model has it: one character a byte."""
+    return text.encode().decode("latin-1")
 
 
-def _cookies(values: list[str]) -> list[str]:
-    """All cookies but the session's, in one header, as the host rebuilds them."""
-    pairs = [pair.strip() for value in values for pair in value.split(";")]
-    kept = [pair for pair in pairs if pair and pair.partition("=")[0].strip() != SESSION_COOKIE]
-    return ["; ".join(kept)] if kept else []
-
-
-def _targets(scope: Scope, prefix: str) -> tuple[str, str]:
-    """request_uri with the prefix, and the path below it, both with the query."""
-    path: str = scope["path"]
-    raw = (scope.get("raw_path") or quote(path).encode()).partition(b"?")[0].decode("latin-1")
-    if path == prefix or path.startswith(prefix + "/"):
-        below = path[len(prefix) :] or "/"  # the host adds the slash here, and here only
-    else:
-        below, raw = path, quote(prefix) + raw
-    query = scope.get("query_string", b"").decode("latin-1")
-    mark = "?" if query else ""
-    return f"{raw}{mark}{query}", f"{quote(below)}{mark}{query}"
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _utf8(text: str, what: str) -> str:
+    """Return a text of the host's model as Python has it."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise ValueError(
+            f"as_user: the client sent a {what} that is not UTF-8; expected UTF-8: the host's wire"
+            " cannot carry it, such a request never reaches a plugin"
+        ) from None

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_to_bytes
 
 from mm_asgi.host.http import (
     USER_ID,
@@ -17,6 +16,7 @@ from mm_asgi.host.http import (
     route,
 )
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
+from mm_asgi.testing.request_line import with_prefix
 from mm_asgi.wire.port import RPCError
 
 if TYPE_CHECKING:
@@ -74,11 +74,8 @@ async def prepare(
 ) -> tuple[ServeHTTPRequestInit, Sent] | AnswerHead:
     """The request as the host passes it on, or the host's own answer."""
     raw, mark, query = sent.target.partition(b"?")
-    path = unquote_to_bytes(raw).decode("utf-8", "replace")
-    if path != rules.prefix and not path.startswith(rules.prefix + "/"):
-        raw = quote(rules.prefix).encode() + raw
     scope: Mapping[str, Any] = {
-        "method": sent.method, "raw_path": raw, "query_string": query if mark else b"",
+        "method": sent.method, "raw_path": with_prefix(raw, rules.prefix), "query_string": query if mark else b"",
         "headers": sent.headers, "http_version": "1.1", "client": sent.client,
     }  # fmt: skip
     try:

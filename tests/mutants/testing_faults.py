@@ -122,4 +122,26 @@ TESTING_FAULTS: tuple[Fault, ...] = (
         ("tests/unit/testing/test_mm.py",),
         "can_be_answered",
     ),
+    Fault(
+        "kit: as_user leaves the prefix in the path below it",
+        TESTING + "asgi.py",
+        "strip(request, _go_text(prefix))",
+        'strip(request, "")',
+        ("tests/unit/testing/test_asgi.py",),
+    ),
+    Fault(
+        "kit: as_user gives another plugin's request a host",
+        TESTING + "asgi.py",
+        "request.request_uri = request.host = request.remote_addr",
+        "request.request_uri = request.remote_addr",
+        ("tests/unit/testing/test_asgi.py",),
+        "another_plugin",
+    ),
+    Fault(
+        "kit: a prefix that is there is added again",
+        TESTING + "request_line.py",
+        'path.startswith(prefix + "/")',
+        'path.startswith(prefix + "//")',
+        ("tests/unit/testing/test_asgi.py",),
+    ),
 )

@@ -200,6 +200,60 @@ async def test_a_header_that_the_wire_cannot_carry() -> None:
         await as_user(Recorder(), "alice")(scope, _receive, _send)
 
 
+async def test_a_target_that_the_wire_cannot_carry() -> None:
+    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": b"/\xe9", "headers": []}
+    with pytest.raises(ValueError, match="a target that is not UTF-8"):
+        await as_user(Recorder(), "alice")(scope, _receive, _send)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        (b"/%zz", []),
+        (b"/", [(b"host", b"a.test"), (b"host", b"b.test")]),
+        (b"/", [(b"content-length", b"some")]),
+    ],
+)
+async def test_a_request_that_the_host_refuses(
+    path: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/", "raw_path": path, "headers": headers}
+    with pytest.raises(ValueError, match=r"the host answers with 400 \("):
+        await as_user(Recorder(), "alice")(scope, _receive, _send)
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/a%2Fb/%C3%A9?b=2&a=1&access_token=token-alice&a=%20", {}),
+        ("/plugins/com.example.plugin", {}),
+        ("/plugins/com.example.plugin?x=1", {}),
+        ("/x", {"Cookie": 'a="1 2"; bad name=3; MMAUTHTOKEN=token-alice; b=4'}),
+        ("/x", {"Mattermost-User-Id": "mallory", "Referer": "http://elsewhere.test/"}),
+        ("/x", {"User-Agent": "téster", "X-Forwarded-Proto": "https", "Pragma": "no-cache"}),
+        ("/x", {"Authorization": "Basic YTpi"}),
+    ],
+)
+async def test_the_scope_is_that_of_the_wire(path: str, headers: dict[str, str]) -> None:
+    """One model of the host's rewriting: both ways into an app show it the same request."""
+    given = [(name, value.encode()) for name, value in headers.items()]
+    base_url = "http://chat.test"
+    scopes = []
+    for over_the_wire in (False, True):
+        app = Recorder()
+        if over_the_wire:
+            transport: Any = testing.WireTransport(app, user="alice")
+        else:
+            transport = httpx.ASGITransport(as_user(app, "alice"))
+        async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
+            await client.get(path, headers=given)
+        (scope,) = [scope for scope in app.scopes if scope["type"] == "http"]
+        assert scope["extensions"]["mattermost"].pop("request_id")
+        scope.pop("client")  # as_user has the transport's, the wire its own
+        scopes.append(scope)
+    assert scopes[0] == scopes[1]
+
+
 async def test_lifespan_events_go_through_untouched() -> None:
     app = Recorder()
     scope = {"type": "lifespan", "state": {}}
@@ -264,7 +318,8 @@ async def test_an_app_without_a_lifespan() -> None:
 def test_the_module_brings_no_client_and_no_pytest() -> None:
     code = (
         "import sys, mm_asgi.testing, mm_asgi.testing.asgi; "
-        "sys.exit(bool({'httpx', 'pytest', 'grpc'} & sys.modules.keys()))"
+        "heavy = {'httpx', 'pytest', 'grpc', 'google.protobuf', 'mm_asgi.host.mattermost'}; "
+        "sys.exit(bool(heavy & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
