@@ -236,7 +236,7 @@ async def test_a_request_that_the_host_refuses(
 )
 async def test_the_scope_is_that_of_the_wire(path: str, headers: dict[str, str]) -> None:
     """One model of the host's rewriting: both ways into an app show it the same request."""
-    given = [(name, value.encode()) for name, value in headers.items()]
+    given = [(name.encode(), value.encode()) for name, value in headers.items()]
     base_url = "http://chat.test"
     scopes = []
     for over_the_wire in (False, True):
