@@ -1,6 +1,9 @@
-"""What all wires do the same way around a handler: run it, end its RPC, tell it of a cancel.
+"""The part around a handler that all wires share: run it, end its RPC, call it back when the peer
+leaves.
 
-Nothing here knows how a message travels; a wire's Stream holds a CancelSlot, its Server a Calls.
+Nothing here knows how a message travels. A wire's Server holds a Calls. CancelSlot is the rule of
+``Stream.on_cancel()``, for a wire to hold in its Stream; the native wire's ServerCall follows the
+same rule with two slots of its own, which saves each RPC an object.
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ __all__ = [
 
 log = logging.getLogger("mm_asgi.wire")
 
-# All that the peer learns, of a handler's exception too: its text may hold a user's data.
+# The status texts that we send. Fixed strings only: an exception's text might contain a user's data.
 HANDLER_FAILED = "internal error in the plugin"
 PLUGIN_FAILED = "the plugin failed, see its log"
 MISSING = "the request message is missing"
@@ -56,7 +59,7 @@ CANCEL_WAIT = 1.0
 
 
 class CancelSlot:
-    """The one place for a callback that is told, once, that the peer has left."""
+    """Holds the callback that is called, once, when the peer leaves."""
 
     __slots__ = ("_callback", "_closed", "_fired")
 
@@ -66,14 +69,14 @@ class CancelSlot:
         self._closed = False
 
     def set(self, callback: Callable[[], None]) -> None:
-        """Keep ``callback`` in place of the one before; call it now if the peer has left."""
+        """Replace the callback; call the new one at once if the peer has left already."""
         if self._fired:
             notify(callback)
         elif not self._closed:
             self._callback = callback
 
     def fire(self) -> None:
-        """The peer has left. Does nothing once the RPC was ended on this side."""
+        """Call the callback: the peer has left. Do nothing if the RPC was ended on this side."""
         if self._fired or self._closed:
             return
         self._fired = True
@@ -82,7 +85,7 @@ class CancelSlot:
             notify(callback)
 
     def close(self) -> None:
-        """The RPC was ended on this side: from now on a peer that leaves is no news."""
+        """Forget the callback: the RPC was ended on this side, so the peer may leave."""
         self._closed = True
         self._callback = None
 
@@ -93,25 +96,25 @@ class Calls:
     def __init__(self) -> None:
         self._open: set[Any] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._idle: asyncio.Event | None = None  # made by who waits for it
+        self._idle: asyncio.Event | None = None  # made by the first that waits for it
 
     def __len__(self) -> int:
-        """How many RPCs are open."""
+        """Return how many RPCs are open."""
         return len(self._open)
 
     def opened(self, stream: Stream) -> None:
-        """``stream`` counts as open until ``closed()``."""
+        """Count an RPC as open until ``closed()``."""
         self._open.add(stream)
 
     def closed(self, stream: Stream) -> None:
-        """The RPC has ended. Safe to call again."""
+        """Count an RPC as closed. Safe to call again."""
         self._open.discard(stream)
         if self._idle is not None and not self._open:
             self._idle.set()
 
     @property
     def streams(self) -> tuple[Any, ...]:
-        """The open RPCs of this moment."""
+        """Return the RPCs that are open now."""
         return tuple(self._open)
 
     async def idle(self) -> None:
@@ -122,7 +125,7 @@ class Calls:
             await self._idle.wait()
 
     def run(self, handler: Callable[[Stream], Awaitable[None] | None], stream: Stream) -> None:
-        """Call ``handler``; what is to be awaited gets a task, which no peer's cancel touches."""
+        """Call a handler, and await what it returns in a task, which no peer's cancel touches."""
         try:
             work = handler(stream)
         except BaseException as error:  # noqa: BLE001  it ends its RPC and nothing else
@@ -137,7 +140,7 @@ class Calls:
         task.add_done_callback(self._tasks.discard)
 
     async def cancel_handlers(self) -> None:
-        """Cancel the tasks that outlived their RPC and wait for them, but not for ever."""
+        """Cancel the tasks that outlived their RPC, and wait for them up to CANCEL_WAIT."""
         # A task that is cancelled before its first step never awaits its handler's coroutine.
         await asyncio.sleep(0)
         tasks = {task for task in self._tasks if not task.done()}
@@ -155,8 +158,8 @@ def unary(
     """Return a handler for an RPC of one message each way.
 
     Args:
-        answer: makes the answer from the request. None: it has ended the RPC itself. Whatever
-            it raises ends the RPC with INTERNAL and a fixed text, and is raised again.
+        answer: returns the answer to the request, or None if it has ended the RPC itself. An
+            exception ends the RPC with INTERNAL and a fixed text, and is raised again.
     """
 
     async def handle(stream: Stream) -> None:
@@ -193,7 +196,7 @@ def _failed(stream: Stream, error: BaseException) -> None:
 
 
 def notify(callback: Callable[[], None]) -> None:
-    """Call an ``on_cancel`` callback, whose failure is its own."""
+    """Call an ``on_cancel`` callback, and log its failure."""
     try:
         callback()
     except Exception:
@@ -201,6 +204,6 @@ def notify(callback: Callable[[], None]) -> None:
 
 
 def wake(future: asyncio.Future[None] | None) -> None:
-    """Wake whoever waits for ``future``, if somebody does."""
+    """Set the result of a future, if there is one and it is not done."""
     if future is not None and not future.done():
         future.set_result(None)

@@ -1,11 +1,11 @@
 """The port over grpc.aio: the reference to compare the native wire with, and a fall-back.
 
-Every method is registered as stream-stream with raw bytes: parsing and its failures stay here.
-One RPC is three tasks. grpcio's own runs ``drive()``: it is the only writer, ends the RPC, and is
-where grpcio injects a CancelledError when the peer leaves. A pump is the only reader. The handler
-runs apart from both, so that neither its cancel nor its end touches an operation in flight.
+Every method is registered as stream-stream with raw bytes, so that parsing and its failures stay
+here. One RPC is three tasks. grpcio's own task runs ``drive()``: it is the only writer, it ends the
+RPC, and grpcio injects a CancelledError there when the peer leaves. A pump is the only reader. The
+handler runs apart from both, so that neither its cancel nor its end touches an operation in flight.
 
-What grpcio does of its own accord, and each answer, is tested in tests/wire/test_grpcio_traps.py.
+tests/wire/test_grpcio_traps.py has a test for each of grpcio's surprises, and for our answer to it.
 """
 
 from __future__ import annotations
@@ -59,15 +59,15 @@ class GrpcioServer:
             ConfigError: none of the listener's addresses can be bound, or ``tls`` is given.
         """
         if tls is not None:
-            # Its BoringSSL does not offer ecdsa_secp521r1_sha512: go-plugin's client then shows no
-            # certificate. And it takes none of Python's contexts.
+            # Its BoringSSL does not offer ecdsa_secp521r1_sha512, without which go-plugin's client
+            # shows no certificate. And it takes none of Python's contexts.
             raise ConfigError(
                 "wire: it is grpcio, which cannot do the mutual TLS that the host demands; leave "
                 "this setting at native"
             )
         if not (core := logging.getLogger("grpc")).level:
-            # At debug it writes a line for nearly each RPC, and logs a server that is being freed:
-            # a handler that keeps that record frees it twice (grpcio 1.85.1).
+            # At debug it writes a line for nearly each RPC. And it logs a server that is being
+            # freed: a log handler that keeps that record frees it twice (grpcio 1.85.1).
             core.setLevel(logging.INFO)
         limit = max((method.receive_limit for method in methods.values()), default=0)
         server = grpc.aio.server(options=_options(limit))
@@ -87,12 +87,12 @@ class GrpcioServer:
 
 
 def add_methods(server: grpc.aio.Server, methods: Mapping[str, Method]) -> Calls:
-    """Serve ``methods`` on a grpc.aio server that somebody else starts and stops.
+    """Serve ``methods`` on a grpc.aio server that the caller starts and stops.
 
     The server's own ``grpc.max_receive_message_length`` comes before a method's receive_limit.
 
     Returns:
-        The open RPCs and their handlers, for whoever drains them.
+        the open RPCs and their handlers, for the caller to drain.
     """
     calls = Calls()
     server.add_generic_rpc_handlers((_Methods(methods, calls),))
@@ -119,7 +119,8 @@ def _bind(server: grpc.aio.Server, listener: Listener) -> str:
         is_path = "/" in address
         try:
             # The core takes "unix:" for a URI and would decode a % in the path.
-            port = _add_port(server, f"unix:{quote(address)}" if is_path else address)
+            target = f"unix:{quote(address)}" if is_path else address
+            port = _add_port_with_strict_umask(server, target)
         except RuntimeError:
             log.debug("cannot bind %s", address)
             continue
@@ -131,8 +132,8 @@ def _bind(server: grpc.aio.Server, listener: Listener) -> str:
     )
 
 
-def _add_port(server: grpc.aio.Server, address: str) -> int:
-    # The core listens at once, with the mode that the umask leaves; a listener widens it after.
+def _add_port_with_strict_umask(server: grpc.aio.Server, address: str) -> int:
+    # The core listens at once, with the mode that the umask allows; the listener widens it after.
     before = os.umask(0o177)
     try:
         return server.add_insecure_port(address)
@@ -141,7 +142,7 @@ def _add_port(server: grpc.aio.Server, address: str) -> int:
 
 
 class _Methods(grpc.GenericRpcHandler):
-    """The table that grpcio asks for each new RPC; a path that is not in it is UNIMPLEMENTED."""
+    """The table in which grpcio looks up each new RPC; without an entry it is UNIMPLEMENTED."""
 
     def __init__(self, methods: Mapping[str, Method], calls: Calls) -> None:
         self._calls = calls
@@ -151,7 +152,7 @@ class _Methods(grpc.GenericRpcHandler):
         }
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """The method handler of an RPC's path, or None."""
+        """Return the method handler of an RPC's path, or None."""
         return self._handlers.get(handler_call_details.method)
 
     def _serve(self, path: str, method: Method) -> Callable[..., Any]:
@@ -197,12 +198,14 @@ class _GrpcioStream:
         loop = asyncio.get_running_loop()
         self.deadline = None if remaining is None else loop.time() + remaining
         self._metadata: dict[str, str | bytes] | None = None
-        # Receiving: where the pump waits until the next message is wanted, and who waits.
+        # Receiving: how many readers wait, and the future on which the pump waits until the next
+        # message is wanted.
         self._inbox = Inbox()
         self._readers = 0
         self._streaming = False
         self._fetch: asyncio.Future[None] | None = None
-        # Sending: what drive() has not written yet, and where it waits for more.
+        # Sending: the messages that drive() has not written yet, and the future on which it waits
+        # for more.
         self._send_limit = send_limit
         self._initial: Metadata | None = None
         self._opened = False
@@ -226,8 +229,8 @@ class _GrpcioStream:
             message = await self._inbox.get()
         finally:
             self._readers -= 1
-        # Most RPCs bring one message: a second is fetched when somebody asks for it, and from
-        # then on ahead. A read that nobody wants costs as much as any other.
+        # Most RPCs bring one message. So the second is fetched only when it is asked for, and all
+        # others ahead: a read in vain costs as much as any other.
         if self._inbox.wants and (self._readers or self._streaming):
             wake(self._fetch)
         self._streaming = True
@@ -254,7 +257,7 @@ class _GrpcioStream:
         wake(self._wake)
         if last:
             self.finish()
-        # Only this wait can be cancelled: the message is drive()'s now and leaves in its turn.
+        # A cancel ends only this wait: drive() has the message now and sends it in its turn.
         await sent
 
     def finish(self, metadata: Metadata = ()) -> None:
@@ -269,7 +272,7 @@ class _GrpcioStream:
         self._cancel_slot.set(callback)
 
     def _end(self, code: StatusCode, text: str, metadata: Metadata = ()) -> bool:
-        """Whether this call is the one that ends the RPC."""
+        """End the RPC unless it is over; return whether it was not."""
         if self._status is not None:
             return False
         self._status = (code, text, tuple(metadata))
@@ -281,7 +284,10 @@ class _GrpcioStream:
         return True
 
     def _leave(self, code: StatusCode, text: str) -> None:
-        """The peer is gone, or sent what cannot be taken: the handler must be told."""
+        """End the RPC for the wire, and call the handler's ``on_cancel``.
+
+        The peer is gone, or it sent a message that cannot be taken.
+        """
         self._end(code, text)
         self._drop_outbox()
         self._cancel_slot.fire()
@@ -291,7 +297,7 @@ class _GrpcioStream:
             wake(self._outbox.popleft()[1])
 
     async def drive(self) -> None:
-        """Write, in order, what comes into the outbox, then end the RPC."""
+        """Write the messages of the outbox in order, then end the RPC."""
         try:
             while self._outbox or self._status is None:
                 if self._initial is not None:
@@ -307,7 +313,7 @@ class _GrpcioStream:
                     await self._wake
             await self._close(*self._status)
         except asyncio.CancelledError:
-            # Swallowed, the RPC would leak: grpc/grpc#43360.
+            # The RPC would leak if this was swallowed: grpc/grpc#43360.
             self._leave(StatusCode.CANCELLED, "")
             raise
         except grpc.aio.AbortError:
@@ -331,9 +337,10 @@ class _GrpcioStream:
         self._context.set_trailing_metadata(metadata)
 
     async def pump(self, method: Method) -> None:
-        """Read on demand, one message ahead; nobody but the end of the RPC stops this task.
+        """Read on demand, one message ahead, until the RPC ends.
 
-        A second read in flight or a cancelled one would lose a message and give a false end.
+        Nothing else may stop this task, and no other task may read: a cancelled read or a second
+        one in flight would lose a message and show a false end.
         """
         inbox = self._inbox
         try:

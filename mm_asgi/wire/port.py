@@ -1,8 +1,8 @@
-"""What every wire offers: a Server that hands out Streams, a Channel that opens Calls.
+"""The interface of every wire: a Server that hands out Streams, a Channel that opens Calls.
 
-No wire's own names leave ``wire/``. A Stream is one RPC seen by the side that serves it, a Call
-the same seen by the side that made it. All four kinds of RPC look the same here: a unary one is a
-stream of one message each way, which is what it is on the wire too.
+No wire's own names leave ``wire/``. A Stream is one RPC seen by the side that serves it, a Call is
+one seen by the side that made it. All four kinds of RPC look the same here: a unary one is a stream
+of one message each way, which is what it is on the wire too.
 
 Inbox is the receiving half that all wires share: it makes ``read()`` safe to cancel and safe to
 call from several tasks at once, which the ASGI ``receive()`` above it needs (contract row D3).
@@ -73,8 +73,8 @@ class RPCError(Exception):
 
     Attributes:
         code: the status.
-        text: what the other side, or the wire, says of it.
-        metadata: the trailing metadata; ``grpc-status-details-bin`` is where details stand.
+        text: the other side's or the wire's words for it.
+        metadata: the trailing metadata; details are its ``grpc-status-details-bin``.
         path: the RPC's path, empty when the wire does not know it.
     """
 
@@ -89,13 +89,13 @@ class RPCError(Exception):
 
 
 class Encoded:
-    """A message in its wire form already, in pieces that a wire sends as they are.
+    """A message that is encoded already, in pieces that a wire sends as they are.
 
-    For big bodies: protobuf's own way would copy them twice.
+    For big bodies, which protobuf's own encoding would copy twice.
 
     Attributes:
         kind: the message's class.
-        pieces: bytes-like objects, which nobody changes until the write has returned.
+        pieces: bytes-like objects, which must not change until the write has returned.
         size: bytes of all pieces.
     """
 
@@ -109,16 +109,16 @@ class Encoded:
         self.size = size
 
     def SerializeToString(self) -> bytes:
-        """The whole message, copied: a wire that takes no pieces treats this as a message."""
+        """Return the whole message, copied, for a wire that takes no pieces."""
         return b"".join(self.pieces)
 
     def decoded(self) -> Message:
-        """The message itself."""
+        """Return the message itself."""
         return self.kind.FromString(self.SerializeToString())
 
 
 class Stream(Protocol):
-    """One RPC. Whoever handles it ends it, once, by ``finish()`` or ``abort()``."""
+    """One RPC, for its handler, which ends it by ``finish()`` or ``abort()``."""
 
     @property
     def method(self) -> str:
@@ -133,26 +133,29 @@ class Stream(Protocol):
 
     @property
     def deadline(self) -> float | None:
-        """When the caller gives up, on the running loop's clock (seconds); None: never."""
+        """When the peer gives up, on the running loop's clock (seconds); None: never."""
 
     async def read(self) -> Any | None:
-        """The next message, or None for ever after the peer half-closed or the RPC ended.
+        """Return the next message, or None for ever after the peer half-closed or the RPC ended.
 
         A message that is already here is returned without yielding to the loop. A cancelled
-        read loses nothing; of several readers each gets messages of its own. At most one
-        message is fetched ahead of the reader: a slow reader slows the peer.
+        read loses nothing; several readers get different messages. At most one message is
+        fetched ahead of the reader, so a slow reader slows the peer.
         """
 
     def send_metadata(self, metadata: Metadata) -> None:
-        """Send the initial metadata, ahead of the first message; does nothing after that."""
+        """Send the initial metadata, ahead of the first message; do nothing after that."""
 
     async def write(self, message: Message | Encoded, *, last: bool = False) -> None:
-        """Send a message; returns when the wire can take another one (backpressure).
+        """Send a message; return when the wire can take another one (backpressure).
 
         Messages leave in the order of the calls, also when the waiting caller is cancelled.
         Once the RPC has ended a write does nothing. A message over the method's send_limit ends
-        the RPC with RESOURCE_EXHAUSTED, as one over receive_limit does. ``last`` ends the RPC
-        with OK after the message, as ``finish()`` would.
+        the RPC with RESOURCE_EXHAUSTED, as one over receive_limit does.
+
+        Args:
+            message: the message.
+            last: whether to end the RPC with OK after it, as ``finish()`` would.
         """
 
     def finish(self, metadata: Metadata = ()) -> None:
@@ -171,14 +174,14 @@ class Stream(Protocol):
     def on_cancel(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once when the peer leaves before the RPC was ended here.
 
-        Also for a lost connection, for a deadline that passed and for a message that the wire
-        refused (too large, not to be parsed); at once if that has happened already. There is one
-        place: a second callback replaces the first. The handler itself is not cancelled.
+        A lost connection, a deadline that passed and a message that the wire refused (too large,
+        or it cannot be parsed) count as leaving. If it has happened already, the callback is called
+        at once. A second callback replaces the first. The handler itself is not cancelled.
         """
 
 
 class Parser(Protocol):
-    """What makes an object of a received message: a message class, or one's reading of it."""
+    """Parses a received message: a message class, or an object with the same method."""
 
     def FromString(self, data: bytes, /) -> Any:
         """Parse a whole message, bytes or bytearray.
@@ -193,10 +196,10 @@ class Method:
     """How a wire treats one RPC.
 
     Attributes:
-        handler: called for each RPC; what it returns, if anything, is awaited in a task of its
+        handler: called for each RPC. If it returns an awaitable, this is awaited in a task of its
             own. The RPC lasts until ``finish()``, ``abort()`` or the peer's cancel, not until
             the handler returns.
-        request: the class that a received message is parsed with, or what stands for one.
+        request: parses a received message.
         receive_limit: bytes of one received message; a larger one ends the RPC with
             RESOURCE_EXHAUSTED.
         send_limit: bytes of one sent message, likewise; None: any.
@@ -209,7 +212,7 @@ class Method:
 
 
 class Listener(Protocol):
-    """The address that the host will dial: chosen before, and apart from, what serves it."""
+    """The address that the host will dial. It is chosen before, and apart from, the server."""
 
     @property
     def network(self) -> str:
@@ -217,23 +220,26 @@ class Listener(Protocol):
 
     @property
     def address(self) -> str:
-        """Where the server listens, a socket path or ``127.0.0.1:port``; known once bound."""
+        """The server's address, a socket path or ``127.0.0.1:port``; known once bound."""
 
     def candidates(self) -> Iterable[str]:
-        """The addresses to try, in order, for a wire that binds by itself; ``:0`` is any port."""
+        """Return the addresses to try in order, for a wire that binds by itself.
+
+        A port 0 stands for any free one.
+        """
 
     def bound(self, address: str) -> None:
-        """A wire has bound ``address``: sets a socket file's mode and group."""
+        """Set the mode and group of the socket file that a wire has bound, and note the address."""
 
     def open(self) -> socket.socket:
-        """A listening socket at the first address that can be bound; whoever takes it closes it.
+        """Return a listening socket at the first address that can be bound; the caller closes it.
 
         Raises:
-            ConfigError: none can be.
+            ConfigError: none can be bound.
         """
 
     def close(self) -> None:
-        """Remove what the listener left in the file system. Safe to call again."""
+        """Remove the listener's files. Safe to call again."""
 
 
 class Server(Protocol):
@@ -249,9 +255,9 @@ class Server(Protocol):
         """Serve ``methods``, by RPC path, on the listener; an unknown path is UNIMPLEMENTED.
 
         Args:
-            listener: where.
-            methods: what.
-            tls: a server's context: serve over TLS, with what HTTP/2 asks of it added.
+            listener: the address.
+            methods: how to treat each RPC, by its path.
+            tls: a server's context, which is made fit for HTTP/2; None: plain text.
 
         Raises:
             ConfigError: the listener cannot be bound, or the wire cannot do TLS.
@@ -265,33 +271,36 @@ class Call(Protocol):
     """One RPC that this side made. It ends by the peer's status, by ``cancel()`` or its deadline."""
 
     async def write(self, message: Message | Encoded) -> None:
-        """Send a message; returns when the wire can take another one (backpressure).
+        """Send a message; return when the wire can take another one (backpressure).
 
-        Once the RPC has ended a write does nothing: ``read()`` says why.
+        Once the RPC has ended a write does nothing, and ``read()`` raises the reason.
         """
 
     def half_close(self) -> None:
-        """No more messages will be written."""
+        """End this side: no more messages will be written."""
 
     async def read(self) -> Any | None:
-        """The next message, or None for ever after the RPC ended with OK.
+        """Return the next message, or None for ever after the RPC ended with OK.
 
         Raises:
             RPCError: it ended with another status; the same error at each further read.
         """
 
     async def initial_metadata(self) -> Metadata:
-        """What the peer sent ahead of its first message; empty when the RPC ended without."""
+        """Return the metadata that the peer sent ahead of its first message.
+
+        It is empty when the RPC ended without.
+        """
 
     def trailing_metadata(self) -> Metadata:
-        """What the peer sent with the status; empty until the RPC has ended."""
+        """Return the metadata that the peer sent with the status; empty until the RPC has ended."""
 
     def cancel(self) -> None:
         """End the RPC as CANCELLED. Does nothing once it has ended."""
 
 
 class Channel(Protocol):
-    """The way to one gRPC server, whose connection is made when it is needed, and made again.
+    """RPCs to one gRPC server, over a connection that is made when it is needed, and made again.
 
     All methods are for the loop that the Channel was made on.
     """
@@ -314,7 +323,7 @@ class Channel(Protocol):
             response: the class of the answer.
             timeout: seconds after which it ends DEADLINE_EXCEEDED here and there; None: never.
             metadata: sent with the request.
-            wait_for_ready: wait for a connection as long as the timeout lets, instead of ending
+            wait_for_ready: wait for a connection as long as the timeout allows, instead of ending
                 with UNAVAILABLE when one cannot be made at once.
 
         Raises:
@@ -337,7 +346,7 @@ class Channel(Protocol):
 
 
 class Inbox:
-    """Messages that arrived and nobody has read, and those who wait for one."""
+    """Messages that arrived and were not read yet, and the readers that wait for one."""
 
     __slots__ = ("_ended", "_messages", "_waiters")
 
@@ -347,14 +356,18 @@ class Inbox:
         self._ended = False
 
     def put(self, message: Any) -> None:
-        """Add a message; after ``end()`` it is dropped."""
+        """Add a message and wake a reader; after ``end()``, drop it."""
         if not self._ended:
             self._messages.append(message)
             if self._waiters:
                 self._wake_one()
 
     def end(self, *, drop: bool = False) -> None:
-        """No more will come; ``drop`` forgets what nobody has read yet."""
+        """Note that no more will come, and wake all readers.
+
+        Args:
+            drop: whether to forget the messages that were not read yet.
+        """
         self._ended = True
         if drop:
             self._messages.clear()
@@ -363,15 +376,15 @@ class Inbox:
 
     @property
     def wants(self) -> bool:
-        """Whether a wire that fetches on demand should fetch: nothing is here, nothing ended."""
+        """Whether a wire that fetches on demand should fetch: no message is here, nor the end."""
         return not self._messages and not self._ended
 
     def take(self) -> Any | None:
-        """The next message if it is here already, else None."""
+        """Return the next message if it is here already, else None."""
         return self._messages.popleft() if self._messages else None
 
     async def get(self) -> Any | None:
-        """The next message, without yielding if it is here; None after the end."""
+        """Return the next message, without yielding if it is here; None after the end."""
         while not self._messages:
             if self._ended:
                 return None
