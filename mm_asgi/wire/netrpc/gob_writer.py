@@ -164,6 +164,14 @@ class GobWriter:
             raise
         return b"".join((self._waiting, write_uint(len(body)), body))
 
+    def mark(self) -> SentTypes:
+        """Return what ``rewind()`` needs, for values that leave together or not at all."""
+        return self._sent
+
+    def rewind(self, mark: SentTypes) -> None:
+        """Forget the values since a ``mark()``: their bytes were not sent."""
+        self._sent = mark
+
     def _define(self, kind: GobType) -> None:
         if kind not in self._sent.numbers:
             self._sent, definitions = self._sent.define(kind)

@@ -1,0 +1,232 @@
+"""Go's net/rpc on one stream, either side, without the stream: bytes in, calls and outcomes out.
+
+A conversation is one gob stream each way. A call is two values, a Request (method and number) and
+the arguments; its answer is a Response (method, number, error) and the body. Numbers are the
+caller's, and answers come in any order: Go starts a goroutine for every call, so that of calls
+sent together the last one often runs first, and whoever needs an order waits for each answer.
+
+An error is a text in the Response, and its body is an empty struct that means nothing. It is a
+value here as well: what a call was refused with is part of an Outcome. What raises is only a
+stream that cannot go on, since behind one unreadable value there is no next one. That cuts both
+ways: Go's client ends its connection over a body that it cannot decode, so ``reply()`` writes
+values of given types alone, and raises before the header has left when a value is none of those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mm_asgi.errors import HostProtocolError
+from mm_asgi.wire.netrpc.gob_reader import INCOMPLETE, GobReader
+from mm_asgi.wire.netrpc.gob_scope import GobLimits, TypeScope
+from mm_asgi.wire.netrpc.gob_types import STRING, UINT64, GobType, StructOf
+from mm_asgi.wire.netrpc.gob_writer import GobWriter, SentTypes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = [
+    "NOTHING",
+    "AnswerSide",
+    "CallSide",
+    "GobBook",
+    "IncomingCall",
+    "Outcome",
+]
+
+REQUEST: Final = StructOf("Request", [("ServiceMethod", STRING), ("Seq", UINT64)])
+RESPONSE: Final = StructOf(
+    "Response", [("ServiceMethod", STRING), ("Seq", UINT64), ("Error", STRING)]
+)
+NOTHING: Final = StructOf("")
+"""``struct{}``: the arguments or the reply of a method that has none, and the body of an error."""
+
+_LAST_NUMBER: Final = 2**64 - 1
+
+
+class GobBook:
+    """What all gob streams of a session share: types that were compiled, types that are sent.
+
+    Args:
+        registered: the types that interfaces may hold, by the host's names for them.
+        limits: what one stream may cost.
+    """
+
+    def __init__(
+        self, registered: Mapping[str, GobType] | None = None, limits: GobLimits | None = None
+    ) -> None:
+        self._registered = registered or {}
+        self._limits = limits or GobLimits()
+        self._scope = TypeScope()
+        self._sent = SentTypes()
+
+    def reader(self) -> GobReader:
+        """Return the reader of a fresh stream."""
+        return GobReader(self._scope, self._limits)
+
+    def writer(self) -> GobWriter:
+        """Return the writer of a fresh stream."""
+        return GobWriter(self._sent, self._registered)
+
+
+class IncomingCall(NamedTuple):
+    """A call that the other side made.
+
+    Attributes:
+        method: service and method, such as ``Plugin.MessageWillBePosted``.
+        number: the caller's, for the answer.
+        arguments: as GobReader reads them; of a struct a dict.
+    """
+
+    method: str
+    number: int
+    arguments: Any
+
+
+class Outcome(NamedTuple):
+    """The answer to a call that this side made.
+
+    Attributes:
+        number: the call's.
+        value: the reply, as GobReader reads it; None where the call was refused.
+        error: what it was refused with; None where it was not.
+    """
+
+    number: int
+    value: Any
+    error: str | None
+
+
+class _Pairs:
+    """Headers and bodies of one stream, in turn."""
+
+    __slots__ = ("_header", "_reader")
+
+    def __init__(self, reader: GobReader) -> None:
+        self._reader = reader
+        self._header: dict[str, Any] | None = None
+
+    def receive(self, data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
+        reader = self._reader
+        reader.feed(data)
+        while (value := reader.take()) is not INCOMPLETE:
+            if self._header is not None:
+                header, self._header = self._header, None
+                yield header, value
+            elif isinstance(value, dict):
+                self._header = value
+            else:
+                raise HostProtocolError(
+                    f"net/rpc: a header of type {type(value).__name__}, expected a struct"
+                )
+
+
+class AnswerSide:
+    """The side of a conversation that is called.
+
+    Args:
+        book: what the session's streams share.
+    """
+
+    __slots__ = ("_pairs", "_writer")
+
+    def __init__(self, book: GobBook) -> None:
+        self._pairs = _Pairs(book.reader())
+        self._writer = book.writer()
+
+    def receive(self, data: bytes) -> Iterator[IncomingCall]:
+        """Take bytes of the stream; yield the calls that are whole now.
+
+        Raises:
+            HostProtocolError: the stream cannot go on. The calls before were yielded.
+        """
+        for header, arguments in self._pairs.receive(data):
+            method, number = header.get("ServiceMethod", ""), header.get("Seq", 0)
+            if not isinstance(method, str) or not isinstance(number, int):
+                raise HostProtocolError(
+                    f"net/rpc: a request with the method {method!r:.60} and the number"
+                    f" {number!r:.60}, expected a string and an unsigned number"
+                )
+            yield IncomingCall(method, number, arguments)
+
+    def reply(self, call: IncomingCall, kind: GobType, value: Any) -> bytes:
+        """Return the bytes of an answer.
+
+        Raises:
+            TypeError, ValueError: the value is not of that type. The stream is as it was, and the
+                call can still be refused.
+        """
+        # The body before the header is sent: a header without a body would end the connection. But
+        # the types that a stream defines have to leave in the order in which they were defined.
+        writer = self._writer
+        mark = writer.mark()
+        try:
+            head = writer.encode(RESPONSE, {"ServiceMethod": call.method, "Seq": call.number})
+            return head + writer.encode(kind, value)
+        except BaseException:
+            writer.rewind(mark)
+            raise
+
+    def refuse(self, call: IncomingCall, text: str) -> bytes:
+        """Return the bytes of an error; an empty text would be no error for Go."""
+        writer = self._writer
+        safe = (text or "error").encode("utf-8", "replace").decode()
+        response = {"ServiceMethod": call.method, "Seq": call.number, "Error": safe}
+        return writer.encode(RESPONSE, response) + writer.encode(NOTHING, {})
+
+
+class CallSide:
+    """The side of a conversation that calls.
+
+    Args:
+        book: what the session's streams share.
+
+    Attributes:
+        pending: the numbers of calls that have no outcome yet.
+    """
+
+    __slots__ = ("_next", "_pairs", "_writer", "pending")
+
+    def __init__(self, book: GobBook) -> None:
+        self._pairs = _Pairs(book.reader())
+        self._writer = book.writer()
+        self._next = 0
+        self.pending: set[int] = set()
+
+    def call(self, method: str, kind: GobType, value: Any) -> tuple[int, bytes]:
+        """Return a call's number and its bytes.
+
+        Raises:
+            TypeError, ValueError: the value is not of that type. The stream is as it was.
+        """
+        number = self._next
+        writer = self._writer
+        mark = writer.mark()
+        try:
+            head = writer.encode(REQUEST, {"ServiceMethod": method, "Seq": number})
+            data = head + writer.encode(kind, value)
+        except BaseException:
+            writer.rewind(mark)
+            raise
+        self._next = number + 1 if number < _LAST_NUMBER else 0
+        self.pending.add(number)
+        return number, data
+
+    def receive(self, data: bytes) -> Iterator[Outcome]:
+        """Take bytes of the stream; yield the outcomes that are whole now.
+
+        The answer to a call that is not pending is dropped, as Go does.
+
+        Raises:
+            HostProtocolError: the stream cannot go on. The outcomes before were yielded.
+        """
+        for header, value in self._pairs.receive(data):
+            number, error = header.get("Seq", 0), header.get("Error", "")
+            if not isinstance(number, int) or not isinstance(error, str):
+                raise HostProtocolError(
+                    f"net/rpc: a response with the number {number!r:.60} and the error"
+                    f" {error!r:.60}, expected an unsigned number and a string"
+                )
+            if number in self.pending:
+                self.pending.discard(number)
+                yield Outcome(number, None if error else value, error or None)
