@@ -32,6 +32,8 @@ LEVELS = (
 )
 LEVEL = {room: -row for row, rooms in enumerate(LEVELS) for room in rooms}
 
+NETRPC_CORES = tuple(f"wire/netrpc/{name}" for name in ("yamux_", "gob_", "rpc_", "broker"))
+NETRPC_CORES_MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "struct", "typing"}
 GRPC_HOMES = ("wire/grpcio.py", "servicer.py", "host/")
 HOST_FACES = {f"host/{room}__init__.py" for room in ("", "http/", "mattermost/", "plugin/")}
 HOST_MAY_IMPORT = {"host", "protocol", "errors"}
@@ -209,6 +211,24 @@ def bridge_speaks_bytes(modules: Mapping[str, Module]) -> Iterator[str]:
                     yield f"{module.path}:{found.line}: imports {found.target}, which only {BRIDGE_GRPC} may"
 
 
+def netrpc_cores_are_pure(modules: Mapping[str, Module]) -> Iterator[str]:
+    """The wires know nothing of each other, and the protocols of net/rpc no socket and no loop."""
+    for module in modules.values():
+        if not module.path.startswith("wire/netrpc/"):
+            continue
+        core = module.path.startswith(NETRPC_CORES)
+        for found in imports_of(module):
+            if found.target.startswith(("mm_asgi.wire.http2", "mm_asgi.wire.grpcio")):
+                yield f"{module.path}:{found.line}: imports {found.target}, another wire"
+            elif core and not found.target.startswith(("mm_asgi.errors", "mm_asgi.wire.netrpc.")):
+                if found.target.split(".")[0] not in NETRPC_CORES_MAY_IMPORT:
+                    yield f"{module.path}:{found.line}: imports {found.target}; a core may import {sorted(NETRPC_CORES_MAY_IMPORT)}"
+        for found, other in arrows(module, modules):
+            if core and other.path.startswith("wire/netrpc/"):
+                if not other.path.startswith(NETRPC_CORES):
+                    yield f"{module.path}:{found.line}: imports {other.name}, which is no core"
+
+
 def host_stands_alone(modules: Mapping[str, Module]) -> Iterator[str]:
     """Law 3: a simulator must not judge with the code it judges."""
     for module in modules.values():
@@ -380,6 +400,7 @@ CHECKS: tuple[Check, ...] = (
     grpc_stays_at_home,
     bridge_does_no_io,
     bridge_speaks_bytes,
+    netrpc_cores_are_pure,
     host_stands_alone,
     the_host_is_met_at_its_faces,
     arrows_point_inwards,
@@ -417,6 +438,9 @@ GOOD = {
     "bridge/http.py": "import asyncio\nfrom .scope import y\n",
     "bridge/serve_http.py": "from mm_asgi.protocol.a_pb2 import A\nfrom mm_asgi.wire.port import X\n",
     "bridge/scope.py": "from ..errors import NAMES\n",
+    "wire/netrpc/__init__.py": "",
+    "wire/netrpc/live.py": "import asyncio\nfrom mm_asgi.wire.netrpc import gob_a\n",
+    "wire/netrpc/gob_a.py": "import struct\nfrom mm_asgi.errors import NAMES\n",
     "servicer.py": "import grpc\n",
     "process/__init__.py": "",
     "process/front.py": "def run():\n    from mm_asgi.wire import grpcio\n    return grpcio\n",
@@ -444,6 +468,10 @@ FAULTS: list[tuple[Check, str, str, str]] = [
     (bridge_speaks_bytes, "bridge/scope.py", "from mm_asgi.wire.port import X", "imports mm_asgi.wire.port.X, which only bridge/serve_http.py"),
     (bridge_speaks_bytes, "bridge/scope.py", "if TYPE_CHECKING:\n    from mm_asgi.protocol.a_pb2 import A", "imports mm_asgi.protocol.a_pb2.A, which only bridge/serve_http.py"),
     (bridge_speaks_bytes, "bridge/scope.py", "from google.protobuf.message import DecodeError", "which only bridge/serve_http.py may"),
+    (netrpc_cores_are_pure, "wire/netrpc/link.py", "if TYPE_CHECKING:\n    from mm_asgi.wire.http2 import frames", "imports mm_asgi.wire.http2.frames, another wire"),
+    (netrpc_cores_are_pure, "wire/netrpc/gob_x.py", "import asyncio", "gob_x.py:1: imports asyncio; a core may import"),
+    (netrpc_cores_are_pure, "wire/netrpc/yamux_x.py", "from mm_asgi.wire.port import X", "imports mm_asgi.wire.port.X; a core may import"),
+    (netrpc_cores_are_pure, "wire/netrpc/rpc_x.py", "from mm_asgi.wire.netrpc import live", "imports mm_asgi.wire.netrpc.live, which is no core"),
     (host_stands_alone, "host/http/rules.py", "from mm_asgi.bridge import scope", "imports mm_asgi.bridge.scope; host may"),
     (host_stands_alone, "host/http/urls.py", "from mm_asgi.settings import X", "imports mm_asgi.settings; host may"),
     (the_host_is_met_at_its_faces, "testing/kit.py", "from mm_asgi.host.http.rules import X", "testing/kit.py:1: imports mm_asgi.host.http.rules, inside"),
