@@ -33,7 +33,7 @@ _KINDS: dict[object, tuple[Callable[[str], Any], str]] = {
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class CommandContext(Identity):
-    """Who typed a command, where, and what after the trigger.
+    """The context of a typed command: user, place, and the text after the trigger.
 
     ``root_id`` is the thread's post or empty; ``trigger_id`` opens a dialog
     (``api.open_interactive_dialog``).
@@ -80,7 +80,7 @@ class Command:
         self.hint, self.description = hint or " ".join(usage), description
 
     async def answer(self, context: CommandContext) -> Any:
-        """What the function answers, or how the command is used when the text does not fit."""
+        """Return the function's answer, or the command's usage when the text does not fit."""
         try:
             arguments = self._arguments(context.text)
         except ValueError as exc:
@@ -102,7 +102,7 @@ class Command:
                 return [*values, text[words[0].start() :]]  # the last text may have spaces
             values.append(parameter.value(words.pop(0)) if words else parameter.default)
         if words:
-            raise ValueError(f"`{words[0][0]}` is too much")
+            raise ValueError(f"Unexpected argument `{words[0][0]}`")
         return values
 
 
@@ -110,7 +110,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[_Parameter]:
     names = getattr(inspect.unwrap(function), "__globals__", {})
     parameters = list(signature_of(function).parameters.values())
     if not parameters:
-        raise TypeError("the function takes nothing; its first parameter is the CommandContext")
+        raise TypeError("the function takes no parameter; expected the CommandContext first")
     for given in parameters[1:]:
         text = isinstance(given.annotation, str)
         annotation = eval(given.annotation, names) if text else given.annotation
@@ -127,7 +127,7 @@ def _parameters(function: Callable[..., Any]) -> Iterator[_Parameter]:
 
 
 class Commands:
-    """A plugin's commands: one handler of ExecuteCommand; ``other`` handles other triggers."""
+    """The one handler of ExecuteCommand; ``other`` handles triggers that are no command here."""
 
     def __init__(self, commands: Iterable[Command], other: Callable[..., Any] | None) -> None:
         self._commands = {command.trigger: command for command in commands}

@@ -11,7 +11,7 @@
       |       ResourceExhausted, Unimplemented, Unavailable, Internal
       +- ClientDisconnected   nobody: the client went away (an OSError too)
 
-Messages have one shape: subject: what came, in which state, what was expected; what to do.
+Messages have one shape: subject: what was found, in which state, what was expected; what to do.
 """
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 class MMASGIError(Exception):
     """The root of the tree.
 
-    What is not below it is a wrong call's: Python's own TypeError, ValueError or LookupError.
+    Calling this package wrongly raises Python's own TypeError, ValueError or LookupError instead.
     """
 
 
@@ -58,7 +58,7 @@ class HostProtocolError(MMASGIError):
 
 
 class StartupError(MMASGIError):
-    """The app could not be imported, or its start-up failed; told by OnActivate."""
+    """The app could not be imported, or its start-up failed; the host gets it from OnActivate."""
 
 
 class BundleError(MMASGIError):
@@ -66,7 +66,7 @@ class BundleError(MMASGIError):
 
 
 class ClientDisconnected(MMASGIError, OSError):
-    """The client is gone and the app still sends: raised by ``send()`` after the grace.
+    """The client has left and the app still sends: ``send()`` raises it after the grace.
 
     An OSError, as the ASGI specification asks of servers for a send on a closed connection.
     """
@@ -130,7 +130,7 @@ class Unimplemented(APIError):
 
 
 class Unavailable(APIError):
-    """503, UNAVAILABLE: no answer came.
+    """503, UNAVAILABLE: the host did not answer.
 
     The host's API server cannot be reached or has no address, the deadline passed, or the plugin
     has stopped.

@@ -1,4 +1,4 @@
-"""A user's function: async on the loop, else in a thread (row H3); within its time; what it takes."""
+"""Call a user's function: on the loop or in a thread (row H3), and within its time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
 
 
 def signature_of(function: Callable[..., Any]) -> inspect.Signature:
-    """A function's signature, though names in it may be there for type checkers alone."""
+    """Return a function's signature; names in it may exist for type checkers alone."""
     # FORWARDREF: from 3.14 on annotations are evaluated when they are asked for.
     lenient: dict[str, Any] = {"annotation_format": 3} if sys.version_info >= (3, 14) else {}
     return inspect.signature(function, **lenient)
@@ -60,12 +60,13 @@ class Overrun(Exception):
 
 
 async def within(seconds: float, call: Awaitable[Any], overrun: Callable[[], None]) -> Any:
-    """Await a call for so long, then call ``overrun`` and cancel it.
+    """Await a call; after ``seconds`` cancel it and call ``overrun``.
 
-    ``overrun`` does not wait for the end, which a function that swallows its cancel puts off.
+    ``overrun`` is called at the deadline and not at the function's end, which may come much later
+    if it ignores its cancellation.
 
     Raises:
-        Overrun: it was cancelled for that; whatever else it raises comes through.
+        Overrun: the call was cancelled at its deadline. Other exceptions of the call pass through.
     """
     task = asyncio.current_task()
     assert task is not None

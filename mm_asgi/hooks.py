@@ -1,7 +1,7 @@
-"""The hooks that a plugin may register, as a table, and what becomes of a function's answer.
+"""The table of hooks that a plugin may register, and the response for what a function returns.
 
-A row holds names alone: the messages of a hook are loaded with its first call. What the host
-makes of each answer is in docs/reference/hooks.md.
+A row holds names alone: the messages of a hook are imported with its first call. What the host
+does with each answer is in docs/reference/hooks.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Reject(Exception):
 class Kind(enum.Enum):
     """What the host wants of a hook."""
 
-    NOTIFY = "notify"  # it tells, and takes no answer
+    NOTIFY = "notify"  # it reports, and takes no answer
     FILTER = "filter"  # it lets the plugin change or refuse what is about to happen
     ASK = "ask"  # it takes an answer, or an error
 
@@ -83,7 +83,7 @@ class Hook:
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
-        """What the function is called with."""
+        """The names of the function's parameters."""
         return ("context", *(name.rstrip("?*") for name in self.takes.split()))
 
     @cached_property
@@ -93,11 +93,11 @@ class Hook:
         return getattr(module, f"{self.rpc}Request"), getattr(module, f"{self.rpc}Response")
 
     def response(self, **fields: Any) -> Message:
-        """The answer with these fields; without any it changes nothing."""
+        """Return the response with these fields; without any it changes nothing."""
         return self.messages[1](**fields)
 
     def arguments(self, request: Any) -> list[Any]:
-        """What the function gets after the context."""
+        """Return the function's arguments after the context."""
         values = []
         for mark, name in zip(self.takes.split(), self.parameters[1:], strict=True):
             value = getattr(request, name)
@@ -107,10 +107,10 @@ class Hook:
         return values
 
     def answer(self, value: Any) -> Message:
-        """The response for what a function returned.
+        """Return the response for what a function returned.
 
         Raises:
-            TypeError: the host could make nothing of it.
+            TypeError: the hook's response has no place for it.
         """
         if value is None and self.field != "healthy":
             return self.response()
@@ -123,7 +123,7 @@ class Hook:
             raise TypeError(what) from None
 
     def refuse(self, text: str, status: int = 400) -> Message:
-        """The response that refuses; an empty text would mean consent."""
+        """Return the response that refuses; never with an empty text, which would mean consent."""
         text = (text or REFUSED).encode("utf-8", "replace").decode()
         if self.refusal == "error":
             # The host keeps the id and shows it, and drops the message (row H5).
@@ -132,7 +132,7 @@ class Hook:
         return self.response(rejection_reason=text)
 
     def default(self, *, closed: bool) -> Message:
-        """The response when the function failed: what the host makes of a failed call (row H2)."""
+        """Return the response when the function failed: what the host does after a failed call (row H2)."""
         if self.kind is Kind.FILTER:
             return self.refuse(NOT_CHECKED, 500) if closed else self.response()
         return self.refuse(FAILED, 500) if self.refusal else self.response()
@@ -143,7 +143,7 @@ def _file(value: Any) -> dict[str, Any]:
         value = (None, value) if isinstance(value, bytes) else (value, None)
     info, content = value
     if content is not None and not content:
-        raise ValueError("no bytes, which mean unchanged to the host")
+        raise ValueError('the content is empty, which the host would read as "unchanged"')
     return {"modified_file_info": info, "modified_content": content}
 
 
@@ -164,7 +164,7 @@ _NATURAL: dict[str, Callable[[Any], dict[str, Any]]] = {
     "GenerateSupportData": _files,
     "MessagesWillBeConsumed": lambda values: {"posts": list(values)},
 }
-"""Answers of which there is more to say than that a value goes into a field."""
+"""Hooks whose value is converted before it goes into the response; others copy it into ``field``."""
 
 NOTIFY, FILTER, ASK = Kind
 REASON, ERROR = "rejection_reason", "error"
@@ -214,11 +214,11 @@ _TABLE = (
 
 
 def snake_case(name: str) -> str:
-    """The one rule from RPCs' names to functions'."""
+    """Return the function's name for an RPC's."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 HOOKS = {hook.name: hook for hook in _TABLE}
 
 LIFECYCLE = _TABLE[:3]
-"""Listed in Implemented always (row H1): the runtime itself answers them."""
+"""Implemented always lists these (row H1): this package answers them itself."""

@@ -1,7 +1,7 @@
 """From a target such as ``shop.main:app`` to the object, with a sentence for each way to fail.
 
-Whatever goes wrong becomes a `StartupError` whose text an admin can act on; what the app's own
-code raised hangs below it as ``__cause__``, traceback and all. Nothing is started here.
+Every failure becomes a `StartupError` with a text that an admin can act on; the exception of the
+app's own code is its ``__cause__``, with the traceback. Nothing is started here.
 """
 
 import functools
@@ -21,7 +21,7 @@ LONGEST_TEXT = 500
 
 
 def import_target(target: str, *, factory: bool = False, app_dir: str | None = None) -> object:
-    """The object that ``module:attribute`` names; with ``factory`` what it returns when called.
+    """Return the object that ``module:attribute`` names; with ``factory`` call it first.
 
     Args:
         target: the attribute may be dotted.
@@ -33,7 +33,7 @@ def import_target(target: str, *, factory: bool = False, app_dir: str | None = N
     complete = colon and all(module_name.split(".")) and all(attribute.split("."))
     if not complete or _is_file(module_name):
         raise StartupError(
-            f'app: "{target}" came, expected "module:attribute" such as "shop.main:app"'
+            f'app: "{target}" was given, expected "module:attribute" such as "shop.main:app"'
             + _file_hint(target)
         )
     if sys.path[:1] != [folder]:
@@ -44,9 +44,9 @@ def import_target(target: str, *, factory: bool = False, app_dir: str | None = N
 
 
 def last_line(exc: BaseException, app_dir: str | None = None) -> str:
-    """What an admin should see of an exception, in one line.
+    """Return one line for the admin about an exception.
 
-    Its type, its text, and the innermost line of the user's own code:
+    It has the type, the text, and the innermost line of the user's own code:
     ``ModuleNotFoundError: No module named 'stripe' (shop/pay.py:3)``.
     """
     # Imported here: only a failure needs it.
@@ -66,7 +66,7 @@ def last_line(exc: BaseException, app_dir: str | None = None) -> str:
 
 
 def interface_of(app: object) -> Literal["asgi", "wsgi"]:
-    """Which of the two an app speaks, told by how it can be called.
+    """Return the interface that an app speaks, judged by its parameters.
 
     Three positional arguments (scope, receive, send) mean ASGI. Two that must be given (environ,
     start_response), and no coroutine function, mean WSGI: what can be called with fewer is a

@@ -1,4 +1,4 @@
-"""Plugin: an app and its hooks in one object, what ``run`` and ``serve`` take beside a bare app."""
+"""Plugin: an app and its hooks in one object; ``run`` and ``serve`` take it in place of an app."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Plugin:
 
     Attributes:
         app: the same.
-        connection: where ``api`` goes; whoever runs the plugin sets it up and closes it.
+        connection: the way of ``api`` to the host; the code that runs the plugin opens and closes it.
     """
 
     def __init__(self, app: App | None = None) -> None:
@@ -116,8 +116,8 @@ class Plugin:
     def api(self) -> AsyncAPI:
         """The host's PluginAPI; in threads ``mm_asgi.api.API(plugin.api)``.
 
-        It needs the host at its first call, not before. Under ``run`` a call has the setting
-        api-timeout, and after the plugin's stop it raises ``errors.Unavailable``.
+        It opens its connection at the first call. Under ``run`` a call has the setting api-timeout,
+        and after the plugin's stop it raises ``errors.Unavailable``.
         """
         # Lazy: a class of 236 methods, which a plugin without calls does not need.
         from mm_asgi.api.aio import AsyncAPI
@@ -134,17 +134,17 @@ class Plugin:
         """Register a function for the hook that it is named after; decorator.
 
         The function gets the context first (a frozen ``Identity``), then the request's fields in
-        their order. An ``async def`` runs on the event loop, a plain ``def`` in a thread. None
-        leaves unchanged what a filter is asked about, and ``Reject`` refuses it.
+        their order. An ``async def`` runs on the event loop, a plain ``def`` in a thread. A filter
+        returns None to leave its subject unchanged, and raises ``Reject`` to refuse it.
 
         Args:
             function: the function, which stays as it is.
-            fail: what becomes of it when the function fails: goes through or is refused. The
-                default is what the host does when it cannot ask.
+            fail: ``open`` lets the filter's subject through when the function fails, ``closed``
+                refuses it. The default is what the host does when it cannot reach the plugin.
 
         Raises:
-            ConfigError: no such hook, other parameters, registered twice, or the host has asked
-                already.
+            ConfigError: there is no such hook, it has other parameters, it is registered already,
+                or the plugin runs already.
         """
         if function is None:
             return functools.partial(self._add_hook, fail)
@@ -167,18 +167,19 @@ class Plugin:
     def command(self, trigger: str, *, hint: str = "", description: str = "") -> Callable[[F], F]:
         """Register a function for a slash command; decorator.
 
-        The function gets a ``CommandContext`` and then what the user typed, as its annotations
-        say: str, int, float, bool; with a default or ``| None`` it may be left out. It returns
-        text for the user alone, a ``types.CommandResponse``, or None to show nothing.
+        The function gets a ``CommandContext`` and then the typed words, converted as its
+        annotations say: str, int, float, bool. A parameter with a default or ``| None`` is
+        optional. The function returns text for the user alone, a ``types.CommandResponse``, or
+        None to show nothing.
 
         Args:
             trigger: the word after the slash.
             hint: the arguments as autocompletion shows them; by default the parameters' names.
-            description: what autocompletion says of it.
+            description: the text that autocompletion shows.
 
         Raises:
-            ConfigError: no such trigger can be, there is one already, a parameter has another
-                type, or the host has asked already.
+            ConfigError: the trigger is not one word or is registered already, a parameter has
+                another type, or the plugin runs already.
         """
 
         def add(function: F) -> F:
@@ -221,7 +222,7 @@ class Plugin:
 
 
 def _find_hook(function: Callable[..., Any]) -> Hook:
-    """The hook that a function is named after, and whose parameters it takes."""
+    """Return the hook that a function is named after; check that it takes the hook's parameters."""
     name = getattr(function, "__name__", type(function).__name__)
     hook = HOOKS.get(name)
     if hook is None:
@@ -244,7 +245,7 @@ def _find_hook(function: Callable[..., Any]) -> Hook:
 
 
 def as_plugin(target: object, name: str = "app") -> Plugin:
-    """``target`` if it is a Plugin, else a Plugin around it.
+    """Return ``target`` if it is a Plugin, else a Plugin around it.
 
     Raises:
         ConfigError: it is neither a Plugin nor callable.

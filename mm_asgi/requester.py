@@ -1,4 +1,4 @@
-"""Who asks: the facts about a request that the host, and nobody else, put there.
+"""The identity behind a request: facts that the host sets and a client cannot.
 
 The host removes any ``Mattermost-User-Id`` and ``Mattermost-Plugin-ID`` that a client sends and
 sets its own; these facts are what is left after that. A request without a user is anonymous: not
@@ -46,7 +46,7 @@ class Identity:
 
     @classmethod
     def of_hook(cls, plugin_id: str, context: Any | None) -> Identity:
-        """The facts of a hook's ``plugin_context``, which names no user; some hooks have none."""
+        """Return the facts of a hook's ``plugin_context``; it names no user, and some hooks have none."""
         if context is None:
             return cls(plugin_id=plugin_id)
         return cls(
@@ -60,12 +60,12 @@ class Identity:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether the host vouches for no user."""
+        """Whether the request has no user that the host vouches for."""
         return self.user_id is None
 
 
 def identity(scope: Mapping[str, Any]) -> Identity:
-    """The identity of the request that ``scope`` describes.
+    """Return the identity of the request that ``scope`` describes.
 
     Args:
         scope: an ASGI http scope as this package makes it, or one that

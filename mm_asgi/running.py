@@ -1,6 +1,6 @@
 """The way from code that runs for a plugin, a request's above all, to that plugin's API.
 
-A context variable and not an entry of the scope: nothing is done for a request that does not ask,
+It is a context variable and not an entry of the scope: a request that does not use it costs nothing,
 the scope keeps to values that can be printed, and threads that frameworks start for a sync route
 get a copy of the context anyway.
 """
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["RUNNING", "running_source"]
 
 RUNNING: ContextVar[Client | Connection] = ContextVar("mm_asgi.running")
-"""What clients of the plugin that runs here are made from.
+"""The source of API clients for the plugin that runs here.
 
 Set before its requests, hooks and lifespan get their context.
 """
 
 
 def running_source() -> Client | Connection:
-    """The source for a client; where no plugin runs, one whose calls raise Unavailable."""
+    """Return the source for a client; without a plugin, one whose calls raise Unavailable."""
     found = RUNNING.get(None)
     if found is not None:
         return found

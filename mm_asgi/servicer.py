@@ -1,6 +1,6 @@
-"""The PluginHooks service on a grpc.aio server that somebody else runs, without go-plugin.
+"""The PluginHooks service on your own grpc.aio server, without go-plugin.
 
-It needs the extra ``grpcio``, which whoever has such a server has anyway.
+It needs the extra ``grpcio``, which such a server needs anyway.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Servicer", "add_to_server"]
 
 
 class Servicer:
-    """What ``add_to_server`` put on a server; keep it to stop the app in good order."""
+    """A plugin on a server, returned by ``add_to_server``; keep it to start and stop the app."""
 
     def __init__(self, life: Life) -> None:
         self._life = life
@@ -32,7 +32,7 @@ class Servicer:
         """Start the app now (lifespan, on_activate) instead of at the first request.
 
         Raises:
-            StartupError: the start-up failed; the text is what OnActivate would answer.
+            StartupError: the start-up failed; it has the text that OnActivate would answer.
         """
         fault = await self._life.activate()
         if fault is not None:
@@ -55,9 +55,9 @@ def add_to_server(
 ) -> Servicer:
     """Serve an app's, or a Plugin's, hooks on ``server``.
 
-    The app starts at OnActivate, or at the first request when nobody calls that. The server, its
-    event loop and its signals stay the caller's: a ``sys.exit()`` in a task that the app made
-    ends the caller's loop, which ``mm_asgi.run`` prevents and this cannot.
+    The app starts at OnActivate, or at the first request if that comes earlier. The server, its
+    event loop and its signals stay the caller's: a ``sys.exit()`` in a task of the app ends the
+    caller's loop. ``mm_asgi.run`` prevents that; this cannot.
 
     Args:
         plugin_or_app: an ASGI app or an ``mm_asgi.Plugin``.

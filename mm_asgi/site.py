@@ -1,7 +1,7 @@
-"""What a plugin is told of the server's configuration without having to ask (row S7).
+"""The part of the server's configuration that every plugin gets without a call (row S7).
 
-Read at activation and after each change. A host without an API, or without these calls, is as good:
-then the settings alone say where the site is.
+It is read at activation and after each change. Hosts that lack the API, or these calls, work too:
+the site's URL then comes from the settings only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TIMEOUT = 3.0  # s a call, of the 28 that a start-up has: the app can do without
 
 
 class Site:
-    """The site's URL and the plugin's settings, as the host's API last said them.
+    """The site's URL and the plugin's settings, as the host's API returned them last.
 
     Args:
         connection: the way to the API.
@@ -39,25 +39,25 @@ class Site:
         self.url: str | None = None
         self.config: dict[str, Any] = {}
         self._connection = connection
-        self._turn = asyncio.Lock()  # of two changes the later one's answer has to stay
-        self._said = False
+        self._turn = asyncio.Lock()  # after two changes the later one's answer has to stay
+        self._has_logged = False
 
     async def read(self) -> None:
-        """Ask the host; what it does not say stays as it was, and that is logged once."""
+        """Read both anew; keep a value that the host does not return, and log that once."""
         async with self._turn:
             try:
-                self.config = await self._ask("LoadPluginConfiguration")
+                self.config = await self._call("LoadPluginConfiguration")
             except Unavailable as exc:
-                self._say(exc)
+                self._log_once(exc)
                 return  # the next call would wait as long
             except (APIError, ValueError) as exc:
-                self._say(exc)
+                self._log_once(exc)
             try:
-                self.url = _url(await self._ask("GetConfig"))
+                self.url = _url(await self._call("GetConfig"))
             except (APIError, ValueError) as exc:
-                self._say(exc)
+                self._log_once(exc)
 
-    async def _ask(self, name: str) -> dict[str, Any]:
+    async def _call(self, name: str) -> dict[str, Any]:
         data: bytes = await self._connection.call("api_kv_config", name, {}, TIMEOUT)
         found = json.loads(data or b"null")  # null: nothing is set
         if found is None:
@@ -66,9 +66,9 @@ class Site:
             raise ValueError(f"{name}: the host sent {type(found).__name__}; expected an object")
         return found
 
-    def _say(self, exc: Exception) -> None:
-        if not self._said:
-            self._said = True
+    def _log_once(self, exc: Exception) -> None:
+        if not self._has_logged:
+            self._has_logged = True
             logger.log(
                 logging.INFO if isinstance(exc, Unavailable | Unimplemented) else logging.WARNING,
                 "the plugin's settings or the site's URL could not be read: %s; said once",
@@ -77,7 +77,7 @@ class Site:
 
 
 def _url(config: dict[str, Any]) -> str | None:
-    """SiteURL; what is not the URL of a site is as good as none, as in a server's first minutes."""
+    """Return SiteURL, or None if it is not a URL; a freshly installed server has none."""
     services = config.get("ServiceSettings")
     url = services.get("SiteURL") if isinstance(services, dict) else None
     if not isinstance(url, str):

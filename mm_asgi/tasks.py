@@ -17,7 +17,7 @@ __all__ = ["DRAINED", "TaskSet", "is_cancelled"]
 logger = logging.getLogger("mm_asgi.tasks")
 
 DRAINED = "mm_asgi: the plugin stops"
-"""The message of the cancel at the end of a drain: tells it from an app's own CancelledError."""
+"""The message of a cancel at the end of a drain, which an app's own CancelledError does not have."""
 
 CANCEL_WAIT = 0.2
 """Seconds, the last of a drain, that cancelled tasks have for their cleanup."""
@@ -37,18 +37,19 @@ class TaskSet:
         return len(self._tasks)
 
     def use_context(self) -> contextvars.Context:
-        """Take a copy of the present context, which is given, as the one of later tasks."""
+        """Copy the present context for all later tasks, and return the copy."""
         self._context = contextvars.copy_context()
         return self._context
 
     def start(
         self, coroutine: Coroutine[Any, Any, None], name: Name = "a task"
     ) -> asyncio.Task[None]:
-        """Run a coroutine; the set holds its task and logs what nobody caught.
+        """Run a coroutine; hold its task, and log an exception that leaves it.
 
         Args:
             coroutine: what to run.
-            name: what the log calls it, or what tells that when it is asked for.
+            name: the task's name in the log, or a function that returns it, called only when
+                something is logged.
         """
         task = asyncio.get_running_loop().create_task(
             self._run(coroutine),
@@ -75,12 +76,12 @@ class TaskSet:
                 self._changed.set()
 
     def drain_by(self, seconds: float) -> None:
-        """Shorten a running drain to ``seconds`` from now."""
+        """Let a drain that runs end within ``seconds`` from now."""
         self._drain_until = min(self._drain_until, _cancel_at(seconds))
         self._changed.set()
 
     async def drain(self, seconds: float) -> None:
-        """Wait until all tasks are done; those that take longer are cancelled and named.
+        """Wait until all tasks are done; cancel those that take longer, and log their names.
 
         It takes at most ``seconds``, but gives what it cancels CANCEL_WAIT in any case.
         """
@@ -105,7 +106,7 @@ class TaskSet:
             task.cancel(DRAINED)
         await asyncio.wait([task for task, _ in rest.values()], timeout=CANCEL_WAIT)
         for coroutine, (task, _) in rest.items():
-            if task.done():  # one that was cancelled before its first step has not told so
+            if task.done():  # one that was cancelled before its first step did not remove itself
                 coroutine.close()
                 self._tasks.pop(coroutine, None)
         names = sorted(_text(name) for task, name in rest.values() if not task.done())
@@ -119,7 +120,7 @@ class TaskSet:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody else has cancelled the running task."""
+    """Return whether the running task was cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -129,5 +130,5 @@ def _text(name: Name) -> str:
 
 
 def _cancel_at(seconds: float) -> float:
-    """When to cancel, so that a drain is over in ``seconds``."""
+    """Return the time at which to cancel, so that a drain is over in ``seconds``."""
     return asyncio.get_running_loop().time() + max(0.0, seconds - CANCEL_WAIT)

@@ -60,14 +60,14 @@ _ENVIRONMENT = Environment(
 
 
 class Engine:
-    """One plugin, from its activation to its end; started by the first who enters.
+    """One plugin, from its activation to its end; the first `enter` starts it.
 
     Args:
         target: an ASGI app or a Plugin; neither is changed, and may be run again.
         plugin_id: the id that it runs under.
         settings: the plugin's; those of the process (network, loop, logs) do not apply. None: the
             defaults, but for a drain of DRAIN seconds.
-        mattermost: who answers its API calls; None: a new one.
+        mattermost: the server that answers its API calls; None: a new one.
         app: served in place of the plugin's own, such as one around it.
 
     Attributes:
@@ -107,7 +107,7 @@ class Engine:
     # ---------------------------------------------------------------- life
 
     async def enter(self) -> None:
-        """Use the plugin; the first one starts it.
+        """Begin to use the plugin; the first use starts it.
 
         Raises:
             StartupError: it did not start; the app's exception is the cause.
@@ -134,7 +134,7 @@ class Engine:
             )
 
     async def leave(self) -> None:
-        """Use it no more; the last one stops it."""
+        """End a use of the plugin; the end of the last one stops it."""
         async with self._lock:
             self._users -= 1
             if self._users == 0 and self._channel is not None:

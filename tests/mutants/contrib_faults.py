@@ -43,15 +43,15 @@ CONTRIB_FAULTS: tuple[Fault, ...] = (
     Fault(
         "S7: each failure is logged",
         SITE,
-        "            self._said = True\n",
+        "            self._has_logged = True\n",
         "",
         SITE_TESTS,
     ),
     Fault(
         "S7: without settings the URL is not asked for",
         SITE,
-        "            except (APIError, ValueError) as exc:\n                self._say(exc)\n            try:",
-        "            except (APIError, ValueError) as exc:\n                self._say(exc)\n                return\n            try:",
+        "            except (APIError, ValueError) as exc:\n                self._log_once(exc)\n            try:",
+        "            except (APIError, ValueError) as exc:\n                self._log_once(exc)\n                return\n            try:",
         SITE_TESTS,
     ),
     Fault(

@@ -87,9 +87,9 @@ def take_wrapped(*arguments: Any) -> str:
         (take, "/do seven", "`n`: `seven` is not a whole number. Usage: `/do n [x] [on] [t]`"),
         (take, "/do 7 x", "`x`: `x` is not a number. Usage: `/do n [x] [on] [t]`"),
         (take, "/do 7 1 maybe", "`on`: `maybe` is not yes or no. Usage: `/do n [x] [on] [t]`"),
-        (take_async, "/do bob 3 4", "`4` is too much. Usage: `/do [who] [n]`"),
+        (take_async, "/do bob 3 4", "Unexpected argument `4`. Usage: `/do [who] [n]`"),
         (take_all, "/do a 1 b", "`rest`: `b` is not a whole number. Usage: `/do first [rest]`"),
-        (take_nothing, "/do it", "`it` is too much. Usage: `/do`"),
+        (take_nothing, "/do it", "Unexpected argument `it`. Usage: `/do`"),
     ],
 )
 async def test_words_become_arguments(function: Any, text: str, shown: str) -> None:
@@ -168,7 +168,7 @@ def with_none() -> None: ...
         (with_keyword, "expected a positional str, int, float or bool"),
         (with_keywords, "expected a positional str, int, float or bool"),
         (with_unknown, "command 'do'.*NoSuchType"),
-        (with_none, "its first parameter is the CommandContext"),
+        (with_none, "expected the CommandContext first"),
     ],
 )
 def test_parameters_that_cannot_come_from_text(function: Any, sentence: str) -> None:

@@ -205,7 +205,11 @@ NONSENSE: list[tuple[str, Any, str]] = [
     ("messages_will_be_consumed", types.Post(), "returned Post, expected list of Post:"),
     ("messages_will_be_consumed", "hi", "returned str, expected list of Post:"),
     ("messages_will_be_consumed", [None], "returned list, expected list of Post:"),
-    ("file_will_be_uploaded", b"", "no bytes, which mean unchanged to the host"),
+    (
+        "file_will_be_uploaded",
+        b"",
+        'the content is empty, which the host would read as "unchanged"',
+    ),
     ("file_will_be_uploaded", (None, b"", 1), "returned tuple, expected bytes, FileInfo or"),
     ("file_will_be_uploaded", "text", "returned str, expected bytes, FileInfo or"),
     ("run_data_retention", "3", "returned str, expected int:"),

@@ -69,7 +69,7 @@ def test_without_app_dir_the_working_directory(
 
 @pytest.mark.parametrize("target", ["", "stall.main", "stall.main:", ":app", "a..b:app", "a:b."])
 def test_no_target(target: str) -> None:
-    message = f'app: "{target}" came, expected "module:attribute" such as "shop.main:app"'
+    message = f'app: "{target}" was given, expected "module:attribute" such as "shop.main:app"'
     assert str(failure(target)) == message
 
 
