@@ -1,103 +1,119 @@
 """``python -m tests.mutants``: plant each fault of registry.py in a copy of the tree, run the tests
-that ought to catch it, print the score. Exit code 1 when a fault lives.
-
-``python -m tests.mutants NAME...`` runs those whose name contains one of the words.
+that have to catch it, print the score. The exit code is 1 when a fault lives.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.mutants.caught_before import CaughtBefore, Fingerprints
+from tests.mutants.planted_tree import ROOT, PlantedTree, why_not_planted
+from tests.mutants.registry import EVERY_FAULT
+from tests.mutants.trial import CAUGHT, Outcome, Trial, shards
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from tests.mutants.fault import Fault
 
-from tests.mutants.registry import EVERY_FAULT
-
-ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("mm_asgi", "proto", "tests", "examples", "docs", "pyproject.toml", "CHANGELOG.md")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".pytest_cache", ".hypothesis")
-# A fault may well make a test hang; pytest's own time-out ends single tests, this the whole run.
-LIMIT = 180  # s
+STATE = Path(".cache", "mutants.json")
+"""Below the tree: what was caught before."""
 
 
-def copy_tree(target: Path) -> None:
-    """A tree of its own for each run: what is planted can never reach the working tree."""
-    for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, target / name, ignore=LEFT_OUT)
-        elif source.exists():
-            shutil.copy2(source, target / name)
-
-
-def plant(fault: Fault, tree: Path) -> None:
-    """Replace the fault's text, which must be there exactly once."""
-    path = tree / fault.file
-    text = path.read_text("utf-8")
-    if text.count(fault.old) != 1:
-        raise SystemExit(f"{fault.name}: {fault.file} has its text {text.count(fault.old)} times")
-    path.write_text(text.replace(fault.old, fault.new), "utf-8")
-
-
-def run_tests(tree: Path, paths: Iterable[str], only: str) -> tuple[str, str]:
-    """``passed``, ``failed`` (what we want of a fault) or ``broken``, and the last lines."""
-    command = [
-        sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider",
-        "--timeout=15", "-k", only, *paths,
-    ]  # fmt: skip
-    # First on the path: the copy, for the tests and for every process that they start.
-    environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(
-            command, cwd=tree, env=environ, capture_output=True, text=True, timeout=LIMIT
-        )
-    except subprocess.TimeoutExpired:
-        return "failed", f"no end after {LIMIT} s"
-    verdict = {0: "passed", 1: "failed"}.get(done.returncode, "broken")
-    return verdict, "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-
-
-def try_fault(fault: Fault | None, paths: Iterable[str], only: str = "") -> tuple[str, str]:
-    """Run tests on a fresh copy of the tree, with the fault planted or, for None, without."""
-    with tempfile.TemporaryDirectory(prefix="mm-asgi-mutant-") as folder:
-        tree = Path(folder)
-        copy_tree(tree)
-        if fault is not None:
-            plant(fault, tree)
-        return run_tests(tree, paths, only)
-
-
-def main(words: list[str]) -> int:
-    """Run the chosen faults; gives the exit code."""
-    chosen = [f for f in EVERY_FAULT if not words or any(word in f.name for word in words)]
-    # A test that fails anyway catches nothing: the sound tree has to pass them all first.
-    verdict, tail = try_fault(None, sorted({path for fault in chosen for path in fault.paths}))
-    if verdict != "passed":
-        sys.stdout.write(f"the tests do not pass without a fault:\n{tail}\n")
-        return 1
-    living = []
-    for fault in chosen:
-        begun = time.monotonic()
-        verdict, tail = try_fault(fault, fault.paths, fault.only)
-        if verdict == "broken":
-            sys.stdout.write(f"{fault.name}: the tests could not be run:\n{tail}\n")
-        if verdict != "failed":
-            living.append(fault.name)
-        word = "caught" if verdict == "failed" else "LIVES"
-        sys.stdout.write(f"{word:7} {time.monotonic() - begun:5.1f} s  {fault.name}\n")
-        sys.stdout.flush()
-    sys.stdout.write(f"mutants: {len(chosen) - len(living)} of {len(chosen)} caught\n")
+def main(argv: list[str]) -> int:
+    """Try the faults that the command line names; return the exit code."""
+    given = parse(argv)
+    chosen = [
+        fault
+        for fault in EVERY_FAULT
+        if not given.names or any(name in fault.name for name in given.names)
+    ]
+    planted = [fault for fault in chosen if is_planted(fault)]
+    if given.check:
+        write(f"mutants: {len(planted)} of {len(chosen)} find their text")
+        return 0 if chosen and planted == chosen else 1
+    begun = time.monotonic()
+    living = try_all(planted, jobs=given.jobs, resume=given.resume)
+    living += [fault for fault in chosen if fault not in planted]
+    for fault in living:
+        write(f"lives: {fault.name}")
+    score = f"{len(chosen) - len(living)} of {len(chosen)} caught"
+    write(f"mutants: {score}, {time.monotonic() - begun:.0f} s, {given.jobs} at a time")
     return 1 if living or not chosen else 0
 
 
+def is_planted(fault: Fault) -> bool:
+    """Whether a fault finds its text once and its tests; say why not."""
+    why = why_not_planted(fault, ROOT)
+    if why is not None:
+        write(f"not planted  {fault.name}: {why}")
+    return why is None
+
+
+def try_all(faults: Sequence[Fault], *, jobs: int, resume: bool) -> list[Fault]:
+    """Try faults and say of each what became of it; return those that live."""
+    before = CaughtBefore(ROOT / STATE)
+    living: list[Fault] = []
+    with tempfile.TemporaryDirectory(prefix="mm-asgi-mutant-") as folder:
+        # One copy that all workers copy: the working tree may change during the run.
+        source = PlantedTree(Path(folder), ROOT).root
+        prints = Fingerprints(source)
+        todo = [fault for fault in faults if not (resume and prints.of(fault) in before)]
+        if len(todo) < len(faults):
+            write(f"{len(faults) - len(todo)} were caught before, by what has not changed since")
+
+        def tell(outcome: Outcome) -> None:
+            if outcome.verdict == CAUGHT:
+                before.add(prints.of(outcome.fault))
+            else:
+                living.append(outcome.fault)
+            if outcome.tail:
+                write(f"{outcome.fault.name}: {outcome.tail}")
+            word = "caught" if outcome.verdict == CAUGHT else "LIVES"
+            write(f"{word:7} {outcome.seconds:5.1f} s  {outcome.fault.name}")
+
+        Trial(source, tell).run(shards(todo), jobs)
+    return living
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description="Plant faults, and see that the tests see them."
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="faults with this in their name")
+    jobs = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", default=jobs, help=f"so many at a time; default {jobs}"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="leave out what was caught before, if neither its file nor its tests have changed",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="only look whether each fault finds its text"
+    )
+    given = parser.parse_args(argv)
+    if given.jobs < 1:
+        parser.error(f"--jobs: it is {given.jobs}, expected 1 or more")
+    return given
+
+
+def write(text: str) -> None:
+    """Print a line at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

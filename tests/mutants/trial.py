@@ -1,0 +1,184 @@
+"""Faults on trial: the list cut into shards, and workers that try a shard each on a tree of its own.
+
+A shard's faults have the same tests. Its worker first runs these once without a fault, since a test
+that fails anyway catches nothing, and then once for each fault.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from tests.mutants.planted_tree import PlantedTree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from tests.mutants.fault import Fault
+
+__all__ = ["CAUGHT", "Outcome", "Shard", "Trial", "shards"]
+
+LARGEST = 8
+"""Faults of a shard at most: the last one should not keep a single worker busy for long."""
+LIMIT = 180.0
+"""Seconds; a fault may well make a test hang. pytest's own time-out ends single tests."""
+SOUND_LIMIT = 600.0  # s
+PASSED, CAUGHT, BROKEN = "passed", "caught", "broken"
+TAIL = 15  # lines
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Faults with the same tests."""
+
+    faults: tuple[Fault, ...]
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Where their tests are."""
+        return self.faults[0].paths
+
+    @property
+    def only(self) -> str:
+        """What selects the tests of all of them, as pytest's ``-k``; empty: all tests."""
+        words = list(dict.fromkeys(fault.only for fault in self.faults))
+        return "" if "" in words else " or ".join(f"({word})" for word in words)
+
+
+def shards(faults: Iterable[Fault], largest: int = LARGEST) -> list[Shard]:
+    """Cut a list into shards, the longest first."""
+    by_paths: dict[tuple[str, ...], list[Fault]] = {}
+    for fault in faults:
+        by_paths.setdefault(fault.paths, []).append(fault)
+    found = []
+    for group in by_paths.values():
+        rest = iter(group)
+        while part := tuple(islice(rest, largest)):
+            found.append(Shard(part))
+    return sorted(found, key=lambda shard: -len(shard.faults))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a fault.
+
+    Attributes:
+        fault: the fault.
+        verdict: CAUGHT, or what keeps it alive: PASSED, or BROKEN where its tests could not be run.
+        seconds: how long its tests ran.
+        tail: the last lines of a run that could not tell.
+    """
+
+    fault: Fault
+    verdict: str
+    seconds: float
+    tail: str = ""
+
+
+class Trial:
+    """A run of shards.
+
+    Args:
+        source: the tree that is copied for each worker.
+        tell: called with each outcome, by one worker at a time.
+    """
+
+    def __init__(self, source: Path, tell: Callable[[Outcome], None]) -> None:
+        self._source = source
+        self._tell = tell
+        self._telling = threading.Lock()
+        self._queue: SimpleQueue[Shard] = SimpleQueue()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = threading.Event()
+
+    def run(self, todo: Sequence[Shard], jobs: int) -> None:
+        """Try all shards, so many at a time."""
+        for shard in todo:
+            self._queue.put(shard)
+        with ThreadPoolExecutor(jobs) as pool:
+            try:
+                for work in [pool.submit(self._work) for _ in range(min(jobs, len(todo)))]:
+                    work.result()
+            except BaseException:
+                self._stop()
+                raise
+
+    def _stop(self) -> None:
+        """End what runs; the workers then see that there is no more."""
+        self._stopped.set()
+        for process in tuple(self._running):
+            _kill(process)
+
+    def _work(self) -> None:
+        with tempfile.TemporaryDirectory(
+            prefix="mm-asgi-mutant-", ignore_cleanup_errors=True
+        ) as folder:
+            tree = PlantedTree(Path(folder), self._source)
+            with contextlib.suppress(Empty):
+                while not self._stopped.is_set():
+                    for outcome in self._try_shard(self._queue.get_nowait(), tree):
+                        with self._telling:
+                            self._tell(outcome)
+
+    def _try_shard(self, shard: Shard, tree: PlantedTree) -> Iterator[Outcome]:
+        verdict, tail, seconds = self._run_tests(tree, shard.paths, shard.only, SOUND_LIMIT)
+        for fault in shard.faults:
+            if self._stopped.is_set():
+                return
+            if verdict != PASSED:
+                why = f"its tests do not pass without a fault:\n{tail}"
+                yield Outcome(fault, BROKEN, seconds, why)
+                continue
+            with tree.planted(fault):
+                found, end, took = self._run_tests(tree, fault.paths, fault.only, LIMIT)
+            if not self._stopped.is_set():
+                yield Outcome(fault, found, took, end if found == BROKEN else "")
+
+    def _run_tests(
+        self, tree: PlantedTree, paths: Iterable[str], only: str, limit: float
+    ) -> tuple[str, str, float]:
+        """Return the verdict, pytest's last lines and the seconds."""
+        command = [
+            sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider",
+            "--timeout=15", "-k", only, *paths,
+        ]  # fmt: skip
+        begun = time.monotonic()
+        with subprocess.Popen(
+            command,
+            cwd=tree.root,
+            env={**os.environ, **tree.environ},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            self._running.add(process)
+            try:
+                said, _ = process.communicate(timeout=limit)
+            except subprocess.TimeoutExpired:
+                return CAUGHT, f"no end after {limit:g} s", time.monotonic() - begun
+            finally:
+                # What a fault left running is ended too: plugins, hosts.
+                _kill(process)
+                self._running.discard(process)
+        verdict = {0: PASSED, 1: CAUGHT}.get(process.returncode, BROKEN)
+        return verdict, "\n".join(said.splitlines()[-TAIL:]), time.monotonic() - begun
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process and its children, which are a group of their own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
