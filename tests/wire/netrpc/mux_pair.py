@@ -41,6 +41,7 @@ class Side:
     def _add(self, stream: MuxStream) -> None:
         self.streams[stream.id] = stream
         self.received[stream.id] = bytearray()
+        self.ended.pop(stream.id, None)  # a number may come again once its stream is over
 
     def take(self) -> bytes:
         return b"".join(self.session.take())
