@@ -1,4 +1,4 @@
-"""Fixtures of the contract tests."""
+"""The fixtures of the roads: see tests/roads."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from tests.contract.roads import HTTPRoad, MemoryRoad, RawRoad, start_host
+from tests.roads.hosts import Hosts
+from tests.roads.letters import LETTERS
+from tests.roads.memory import MemoryRoad
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     import pytest
 
-    from tests.contract.roads import Road
-    from tests.contract.simulated import SimulatedHost
-    from tests.go_host import GoHost
+    from tests.roads import Road
+    from tests.roads.on import Way
 
 
 # An aio server that is freed without having been stopped logs itself at DEBUG from its
@@ -26,31 +27,29 @@ logging.getLogger("grpc").setLevel(logging.INFO)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def hosts() -> AsyncIterator[dict[str, GoHost | SimulatedHost]]:
-    """The running hosts by kind and wire; a test's road starts what is missing."""
-    running: dict[str, GoHost | SimulatedHost] = {}
+async def hosts() -> AsyncIterator[Hosts]:
+    """The hosts that run; a test's road starts what is missing."""
+    running = Hosts()
     yield running
-    for host in running.values():
-        if host.running:
-            await host.stop()
-            await host.wait_gone()
-        await host.close()
+    await running.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def road(
-    request: pytest.FixtureRequest, hosts: dict[str, GoHost | SimulatedHost]
-) -> AsyncIterator[Road]:
-    """One of the roads that the test names with ``@roads(...)``."""
-    kind, wire = request.param
-    if kind == "m":
-        async with MemoryRoad(access_log=True) as memory:
+async def road(request: pytest.FixtureRequest, hosts: Hosts) -> AsyncIterator[Road]:
+    """One of the roads that the test names with ``@on(...)``."""
+    way: Way = request.param
+    row = LETTERS[way.letter]
+    if row.host is None:
+        settings = dict(way.plan.settings)
+        async with MemoryRoad(way.plan.plugin, site=way.plan.site, **settings) as memory:
             yield memory
         return
-    key = f"{'simulated' if kind == 's' else 'go'} {wire}"
-    if key not in hosts:
-        hosts[key] = start_host(kind, wire)
-        await hosts[key].start()
-    made = RawRoad(hosts[key]) if kind == "w" else HTTPRoad(hosts[key])
-    yield made
-    await made.finish()
+    assert row.road is not None, f"on {way.letter} a test takes host, not road"
+    own = Hosts()
+    host = await (own if way.alone else hosts).get(row.host, way.plan)
+    made = row.road(host, way.plan.site, way.letter)
+    try:
+        yield made
+        await made.finish()
+    finally:
+        await own.close()

@@ -1,7 +1,8 @@
 """The rows of docs/behaviour.md against the tests: which test holds a row, and on which roads.
 
-A test is named after its row, ``test_S1_...``; its roads are read from its decorators and its body,
-so nothing is imported and no road can be claimed that no test takes.
+A test is named after its row, ``test_S1_...``, and names its roads in one way, ``@on("m", "g")``.
+Both are read from its text. So no road can be claimed that no test takes, and none of the tests'
+modules is imported.
 
     python -m tests.contract.rows      writes the columns that docs/behaviour.md takes from here
 """
@@ -25,6 +26,7 @@ from mm_asgi.bridge.state import (
 )
 from mm_asgi.life import TRANSITIONS as LIFE_TRANSITIONS
 from mm_asgi.life import LifeStep, Phase
+from tests.roads import LETTERS, spread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,14 +36,11 @@ __all__ = ["PAGE", "ROADS", "Test", "find_tests", "rows_of", "written"]
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER.parents[1] / "docs" / "behaviour.md"
-ROADS = "mwgsp"
+ROADS = "".join(LETTERS)
 
 NAME = re.compile(r"test_([SDRLHA]\d+)_(\w+)")
-# What a test names when it takes a road, beside the letters in its decorators.
-PROCESS = ("test_L_", "test_A_process", "test_H_life", "test_S_site")
-HOSTS = {"both_hosts": "pg", "BOTH": "pg", "LightHost": "p", "RealHost": "g"}
 
-ROW = re.compile(r"^\| ([SDRLHA]\d+) \| (.*) \| ([mwgsp ]*) \|$", re.MULTILINE)
+ROW = re.compile(rf"^\| ([SDRLHA]\d+) \| (.*) \| ([{ROADS} ]*) \|$", re.MULTILINE)
 TESTS = ("<!-- tests: python -m tests.contract.rows -->\n", "<!-- end of tests -->\n")
 REQUEST = ("<!-- request: python -m tests.contract.rows -->\n", "<!-- end of request -->\n")
 LIFE = ("<!-- life: python -m tests.contract.rows -->\n", "<!-- end of life -->\n")
@@ -63,43 +62,25 @@ class Test:
 def find_tests() -> Iterator[Test]:
     """The tests of all rows, module by module."""
     for file in sorted(FOLDER.glob("test_*.py")):
-        body = ast.parse(file.read_text()).body
-        names = {
-            target.id: node.value
-            for node in body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
-        for node in body:
+        for node in ast.parse(file.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
                 found := NAME.fullmatch(node.name)
             ):
-                taken = _roads(node, names)
-                if not taken and file.name.startswith(PROCESS):
-                    taken = {"p"}  # it starts the process itself
-                roads = "".join(road for road in ROADS if road in taken)
-                yield Test(found[1], node.name, file.name, roads)
+                yield Test(found[1], node.name, file.name, "".join(_roads(node)))
 
 
-def _roads(node: ast.FunctionDef | ast.AsyncFunctionDef, names: dict[str, ast.expr]) -> set[str]:
-    """The letters in the decorators, through the module's own names, and the hosts anywhere."""
-    found: set[str] = set()
-    todo: list[ast.AST] = list(node.decorator_list)
-    while todo:
-        for part in ast.walk(todo.pop()):
-            match part:
-                case ast.Constant(value="m" | "w" | "g" | "s" as road):
-                    found.add(road)
-                case ast.Call(func=ast.Name(id="roads"), keywords=[]) as call:
-                    if any(isinstance(arg, ast.Constant) and arg.value == "g" for arg in call.args):
-                        found.add("s")  # the same is seen on s, unless the test says no
-                case ast.Name(id=name) if name in names:
-                    todo.append(names[name])
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            found.update(HOSTS.get(part.id, ""))
-    return found
+def _roads(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """The letters of the test's ``@on(...)``, with those that are like one of them."""
+    for decorator in node.decorator_list:
+        match decorator:
+            case ast.Call(func=ast.Name(id="on"), args=args, keywords=keywords):
+                letters = [ast.literal_eval(argument) for argument in args]
+                words = [word.value for word in keywords if word.arg == "but"]
+                but = "".join(ast.literal_eval(word) for word in words)
+                if any(argument.arg == "road" for argument in node.args.args):
+                    return spread(*letters, but=but)
+                return [letter for letter in LETTERS if letter in letters]
+    return []
 
 
 def rows_of(text: str) -> dict[str, str]:

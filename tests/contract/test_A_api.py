@@ -21,27 +21,20 @@ from mm_asgi.wire.http2.channel import NativeChannel
 from mm_asgi.wire.http2.client_call import UnaryCall
 from mm_asgi.wire.http2.client_transport import ClientTransport
 from tests.go_api import GoAPI
-from tests.go_host import GoHost, go_missing_reason
+from tests.go_host import GoHost
+from tests.roads import on
 from tests.wire.grpcio_channel import GrpcioChannel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [
-    pytest.mark.skipif(go_missing_reason() is not None, reason="needs Go"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 full = [pytest.mark.full, pytest.mark.timeout(60)]
 nightly = [pytest.mark.nightly, pytest.mark.timeout(300)]
 
 MIB = 2**20
 CHANNELS: dict[str, Any] = {"native": NativeChannel, "grpcio": GrpcioChannel}
-# road, channel
-on_both = pytest.mark.parametrize(
-    "api",
-    [pytest.param(("g", name), id=f"g-{name}", marks=full) for name in CHANNELS],
-    indirect=True,
-)
+on_both = pytest.mark.parametrize("api", list(CHANNELS), indirect=True)
 CLASSES = {
     400: errors.InvalidArgument,
     401: errors.Unauthenticated,
@@ -74,8 +67,7 @@ async def go(host: GoHost) -> AsyncIterator[GoAPI]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def api(request: pytest.FixtureRequest, go: GoAPI) -> AsyncIterator[AsyncAPI]:
-    _, name = request.param
-    connection = Connection(go.target, open_channel=CHANNELS[name])
+    connection = Connection(go.target, open_channel=CHANNELS[request.param])
     yield AsyncAPI(connection)
     await connection.close()
 
@@ -89,6 +81,7 @@ async def failure(call: Any) -> APIError:
 # -------------------------------------------------------------------- errors
 
 
+@on("g")
 @on_both
 async def test_A1_each_class_of_error_comes_by_both_ways(api: AsyncAPI, go: GoAPI) -> None:
     for code, kind in CLASSES.items():
@@ -107,6 +100,7 @@ async def test_A1_each_class_of_error_comes_by_both_ways(api: AsyncAPI, go: GoAP
         assert by_status.status_code == {413: 0, 429: 0, 418: 500}.get(code, code)
 
 
+@on("g")
 @on_both
 async def test_A1_errors_of_the_servers_own_state(api: AsyncAPI) -> None:
     error = await failure(api.get_user(user_id="nobody"))
@@ -122,6 +116,7 @@ async def test_A1_errors_of_the_servers_own_state(api: AsyncAPI) -> None:
     assert (type(error), error.message) == (errors.Internal, "internal error: invalid command")
 
 
+@on("g")
 @on_both
 async def test_A1_a_status_that_no_AppError_has_is_internal(api: AsyncAPI, go: GoAPI) -> None:
     for code in ("UNKNOWN", "DATA_LOSS", "ABORTED", "OUT_OF_RANGE", "FAILED_PRECONDITION"):
@@ -131,6 +126,7 @@ async def test_A1_a_status_that_no_AppError_has_is_internal(api: AsyncAPI, go: G
         assert error.__notes__ == [f"call: GetUser; status: {code}"]
 
 
+@on("g")
 @on_both
 async def test_A1_no_call_ends_the_server_and_those_it_lacks_say_so(
     api: AsyncAPI, go: GoAPI
@@ -154,6 +150,7 @@ async def test_A1_no_call_ends_the_server_and_those_it_lacks_say_so(
 # -------------------------------------------------------------------- state
 
 
+@on("g")
 @on_both
 async def test_A1_what_a_call_changes_the_next_one_sees(api: AsyncAPI, go: GoAPI) -> None:
     team = await api.get_team_by_name(name="demo")
@@ -191,6 +188,7 @@ async def test_A1_what_a_call_changes_the_next_one_sees(api: AsyncAPI, go: GoAPI
     assert b'"SiteURL":"http://' in await api.get_config()
 
 
+@on("g")
 @on_both
 async def test_A1_many_calls_at_once_keep_their_answers_on_one_connection(
     api: AsyncAPI, go: GoAPI
@@ -203,6 +201,7 @@ async def test_A1_many_calls_at_once_keep_their_answers_on_one_connection(
     assert len({call["peer"] for call in await go.calls()}) == 1
 
 
+@on("g")
 @on_both
 async def test_A1_threads_call_over_the_same_connection(api: AsyncAPI, go: GoAPI) -> None:
     blocking = API(api)
@@ -221,6 +220,7 @@ async def test_A1_threads_call_over_the_same_connection(api: AsyncAPI, go: GoAPI
 # -------------------------------------------------------------------- time
 
 
+@on("g")
 @on_both
 async def test_A1_the_deadline_reaches_the_server_and_ends_the_call(
     api: AsyncAPI, go: GoAPI
@@ -234,6 +234,7 @@ async def test_A1_the_deadline_reaches_the_server_and_ends_the_call(
     assert 0 < call["deadline_s"] <= 0.2
 
 
+@on("g")
 @on_both
 async def test_A1_a_cancelled_call_is_cancelled_at_the_server(api: AsyncAPI, go: GoAPI) -> None:
     await go.fail("KVSet", hold=True, times=1)
@@ -250,13 +251,16 @@ async def test_A1_a_cancelled_call_is_cancelled_at_the_server(api: AsyncAPI, go:
 # -------------------------------------------------------------------- sizes
 
 
+@on("g")
 @on_both
 async def test_A1_an_answer_of_5_MiB(api: AsyncAPI, go: GoAPI) -> None:
     file_id = await go.file("five", 5 * MIB)
     assert await api.get_file(file_id=file_id) == bytes(range(256)) * (5 * MIB // 256)
 
 
-@pytest.mark.parametrize("api", [pytest.param(("g", "native"), marks=nightly)], indirect=True)
+@on("g", tier="nightly")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("api", ["native"], indirect=True)
 async def test_A1_answers_of_up_to_128_MiB(api: AsyncAPI, go: GoAPI) -> None:
     largest = await go.file("largest", 128 * MIB - 5)  # a field's tag and length are 5 bytes
     assert len(await api.get_file(file_id=largest)) == 128 * MIB - 5
@@ -265,6 +269,7 @@ async def test_A1_answers_of_up_to_128_MiB(api: AsyncAPI, go: GoAPI) -> None:
     assert await api.get_server_version()  # the connection is as good as before
 
 
+@on("g")
 @on_both
 async def test_A1_a_request_is_refused_where_the_server_would(api: AsyncAPI, go: GoAPI) -> None:
     most = 4 * MIB - len(b"\x0a\x01k") - len(b"\x12") - 4  # the value's length takes 4 bytes
@@ -289,6 +294,7 @@ async def test_A1_a_request_is_refused_where_the_server_would(api: AsyncAPI, go:
 # -------------------------------------------------------------------- a server that goes away
 
 
+@on("g")
 @on_both
 async def test_A1_reads_are_repeated_and_writes_are_not(api: AsyncAPI, go: GoAPI) -> None:
     await go.fail("KVGet", code="UNAVAILABLE", message="going away", times=2)
@@ -299,6 +305,7 @@ async def test_A1_reads_are_repeated_and_writes_are_not(api: AsyncAPI, go: GoAPI
     assert await go.names() == ["KVGet"] * 3 + ["KVSet"]
 
 
+@on("g")
 @on_both
 async def test_A1_a_write_whose_answer_is_lost_is_not_made_again(api: AsyncAPI, go: GoAPI) -> None:
     await go.fail("KVSet", hold=True, after=True, times=1)
@@ -314,6 +321,7 @@ async def test_A1_a_write_whose_answer_is_lost_is_not_made_again(api: AsyncAPI, 
     await api.kv_delete(key="lost")
 
 
+@on("g")
 @on_both
 async def test_A1_a_call_under_way_is_answered_by_a_server_that_stops_in_order(
     api: AsyncAPI, go: GoAPI
@@ -332,6 +340,7 @@ async def test_A1_a_call_under_way_is_answered_by_a_server_that_stops_in_order(
     await api.kv_delete(key="last")
 
 
+@on("g")
 @on_both
 async def test_A2_a_server_that_is_away_fails_the_call_at_once_and_may_return(
     api: AsyncAPI, go: GoAPI
@@ -357,12 +366,13 @@ async def returned(api: AsyncAPI) -> None:
                 return
 
 
+@on("g", tier="")  # each parameter has its own
 @pytest.mark.parametrize(
     ("api", "restarts", "between"),
     [
-        pytest.param(("g", "native"), 6, 60, id="g-native", marks=full),
-        pytest.param(("g", "grpcio"), 6, 60, id="g-grpcio", marks=full),
-        pytest.param(("g", "native"), 40, 2_500, id="g-native-100000", marks=nightly),
+        pytest.param("native", 6, 60, id="native", marks=full),
+        pytest.param("grpcio", 6, 60, id="grpcio", marks=full),
+        pytest.param("native", 40, 2_500, id="native-100000", marks=nightly),
     ],
     indirect=["api"],
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +16,15 @@ from mm_asgi.api import AsyncAPI
 from mm_asgi.host import AppError, Host
 from tests.browser.dev_terminal import DevTerminal
 from tests.go_api import GoAPI
-from tests.go_host import GoHost, StartFailed, go_missing_reason
+from tests.go_host import GoHost, StartFailed
+from tests.roads import HTTPRoad, on
+from tests.roads.letters import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "com.example.demo"
-go_marks = [
-    pytest.mark.full,
-    pytest.mark.timeout(60),
-    pytest.mark.skipif(go_missing_reason() is not None, reason="needs Go"),
-]
 ALICE = {"Authorization": "Bearer token-alice"}
 
 
@@ -149,8 +143,8 @@ def outcome(answer: dict[str, Any], name: str, field: str) -> str:
     [
         pytest.param(Simulated, "native", id="simulated"),
         pytest.param(Dev, "native", id="dev", marks=[pytest.mark.full, pytest.mark.timeout(60)]),
-        pytest.param(ThroughGo, "native", id="go-native", marks=go_marks),
-        pytest.param(ThroughGo, "grpcio", id="go-grpcio", marks=go_marks),
+        pytest.param(ThroughGo, "native", id="go-native", marks=LETTERS["g"].marks()),
+        pytest.param(ThroughGo, "grpcio", id="go-grpcio", marks=LETTERS["g"].marks()),
     ],
 )
 async def test_a_first_plugin_of_20_lines(
@@ -173,20 +167,17 @@ async def test_a_first_plugin_of_20_lines(
 # -------------------------------------------------------------------- hooks that call the API
 
 
-class Busy:
-    """The plugin of api_plugin/busy.py behind the Go host, and a client of the same API."""
+BUSY = "tests.contract.apps.busy:plugin"
+SETTINGS = {"hook_budget": 1.5, "api_timeout": 5}
 
-    def __init__(self, wire: str) -> None:
-        env = {
-            "PYTHONPATH": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "MM_ASGI_WIRE": wire,
-            "MM_ASGI_HOOK_BUDGET": "1.5",
-            "MM_ASGI_API_TIMEOUT": "5",
-        }
-        folder = Path(__file__).parent / "api_plugin"
-        self.host = GoHost(folder, "start_busy.py", env=env, api="beside")
-        self.go = GoAPI(self.host)
+
+class Busy:
+    """What a test asks of the plugin of apps/busy.py: a client of the API that the host serves."""
+
+    def __init__(self, road: HTTPRoad) -> None:
+        self.road = road
+        self.host = road.host
+        self.go = road.api
 
     async def posted(self, message: str) -> tuple[str, str]:
         """What a user's post says when it is kept, and the request's id."""
@@ -194,60 +185,28 @@ class Busy:
         assert answer["error"] is None
         return answer["post"]["message"], answer["request_id"]
 
-    async def line(self, found: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first such line of the plugin's log, once it is there."""
-        until = time.monotonic() + 10
-        while True:
-            for line in self.host.log_lines("plugin"):
-                if found(line):
-                    return line
-            assert time.monotonic() < until, self.host.log_lines("plugin")
-            # The log is a file, and a file tells nobody that it has grown.
-            await asyncio.sleep(0.01)
-
     async def error_of(self, request_id: str) -> str:
         """The text of the request's error in the log."""
-        message: str = (
-            await self.line(
-                lambda line: (
-                    line["level"] == "error" and line["fields"].get("request_id") == request_id
-                )
-            )
-        )["message"]
-        return message
+        self.road.expected.add(request_id)
+        for _ in range(1000):
+            for line in self.road.errors():
+                if line.request_id == request_id:
+                    return line.message
+            await self.road.turn()
+        raise AssertionError(f"no error of {request_id}: {self.road.log_lines()}")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running() -> AsyncIterator[dict[str, Busy]]:
-    """The hosts by wire, each started once."""
-    hosts: dict[str, Busy] = {}
-    yield hosts
-    for busy in hosts.values():
-        await busy.host.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def busy(request: pytest.FixtureRequest, running: dict[str, Busy]) -> AsyncIterator[Busy]:
-    _, wire = request.param
-    if wire not in running:
-        running[wire] = Busy(wire)
-        await running[wire].host.start()
-    made = running[wire]
+@pytest_asyncio.fixture(loop_scope="session")
+async def busy(road: HTTPRoad) -> AsyncIterator[Busy]:
+    """The road, seen so."""
+    made = Busy(road)
     await made.go.calls()
     yield made
     await made.go.restored()
 
 
-# road, wire
-on_both = pytest.mark.parametrize(
-    "busy",
-    [pytest.param(("g", wire), id=f"g-{wire}", marks=go_marks) for wire in ("native", "grpcio")],
-    indirect=True,
-)
-
-
-@on_both
-async def test_A1_a_hook_calls_and_is_called_meanwhile(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_A1_a_hook_calls_and_is_called_meanwhile(road: HTTPRoad, busy: Busy) -> None:
     assert (await busy.posted("count 20"))[0] == "count 20"
     await busy.go.settled()
     posts = (await busy.go.state())["posts"]
@@ -258,16 +217,17 @@ async def test_A1_a_hook_calls_and_is_called_meanwhile(busy: Busy) -> None:
     assert len({call["peer"] for call in calls}) == 1
 
 
-@on_both
-async def test_A1_a_filter_asks_the_api_before_it_answers(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_A1_a_filter_asks_the_api_before_it_answers(road: HTTPRoad, busy: Busy) -> None:
     assert (await busy.posted("who"))[0] == "alice@example.com"
     asked = await asyncio.gather(*(busy.posted("who") for _ in range(30)))
     assert {message for message, _ in asked} == {"alice@example.com"}
     assert await busy.go.names() == ["GetUser"] * 31
 
 
-@on_both
-async def test_H3_a_filter_in_a_thread_calls_the_blocking_api(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_H3_a_filter_in_a_thread_calls_the_blocking_api(road: HTTPRoad, busy: Busy) -> None:
+    road.expected.add("the hook message_will_be_updated failed: LookupError: seen before")
     async with AsyncAPI(busy.go.target) as api:
         channel_id = (await busy.go.state())["channels"]["town-square"]
         made = await api.create_post(
@@ -278,9 +238,11 @@ async def test_H3_a_filter_in_a_thread_calls_the_blocking_api(busy: Busy) -> Non
             assert (await api.update_post(post=made)).message == kept
 
 
-@on_both
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
 @pytest.mark.parametrize("failure", ["raise", "exit", "nonsense", "overrun", "ask for nobody"])
-async def test_H2_a_filter_that_fails_never_blocks_a_users_post(busy: Busy, failure: str) -> None:
+async def test_H2_a_filter_that_fails_never_blocks_a_users_post(
+    road: HTTPRoad, busy: Busy, failure: str
+) -> None:
     message, request_id = await busy.posted(failure)
     assert message == failure
     said = await busy.error_of(request_id)
@@ -288,8 +250,10 @@ async def test_H2_a_filter_that_fails_never_blocks_a_users_post(busy: Busy, fail
     assert "the host got its default" in said
 
 
-@on_both
-async def test_H2_an_api_that_is_away_blocks_no_post_and_may_return(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_H2_an_api_that_is_away_blocks_no_post_and_may_return(
+    road: HTTPRoad, busy: Busy
+) -> None:
     await busy.go.stop()
     message, request_id = await busy.posted("who")
     assert message == "who"
@@ -300,8 +264,8 @@ async def test_H2_an_api_that_is_away_blocks_no_post_and_may_return(busy: Busy) 
             pass  # each try waits for the plugin's next attempt to connect
 
 
-@on_both
-async def test_A1_a_command_is_registered_at_each_activation(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_A1_a_command_is_registered_at_each_activation(road: HTTPRoad, busy: Busy) -> None:
     async def whoami() -> str:
         return outcome(await busy.go.command("bob", "/whoami"), "response", "text")
 
@@ -311,8 +275,7 @@ async def test_A1_a_command_is_registered_at_each_activation(busy: Busy) -> None
     await busy.go.stop()
     facts = await busy.host.control("/activate")
     assert facts["event"] == "ready"  # the API is away: the log says so, and the plugin runs
-    said = await busy.line(lambda line: "/whoami is not registered" in line["message"])
-    assert said["level"] == "warn"
+    await road.logged("/whoami is not registered", "warn")
     await busy.go.start()
     await busy.host.control("/deactivate")
     await busy.go.calls()
@@ -321,8 +284,10 @@ async def test_A1_a_command_is_registered_at_each_activation(busy: Busy) -> None
     assert await whoami() == "bob@example.com"
 
 
-@on_both
-async def test_S7_the_site_and_the_settings_are_read_at_each_change(busy: Busy) -> None:
+@on("g", but="s", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_S7_the_site_and_the_settings_are_read_at_each_change(
+    road: HTTPRoad, busy: Busy
+) -> None:
     async def known() -> Any:
         async with httpx.AsyncClient(trust_env=False) as client:
             return (await client.get(busy.host.plugin_url)).json()
@@ -353,8 +318,8 @@ def no_grpcio(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-@pytest.mark.parametrize("road", [pytest.param("g", marks=go_marks)])
-async def test_A1_the_fastapi_example_needs_no_grpcio(road: str, no_grpcio: dict[str, str]) -> None:
+@on("g")
+async def test_A1_the_fastapi_example_needs_no_grpcio(no_grpcio: dict[str, str]) -> None:
     folder = ROOT / "examples" / "fastapi"
     with pytest.raises(StartFailed, match=r"grpc"):  # there is indeed none
         await GoHost(folder, env=no_grpcio | {"MM_ASGI_WIRE": "grpcio"}).__aenter__()

@@ -10,7 +10,8 @@ import pytest
 
 from mm_asgi import types
 from mm_asgi.protocol import api_file_bot_pb2, api_kv_config_pb2, api_user_team_pb2
-from tests.contract.process_plugins.hosts import LightHost
+from tests.roads import on
+from tests.roads.process.light_host import LightHost
 from tests.unit.api.loopback import Loopback, Status, loopback
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def said(host: LightHost, path: str) -> str:
     return host.get(path).body.decode()
 
 
+@on("p")
 def test_A1_calls_go_from_the_loop_and_from_threads(api: Loopback) -> None:
     with LightHost("api_calls:plugin", MATTERMOST_PLUGIN_API_TARGET=api.target) as host:
         host.start()
@@ -45,6 +47,7 @@ def test_A1_calls_go_from_the_loop_and_from_threads(api: Loopback) -> None:
         assert names == ["LoadPluginConfiguration", "GetConfig", *["GetUser"] * 4]
 
 
+@on("p")
 def test_A1_both_ways_of_an_error_are_one_tree(api: Loopback) -> None:
     with LightHost("api_calls:plugin", MATTERMOST_PLUGIN_API_TARGET=api.target) as host:
         host.start()
@@ -55,6 +58,7 @@ def test_A1_both_ways_of_an_error_are_one_tree(api: Loopback) -> None:
         assert said(host, "/write") == "PermissionDenied 403 app.kv.app_error: Not you."
 
 
+@on("p")
 def test_A1_only_reads_are_repeated(api: Loopback) -> None:
     with LightHost("api_calls:plugin", MATTERMOST_PLUGIN_API_TARGET=api.target) as host:
         host.start()
@@ -66,6 +70,7 @@ def test_A1_only_reads_are_repeated(api: Loopback) -> None:
         assert [name for name, _ in api.received] == ["GetUser", "GetUser", "KVSet"]
 
 
+@on("p")
 def test_A1_sizes(api: Loopback) -> None:
     with LightHost("api_calls:plugin", MATTERMOST_PLUGIN_API_TARGET=api.target) as host:
         host.start()
@@ -76,6 +81,7 @@ def test_A1_sizes(api: Loopback) -> None:
         assert said(host, "/large-answer") == str(30 * 2**20)
 
 
+@on("p")
 def test_A1_the_deadline_is_the_setting(api: Loopback) -> None:
     go_on = threading.Event()
     with LightHost(
@@ -87,6 +93,7 @@ def test_A1_the_deadline_is_the_setting(api: Loopback) -> None:
         go_on.set()
 
 
+@on("p")
 def test_A2_without_an_address_only_the_call_fails() -> None:
     with LightHost("api_calls:plugin") as host:
         host.start()
@@ -96,6 +103,7 @@ def test_A2_without_an_address_only_the_call_fails() -> None:
         assert host.stop().code == 0
 
 
+@on("p")
 def test_A2_nobody_at_the_address_fails_only_the_call() -> None:
     with LightHost("api_calls:plugin", MATTERMOST_PLUGIN_API_TARGET="unix:/nowhere/at.all") as host:
         host.start()

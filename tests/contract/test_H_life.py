@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.process_plugins.facts import StartFailed
-from tests.contract.process_plugins.hosts import Host, LightHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.process.facts import StartFailed
+from tests.roads.process.light_host import LightHost
 
 LIFECYCLE = ["OnActivate", "OnDeactivate", "OnConfigurationChange"]
 
@@ -17,6 +18,7 @@ LISTED = {
 }
 
 
+@on("p")
 @pytest.mark.parametrize("kind", LISTED)
 def test_H1_exactly_these_hooks_are_listed(kind: str) -> None:
     target, hooks = LISTED[kind]
@@ -25,9 +27,9 @@ def test_H1_exactly_these_hooks_are_listed(kind: str) -> None:
         assert "ServeMetrics" not in host.peer.implemented()
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize("kind", list(LISTED)[:3])
-def test_H1_a_host_starts_each_of_them(host: Host, kind: str) -> None:
+def test_H1_a_host_starts_each_of_them(host: ProcessHost, kind: str) -> None:
     target, hooks = LISTED[kind]
     with host(target) as plugin:
         plugin.start()
@@ -35,8 +37,8 @@ def test_H1_a_host_starts_each_of_them(host: Host, kind: str) -> None:
         assert plugin.stop().code == 0
 
 
-@both_hosts
-def test_H6_the_configuration_hook_runs_at_activation_and_at_each_change(host: Host) -> None:
+@on("p", "g")
+def test_H6_the_configuration_hook_runs_at_activation_and_at_each_change(host: ProcessHost) -> None:
     with host("hooks:plugin") as plugin:
         plugin.start()
         changed = "configuration in the other thread"
@@ -48,6 +50,7 @@ def test_H6_the_configuration_hook_runs_at_activation_and_at_each_change(host: H
         assert plugin.bell.names == [*started, changed, "deactivate", "shutdown"]
 
 
+@on("p")
 def test_H6_before_the_activation_a_change_needs_no_hook() -> None:
     with LightHost("hooks:plugin") as host:
         host.peer.implemented()
@@ -62,9 +65,9 @@ FAILED = {
 }
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize("target", FAILED)
-def test_H6_a_failed_activation_hook_is_OnActivates_error(host: Host, target: str) -> None:
+def test_H6_a_failed_activation_hook_is_OnActivates_error(host: ProcessHost, target: str) -> None:
     with host(target) as plugin:
         with pytest.raises(StartFailed) as failed:
             plugin.start()
@@ -74,6 +77,7 @@ def test_H6_a_failed_activation_hook_is_OnActivates_error(host: Host, target: st
         assert "Traceback" in line.fields["exception"]
 
 
+@on("p")
 def test_H6_after_a_failed_activation_hook_the_lifespan_is_shut_down() -> None:
     with LightHost("hooks:exits") as host:
         host.peer.implemented()
@@ -84,6 +88,7 @@ def test_H6_after_a_failed_activation_hook_the_lifespan_is_shut_down() -> None:
         assert host.bell.names == ["startup", "shutdown"]
 
 
+@on("p")
 def test_H6_a_failed_configuration_hook_fails_the_change_and_not_the_activation() -> None:
     with LightHost("hooks:misconfigured") as host:
         host.start()

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.contract.process_plugins.facts import LogLine
+    from tests.roads.line import Line
 
 BLOCKED = 70
 
 
-def stacks(lines: Sequence[LogLine]) -> dict[str, str]:
+def stacks(lines: Sequence[Line]) -> dict[str, str]:
     """The last words' stacks by thread."""
     return {
         line.message.removeprefix("thread "): line.fields["stack"]
@@ -28,8 +30,8 @@ def stacks(lines: Sequence[LogLine]) -> dict[str, str]:
     }
 
 
-@both_hosts
-def test_L10_what_blocks_the_loop_is_named_and_the_plugin_goes_on(host: Host) -> None:
+@on("p", "g")
+def test_L10_what_blocks_the_loop_is_named_and_the_plugin_goes_on(host: ProcessHost) -> None:
     with host(blocked_warn=0.2) as plugin:
         plugin.start()
         plugin.begin("/block")
@@ -43,6 +45,7 @@ def test_L10_what_blocks_the_loop_is_named_and_the_plugin_goes_on(host: Host) ->
         assert plugin.stop().code == 0
 
 
+@on("p")
 def test_L10_a_loop_that_is_blocked_for_too_long_ends_the_process() -> None:
     with LightHost(blocked_warn=0.2, blocked_kill=0.6) as host:
         host.start()
@@ -60,8 +63,7 @@ def test_L10_a_loop_that_is_blocked_for_too_long_ends_the_process() -> None:
         assert not Path(host.handshake()[3]).parent.exists()
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 def test_L10_the_go_host_pings_and_stops_after_a_blocked_plugin() -> None:
     with RealHost(blocked_kill=1.5) as host:
         host.start()
@@ -76,8 +78,7 @@ def test_L10_the_go_host_pings_and_stops_after_a_blocked_plugin() -> None:
         assert not stopped["sigkill"]
 
 
-@pytest.mark.nightly
-@pytest.mark.timeout(90)
+@on("g", tier="nightly")
 def test_L10_by_default_a_blocked_loop_ends_the_process_after_30_s() -> None:
     with RealHost() as host:
         host.start()
@@ -88,6 +89,7 @@ def test_L10_by_default_a_blocked_loop_ends_the_process_after_30_s() -> None:
         assert host.run(host.go.stop())["ms"] < 3_000
 
 
+@on("p")
 @pytest.mark.full
 def test_L10_a_kill_of_0_never_comes() -> None:
     with LightHost(blocked_warn=0.1, blocked_kill=0) as host:
@@ -100,6 +102,7 @@ def test_L10_a_kill_of_0_never_comes() -> None:
         assert host.get("/").status == 200
 
 
+@on("p")
 @pytest.mark.full
 def test_L10_the_import_counts() -> None:
     with LightHost("imports:app", PROCESS_HOLD="yes", blocked_warn=0.2, blocked_kill=0.6) as host:

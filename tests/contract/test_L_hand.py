@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.contract.process_plugins.facts import APPS, StartFailed, clean_environ
-from tests.contract.process_plugins.hosts import LightHost, RealHost
+from tests.roads import on
+from tests.roads.process.facts import APPS, StartFailed, clean_environ
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 COMMANDS = {
     "start file": (sys.executable, "start.py"),
@@ -27,6 +29,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
+@on("p")
 @pytest.mark.parametrize(
     ("name", "cookie"), [*((name, "") for name in COMMANDS), ("start file", "another value")]
 )
@@ -44,6 +47,7 @@ def test_L6_started_by_hand_it_explains_itself_and_fails(name: str, cookie: str)
         assert part in done.stderr
 
 
+@on("p")
 @pytest.mark.parametrize("kind", WRONG)
 def test_L6_a_host_that_cannot_be_served_reads_why_in_the_first_line(kind: str) -> None:
     env, sentence = WRONG[kind]
@@ -55,6 +59,7 @@ def test_L6_a_host_that_cannot_be_served_reads_why_in_the_first_line(kind: str) 
         assert line.count(b"|") < 3
 
 
+@on("p")
 @pytest.mark.parametrize("name", list(COMMANDS)[1:])
 def test_L6_a_host_can_start_serve(name: str) -> None:
     with LightHost(command=COMMANDS[name]) as host:
@@ -63,8 +68,7 @@ def test_L6_a_host_can_start_serve(name: str) -> None:
         assert host.stop().code == 0
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 @pytest.mark.parametrize(
     ("flags", "settings", "sentence"),
     [
@@ -83,7 +87,7 @@ def test_L6_what_fails_before_the_handshake_is_the_activation_error(
         assert host.go.events[-1]["stage"] == "start"
 
 
-@pytest.mark.full
+@on("g")
 def test_L6_a_host_that_asks_for_multiplexing_is_told_no() -> None:
     with RealHost(flags=["-multiplex"]) as host:
         with pytest.raises(StartFailed):

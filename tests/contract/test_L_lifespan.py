@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.process_plugins.facts import StartFailed, find
-from tests.contract.process_plugins.hosts import Host, LightHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.line import find
+from tests.roads.process.facts import StartFailed
+from tests.roads.process.light_host import LightHost
 
 # app -> what mode "auto" says in the log (level, text), what mode "on" answers to OnActivate.
 TREATED = {
@@ -18,9 +20,9 @@ TREATED = {
 }
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize("app", TREATED)
-def test_L3_auto_serves_an_app_without_a_lifespan(host: Host, app: str) -> None:
+def test_L3_auto_serves_an_app_without_a_lifespan(host: ProcessHost, app: str) -> None:
     (level, text), _ = TREATED[app]
     with host(f"lifespans:{app}") as plugin:
         plugin.start()
@@ -33,7 +35,7 @@ def test_L3_auto_serves_an_app_without_a_lifespan(host: Host, app: str) -> None:
         assert plugin.stop().code == 0
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize(
     "app",
     [
@@ -41,7 +43,7 @@ def test_L3_auto_serves_an_app_without_a_lifespan(host: Host, app: str) -> None:
         for app in TREATED
     ],
 )
-def test_L3_on_fails_OnActivate_for_an_app_without_a_lifespan(host: Host, app: str) -> None:
+def test_L3_on_fails_OnActivate_for_an_app_without_a_lifespan(host: ProcessHost, app: str) -> None:
     _, fault = TREATED[app]
     with host(f"lifespans:{app}", lifespan="on") as plugin:
         with pytest.raises(StartFailed, match=fault) as failed:
@@ -49,9 +51,11 @@ def test_L3_on_fails_OnActivate_for_an_app_without_a_lifespan(host: Host, app: s
         assert 'expected lifespan.startup.complete with lifespan = "on"' in str(failed.value)
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize("mode", ["auto", "on"])
-def test_L3_a_startup_that_failed_fails_OnActivate_in_every_mode(host: Host, mode: str) -> None:
+def test_L3_a_startup_that_failed_fails_OnActivate_in_every_mode(
+    host: ProcessHost, mode: str
+) -> None:
     with (
         host("lifespans:refuses", lifespan=mode) as plugin,
         pytest.raises(StartFailed, match="the database is closed"),
@@ -59,8 +63,8 @@ def test_L3_a_startup_that_failed_fails_OnActivate_in_every_mode(host: Host, mod
         plugin.start()
 
 
-@both_hosts
-def test_L3_off_asks_nothing(host: Host) -> None:
+@on("p", "g")
+def test_L3_off_asks_nothing(host: ProcessHost) -> None:
     with host("polite:app", lifespan="off") as plugin:
         plugin.start()
         assert plugin.get("/").status == 200
@@ -68,13 +72,14 @@ def test_L3_off_asks_nothing(host: Host) -> None:
         assert plugin.bell.names == []
 
 
-@both_hosts
-def test_L3_requests_get_the_lifespans_state(host: Host) -> None:
+@on("p", "g")
+def test_L3_requests_get_the_lifespans_state(host: ProcessHost) -> None:
     with host("lifespans:stateful", lifespan="on") as plugin:
         plugin.start()
         assert plugin.get("/").body == b"from the lifespan"
 
 
+@on("p")
 def test_L3_a_lifespan_that_dies_later_is_logged_and_the_app_served_on() -> None:
     with LightHost("lifespans:dies") as host:
         host.start()

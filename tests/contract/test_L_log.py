@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.process_plugins.facts import find
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.line import find
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 ALICE = {"Mattermost-User-Id": "alice", "Authorization": "Bearer token-alice"}
 LEVELS = {
@@ -17,8 +19,8 @@ LEVELS = {
 }
 
 
-@both_hosts
-def test_L8_lines_have_their_true_level_logger_request_and_user(host: Host) -> None:
+@on("p", "g")
+def test_L8_lines_have_their_true_level_logger_request_and_user(host: ProcessHost) -> None:
     with host("logs:app") as plugin:
         plugin.start()
         # The Go host takes the user from the token and drops the header that anybody could send.
@@ -31,8 +33,8 @@ def test_L8_lines_have_their_true_level_logger_request_and_user(host: Host) -> N
         assert "request_id" not in plugin.wait_log("at import").fields
 
 
-@both_hosts
-def test_L8_lines_carry_the_apps_own_facts_and_tracebacks(host: Host) -> None:
+@on("p", "g")
+def test_L8_lines_carry_the_apps_own_facts_and_tracebacks(host: ProcessHost) -> None:
     with host("logs:app") as plugin:
         plugin.start()
         plugin.get("/log")
@@ -47,8 +49,8 @@ def test_L8_lines_carry_the_apps_own_facts_and_tracebacks(host: Host) -> None:
         assert long.message.endswith("[cut, 200000 characters in all]")
 
 
-@both_hosts
-def test_L8_a_handler_that_prints_keeps_its_level_and_request(host: Host) -> None:
+@on("p", "g")
+def test_L8_a_handler_that_prints_keeps_its_level_and_request(host: ProcessHost) -> None:
     with host("logs:app") as plugin:
         plugin.start()
         plugin.get("/log", ALICE)
@@ -56,6 +58,7 @@ def test_L8_a_handler_that_prints_keeps_its_level_and_request(host: Host) -> Non
         assert line.fields["user_id"] == "alice"
 
 
+@on("p")
 @pytest.mark.parametrize(
     ("hosts", "setting", "least"),
     [
@@ -77,7 +80,7 @@ def test_L8_the_host_says_from_which_level(hosts: str, setting: str, least: str)
             assert bool(find(host.log(), text, logger="shop.pay")) == wanted, text
 
 
-@pytest.mark.full
+@on("g")
 def test_L8_the_go_host_says_from_which_level() -> None:
     with RealHost("logs:app", flags=["-log-level=warn"]) as host:
         host.start()

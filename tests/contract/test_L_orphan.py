@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.process_plugins import foster
-from tests.contract.process_plugins.hosts import LightHost, RealHost
-from tests.contract.process_plugins.peer import Peer
+from tests.roads import on
+from tests.roads.process import foster
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.peer import Peer
+from tests.roads.process.real_host import RealHost
 
 GONE = 3.0  # s
 
@@ -38,6 +40,7 @@ def assert_removed(socket: str) -> None:
     assert not Path(socket).parent.exists()
 
 
+@on("p")
 @pytest.mark.parametrize("what", PARAMETERS)
 def test_L5_the_plugin_of_a_killed_host_ends_in_3_s(what: str) -> None:
     app, path, rung = BUSY[what]
@@ -54,6 +57,7 @@ def test_L5_the_plugin_of_a_killed_host_ends_in_3_s(what: str) -> None:
         assert_removed(host.handshake()[3])
 
 
+@on("p")
 @pytest.mark.parametrize("held", ["", pytest.param("yes", marks=pytest.mark.full)])
 def test_L5_the_plugin_of_a_host_that_is_killed_early_ends_too(held: str) -> None:
     with LightHost("imports:app", command=FOSTER, PROCESS_HOLD=held) as host:
@@ -67,8 +71,7 @@ def test_L5_the_plugin_of_a_host_that_is_killed_early_ends_too(held: str) -> Non
         assert_removed(host.handshake()[3])
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 @pytest.mark.parametrize("what", BUSY)
 def test_L5_the_plugin_of_a_killed_go_host_ends_in_3_s(what: str) -> None:
     app, path, rung = BUSY[what]
@@ -84,6 +87,7 @@ def test_L5_the_plugin_of_a_killed_go_host_ends_in_3_s(what: str) -> None:
         assert not os.listdir(folder)
 
 
+@on("p")
 def test_L5_a_closed_connection_alone_is_no_death() -> None:
     with LightHost() as host:
         host.start()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.contract.process_plugins.apps.prints import LIES
-from tests.contract.process_plugins.facts import find
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.contract.apps.process.prints import LIES
+from tests.roads import ProcessHost, on
+from tests.roads.line import find
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 PLACES = ("import", "startup", "request", "shutdown")
 
 
-@both_hosts
-def test_L7_whatever_is_printed_anywhere_arrives_as_lines_of_the_log(host: Host) -> None:
+@on("p", "g")
+def test_L7_whatever_is_printed_anywhere_arrives_as_lines_of_the_log(host: ProcessHost) -> None:
     with host("prints:app") as plugin:
         plugin.start()
         assert plugin.get("/burst").status == 200
@@ -37,6 +37,7 @@ def test_L7_whatever_is_printed_anywhere_arrives_as_lines_of_the_log(host: Host)
     assert sum(message.endswith("[cut, 1048576 bytes in all]") for message in long) == 8
 
 
+@on("p")
 def test_L7_the_handshake_stays_the_only_line_on_stdout() -> None:
     with LightHost("prints:app") as host:
         host.start()
@@ -45,8 +46,8 @@ def test_L7_the_handshake_stays_the_only_line_on_stdout() -> None:
         assert len(host.stdout.all()) == 1
 
 
-@both_hosts
-def test_L7_a_flood_freezes_nothing(host: Host) -> None:
+@on("p", "g")
+def test_L7_a_flood_freezes_nothing(host: ProcessHost) -> None:
     # Some 7 MB a burst: more than any pipe or queue on the way holds.
     with host("prints:app", PROCESS_FLOOD=20_000, blocked_kill=0) as plugin:
         plugin.start()
@@ -55,8 +56,7 @@ def test_L7_a_flood_freezes_nothing(host: Host) -> None:
         assert plugin.kill().code == 0
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 def test_L7_the_go_host_lives_and_parses_every_line() -> None:
     with RealHost("prints:app") as host:
         host.start()

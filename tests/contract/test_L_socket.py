@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 
 def mode_of(path: Path) -> int:
@@ -26,6 +28,7 @@ def free_port() -> tuple[socket.socket, int]:
     return taken, taken.getsockname()[1]
 
 
+@on("p")
 def test_L9_a_socket_in_a_directory_of_its_own() -> None:
     with LightHost() as host:
         assert host.handshake()[2] == "unix"
@@ -38,6 +41,7 @@ def test_L9_a_socket_in_a_directory_of_its_own() -> None:
         assert not path.parent.exists()
 
 
+@on("p")
 def test_L9_a_socket_straight_in_the_given_directory(tmp_path: Path) -> None:
     with LightHost(PLUGIN_UNIX_SOCKET_DIR=tmp_path) as host:
         path = Path(host.handshake()[3])
@@ -48,6 +52,7 @@ def test_L9_a_socket_straight_in_the_given_directory(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
+@on("p")
 def test_L9_a_given_group_may_connect(tmp_path: Path) -> None:
     group = os.getgroups()[-1] if os.getgroups() else os.getgid()
     with LightHost(PLUGIN_UNIX_SOCKET_DIR=tmp_path, PLUGIN_UNIX_SOCKET_GROUP=group) as host:
@@ -57,6 +62,7 @@ def test_L9_a_given_group_may_connect(tmp_path: Path) -> None:
         assert host.peer.is_healthy()
 
 
+@on("p")
 def test_L9_a_given_group_may_pass_the_directory_of_its_own() -> None:
     with LightHost(PLUGIN_UNIX_SOCKET_GROUP=os.getgid()) as host:
         path = Path(host.handshake()[3])
@@ -64,6 +70,7 @@ def test_L9_a_given_group_may_pass_the_directory_of_its_own() -> None:
         assert path.parent.stat().st_gid == os.getgid()
 
 
+@on("p")
 def test_L9_a_path_that_is_too_long_falls_back_to_a_short_one(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 120)
     deep.mkdir()
@@ -75,6 +82,7 @@ def test_L9_a_path_that_is_too_long_falls_back_to_a_short_one(tmp_path: Path) ->
         assert list(deep.iterdir()) == []
 
 
+@on("p")
 @pytest.mark.parametrize(("how", "loop"), [("SIGTERM", "uvloop"), ("Shutdown", "asyncio")])
 def test_L9_the_socket_is_removed_at_every_end(how: str, loop: str) -> None:
     with tempfile.TemporaryDirectory() as folder, LightHost(TMPDIR=folder, loop=loop) as host:
@@ -88,6 +96,7 @@ def test_L9_the_socket_is_removed_at_every_end(how: str, loop: str) -> None:
         assert not os.listdir(folder)
 
 
+@on("p")
 def test_L9_tcp_by_setting_on_loopback_only_out_of_the_range() -> None:
     with LightHost(network="tcp") as host:
         _, _, network, address, _ = host.handshake()[:5]
@@ -102,6 +111,7 @@ def test_L9_tcp_by_setting_on_loopback_only_out_of_the_range() -> None:
         assert host.get("/").status == 200
 
 
+@on("p")
 def test_L9_a_port_that_is_taken_is_passed_over_and_never_shared() -> None:
     taken, low = free_port()
     with taken, LightHost(network="tcp", PLUGIN_MIN_PORT=low, PLUGIN_MAX_PORT=low + 20) as host:
@@ -113,8 +123,8 @@ def test_L9_a_port_that_is_taken_is_passed_over_and_never_shared() -> None:
             assert b"127.0.0.1:%d" % port in second.stdout.wait(lambda _: True)
 
 
-@both_hosts
-def test_L9_a_host_dials_either_network(host: Host) -> None:
+@on("p", "g")
+def test_L9_a_host_dials_either_network(host: ProcessHost) -> None:
     for network in ("unix", "tcp"):
         with host(network=network) as plugin:
             plugin.start()
@@ -122,7 +132,7 @@ def test_L9_a_host_dials_either_network(host: Host) -> None:
             assert plugin.stop().code == 0
 
 
-@pytest.mark.full
+@on("g")
 def test_L9_the_go_host_can_name_a_group() -> None:
     with RealHost(flags=[f"-socket-group={os.getgid()}"]) as host:
         host.start()

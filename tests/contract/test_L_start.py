@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.contract.process_plugins.facts import StartFailed, find
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
+from tests.roads import ProcessHost, on
+from tests.roads.line import find
+from tests.roads.process.facts import StartFailed
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.real_host import RealHost
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -59,6 +62,7 @@ def is_waiting(call: Future[object]) -> bool:
     return not call.done()
 
 
+@on("p")
 def test_L1_nothing_needs_the_app_before_the_first_Implemented() -> None:
     with LightHost("imports:app") as host:
         assert host.handshake()[:3] == ["1", "1", "unix"]
@@ -71,14 +75,15 @@ def test_L1_nothing_needs_the_app_before_the_first_Implemented() -> None:
         assert host.bell.names == ["import", "imported"]
 
 
-@both_hosts
-def test_L1_the_second_Implemented_answers_from_the_first_ones_table(host: Host) -> None:
+@on("p", "g")
+def test_L1_the_second_Implemented_answers_from_the_first_ones_table(host: ProcessHost) -> None:
     with host("imports:app") as plugin:
         plugin.start()
         assert plugin.hooks == ALL
         assert plugin.bell.names == ["import", "imported", "startup"]
 
 
+@on("p")
 def test_L1_a_slow_import_holds_up_Implemented_alone() -> None:
     with LightHost("imports:app", PROCESS_HOLD="yes", import_budget=8) as host:
         implemented = host.peer.send_hook("Implemented")
@@ -90,8 +95,7 @@ def test_L1_a_slow_import_holds_up_Implemented_alone() -> None:
         assert host.get("/").body == b"hello"
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 def test_L1_an_app_that_takes_12_s_to_import_activates() -> None:
     with RealHost("imports:app", PROCESS_SECONDS=12) as host:
         host.start()
@@ -102,8 +106,8 @@ def test_L1_an_app_that_takes_12_s_to_import_activates() -> None:
         assert host.stop().code == 0
 
 
-@both_hosts
-def test_L1_an_import_over_its_budget_is_interrupted_where_it_stands(host: Host) -> None:
+@on("p", "g")
+def test_L1_an_import_over_its_budget_is_interrupted_where_it_stands(host: ProcessHost) -> None:
     with host("imports:app", PROCESS_HOLD="yes", import_budget=0.3) as plugin:
         with pytest.raises(StartFailed, match=r"not imported in 0\.3 s \(setting import-budget\)"):
             plugin.start()
@@ -111,6 +115,7 @@ def test_L1_an_import_over_its_budget_is_interrupted_where_it_stands(host: Host)
         assert 'hold("import held")' in line.fields["exception"]
 
 
+@on("p")
 @pytest.mark.full
 def test_L1_an_import_that_swallows_the_interruption_is_interrupted_again() -> None:
     with LightHost("imports:app", PROCESS_HOLD="swallow", import_budget=0.2) as host:
@@ -119,10 +124,10 @@ def test_L1_an_import_that_swallows_the_interruption_is_interrupted_again() -> N
         assert host.bell.names == ["import", "import held", "swallowed", "import held again"]
 
 
-@both_hosts
+@on("p", "g")
 @pytest.mark.parametrize("kind", BROKEN)
 def test_L1_an_app_that_cannot_be_imported_is_OnActivates_error(
-    host: Host, kind: str, tmp_path: Path
+    host: ProcessHost, kind: str, tmp_path: Path
 ) -> None:
     target, text, shown = BROKEN[kind]
     (tmp_path / "shop.py").write_text(text)
@@ -135,6 +140,7 @@ def test_L1_an_app_that_cannot_be_imported_is_OnActivates_error(
         assert line.fields["exception"].startswith("Traceback")
 
 
+@on("p")
 @pytest.mark.parametrize("kind", ["no module", "sys.exit"])
 def test_L1_of_an_app_that_cannot_be_imported_the_lifecycle_hooks_are_listed(
     kind: str, tmp_path: Path
@@ -150,13 +156,14 @@ def test_L1_of_an_app_that_cannot_be_imported_the_lifecycle_hooks_are_listed(
         assert host.stop().code == 0
 
 
-@both_hosts
-def test_L1_a_failed_startup_is_OnActivates_error(host: Host) -> None:
+@on("p", "g")
+def test_L1_a_failed_startup_is_OnActivates_error(host: ProcessHost) -> None:
     with host("lifespans:refuses") as plugin:
         with pytest.raises(StartFailed, match=r"lifespan\.startup failed: the database is closed"):
             plugin.start()
 
 
+@on("p")
 def test_L1_after_a_failed_startup_the_process_ends_as_after_any_other() -> None:
     with LightHost("lifespans:refuses") as host:
         assert host.peer.implemented() == ALL
@@ -168,6 +175,7 @@ def test_L1_after_a_failed_startup_the_process_ends_as_after_any_other() -> None
         assert find(host.log(), "the app's start-up failed", level="error")
 
 
+@on("p")
 def test_L2_a_request_before_the_startup_ended_waits_for_it() -> None:
     with LightHost("lifespans:waits") as host:
         assert host.peer.implemented() == ALL
@@ -181,6 +189,7 @@ def test_L2_a_request_before_the_startup_ended_waits_for_it() -> None:
         assert not activate.result().HasField("error")
 
 
+@on("p")
 def test_L2_a_request_waits_for_startup_wait_and_gets_a_503() -> None:
     with LightHost("lifespans:waits", startup_wait=0.3) as host:
         host.peer.implemented()
@@ -189,13 +198,14 @@ def test_L2_a_request_waits_for_startup_wait_and_gets_a_503() -> None:
         began = time.monotonic()
         answer = host.get("/")
         assert time.monotonic() - began > 0.25
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert (answer.status, answer.header("retry-after")) == (503, "1")
         host.wait_log("setting startup-wait", level="warn")
         host.bell.release("startup")
         assert not activate.result().HasField("error")
         assert host.get("/").status == 200
 
 
+@on("p")
 def test_L2_a_request_before_anything_was_asked_gets_a_503_too() -> None:
     with LightHost(startup_wait=0) as host:
         assert host.get("/").status == 503

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from mm_asgi.protocol import goplugin_pb2
-from tests.contract.process_plugins.facts import find
-from tests.contract.process_plugins.hosts import Host, LightHost, RealHost, both_hosts
-from tests.contract.process_plugins.peer import SHUTDOWN
+from tests.roads import ProcessHost, on
+from tests.roads.line import find
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.peer import SHUTDOWN
 
 GONE = 2.0  # s from Shutdown to SIGKILL (go-plugin's client.go, Kill)
 ANSWERED = 0.1  # s for the answer to Shutdown
@@ -24,6 +25,7 @@ HOSTILE = {
 }
 
 
+@on("p")
 def test_L4_a_drain_refuses_ends_streams_waits_and_runs_lifespan_shutdown_once() -> None:
     with LightHost() as host:
         host.start()
@@ -33,7 +35,7 @@ def test_L4_a_drain_refuses_ends_streams_waits_and_runs_lifespan_shutdown_once()
         deactivate = host.peer.send_hook("OnDeactivate", timeout=30)
         assert events.answer().body == b"data: last\n\n"
         refused = host.get("/")
-        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert (refused.status, refused.header("retry-after")) == (503, "1")
         assert not deactivate.done()
         assert "shutdown" not in host.bell.names
         host.bell.release("work")
@@ -49,6 +51,7 @@ def test_L4_a_drain_refuses_ends_streams_waits_and_runs_lifespan_shutdown_once()
         assert not find(host.log(), "", level="error")
 
 
+@on("p")
 def test_L4_a_drain_waits_for_background_tasks() -> None:
     with LightHost() as host:
         host.start()
@@ -61,11 +64,11 @@ def test_L4_a_drain_waits_for_background_tasks() -> None:
         assert host.bell.names[-2:] == ["background done", "shutdown"]
 
 
+@on("p", "g")
 @pytest.mark.full
-@both_hosts
 @pytest.mark.parametrize("what", HOSTILE)
 def test_L4_the_process_is_gone_2_s_after_Shutdown_whatever_holds_it_up(
-    host: Host, what: str
+    host: ProcessHost, what: str
 ) -> None:
     app, path, rung = HOSTILE[what]
     with host(app, drain=0.8) as plugin:
@@ -78,11 +81,11 @@ def test_L4_the_process_is_gone_2_s_after_Shutdown_whatever_holds_it_up(
         assert stopped.kill_seconds < GONE
 
 
+@on("p", "g")
 @pytest.mark.full
-@pytest.mark.parametrize("host", [LightHost, RealHost])
 @pytest.mark.parametrize("what", HOSTILE)
 def test_L4_Shutdown_alone_ends_the_process_in_2_s_whatever_holds_it_up(
-    host: Host, what: str
+    host: ProcessHost, what: str
 ) -> None:
     app, path, rung = HOSTILE[what]
     with host(app) as plugin:
@@ -94,8 +97,8 @@ def test_L4_Shutdown_alone_ends_the_process_in_2_s_whatever_holds_it_up(
         assert stopped.kill_seconds < GONE
 
 
-@both_hosts
-def test_L4_Shutdown_without_OnDeactivate_runs_lifespan_shutdown(host: Host) -> None:
+@on("p", "g")
+def test_L4_Shutdown_without_OnDeactivate_runs_lifespan_shutdown(host: ProcessHost) -> None:
     with host() as plugin:
         plugin.start()
         stopped = plugin.kill()
@@ -103,6 +106,7 @@ def test_L4_Shutdown_without_OnDeactivate_runs_lifespan_shutdown(host: Host) -> 
         assert plugin.bell.names == ["startup", "shutdown"]
 
 
+@on("p")
 def test_L4_what_does_not_end_in_the_drain_is_cancelled_and_named() -> None:
     with LightHost(drain=0.6) as host:
         host.start()
@@ -111,7 +115,7 @@ def test_L4_what_does_not_end_in_the_drain_is_cancelled_and_named() -> None:
         began = time.monotonic()
         deactivate = host.peer.send_hook("OnDeactivate", timeout=30)
         answer = held.answer()
-        assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+        assert (answer.status, answer.header("retry-after")) == (503, "1")
         deactivate.result()
         assert 0.2 < time.monotonic() - began < 0.7
         line = host.wait_log("are cancelled", level="warn")
@@ -119,6 +123,7 @@ def test_L4_what_does_not_end_in_the_drain_is_cancelled_and_named() -> None:
         assert host.bell.names[-1] == "shutdown"
 
 
+@on("p")
 def test_L4_OnDeactivate_ends_2_s_before_its_deadline() -> None:
     with LightHost("lifespans:hangs") as host:
         host.start()
@@ -128,6 +133,7 @@ def test_L4_OnDeactivate_ends_2_s_before_its_deadline() -> None:
         host.wait_log("lifespan.shutdown did not complete", level="error")
 
 
+@on("p")
 @pytest.mark.full
 @pytest.mark.parametrize(
     "step",
@@ -158,6 +164,7 @@ def test_L4_Shutdown_cuts_a_stop_that_runs_to_1500_ms(step: str) -> None:
         assert not find(host.log(), "did not end by itself")
 
 
+@on("p")
 def test_L4_Shutdown_twice_is_safe_and_answered_at_once() -> None:
     with LightHost() as host:
         host.start()
@@ -170,6 +177,7 @@ def test_L4_Shutdown_twice_is_safe_and_answered_at_once() -> None:
         assert host.bell.names == ["startup", "ever", "shutdown"]
 
 
+@on("p")
 def test_L4_Shutdown_before_anything_was_asked_is_safe() -> None:
     with LightHost("imports:app") as host:
         assert host.peer.shutdown() < ANSWERED
@@ -178,6 +186,7 @@ def test_L4_Shutdown_before_anything_was_asked_is_safe() -> None:
         assert not find(host.log(), "", level="error")
 
 
+@on("p")
 @pytest.mark.full
 def test_L4_Shutdown_during_the_startup_is_safe() -> None:
     with LightHost("lifespans:waits") as host:
@@ -190,6 +199,7 @@ def test_L4_Shutdown_during_the_startup_is_safe() -> None:
         assert not find(host.log(), "", level="error")
 
 
+@on("p")
 def test_L4_SIGTERM_drains() -> None:
     with LightHost() as host:
         host.start()
@@ -203,6 +213,7 @@ def test_L4_SIGTERM_drains() -> None:
         assert host.bell.names == ["startup", "work", "shutdown"]
 
 
+@on("p")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_L4_signals_before_the_startup(number: signal.Signals, loop: str) -> None:
@@ -220,12 +231,14 @@ def test_L4_signals_before_the_startup(number: signal.Signals, loop: str) -> Non
         assert host.exit_code() == 0
 
 
+@on("p")
 def test_L4_the_apps_children_do_not_inherit_the_plugins_deafness_to_ctrl_c() -> None:
     with LightHost() as host:
         host.start()
         assert host.get("/interrupt").body == b"-2"
 
 
+@on("p")
 def test_L4_Shutdown_during_the_import_is_safe() -> None:
     with LightHost("imports:app", PROCESS_HOLD="yes") as host:
         implemented = host.peer.send_hook("Implemented")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.process_plugins.facts import find
-from tests.contract.process_plugins.hosts import RealHost
-from tests.contract.process_plugins.real_host import as_exit
+from tests.roads import on
+from tests.roads.line import find
+from tests.roads.process.real_host import RealHost, as_exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +24,7 @@ def aside() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
         yield executor
 
 
+@on("g")
 def test_L4_a_browsers_event_stream_ends_cleanly_and_a_running_request_is_answered(
     aside: concurrent.futures.ThreadPoolExecutor,
 ) -> None:
@@ -48,6 +49,7 @@ def test_L4_a_browsers_event_stream_ends_cleanly_and_a_running_request_is_answer
         assert host.control("/stats", method="GET")["cut"] == 0
 
 
+@on("g")
 @pytest.mark.parametrize(
     ("app", "path", "rung"),
     [("polite:app", "/stubborn", "stubborn"), ("lifespans:hangs", "/", "hello")],
@@ -63,6 +65,7 @@ def test_L4_OnDeactivate_takes_8_s_at_the_most_by_default(app: str, path: str, r
         assert stopped.kill_seconds < 2
 
 
+@on("g")
 def test_L4_a_stop_of_the_server_does_not_run_into_its_10_s() -> None:
     with RealHost() as host:
         host.start()
@@ -75,6 +78,7 @@ def test_L4_a_stop_of_the_server_does_not_run_into_its_10_s() -> None:
         assert host.bell.names[-1] == "shutdown"
 
 
+@on("g")
 def test_L4_a_stop_that_the_server_gives_up_on_is_cut_by_Shutdown() -> None:
     with RealHost("lifespans:hangs") as host:
         host.start()
@@ -86,6 +90,7 @@ def test_L4_a_stop_that_the_server_gives_up_on_is_cut_by_Shutdown() -> None:
         assert host.bell.names.count("shutdown") == 1
 
 
+@on("g")
 def test_L4_Shutdown_is_answered_within_100_ms_while_requests_run() -> None:
     with RealHost() as host:
         host.start()
@@ -100,6 +105,7 @@ def test_L4_Shutdown_is_answered_within_100_ms_while_requests_run() -> None:
         assert host.bell.names[-1] == "shutdown"
 
 
+@on("g")
 def test_L4_a_plugin_can_be_activated_again_after_a_stop() -> None:
     with RealHost() as host:
         host.start()

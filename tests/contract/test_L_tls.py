@@ -14,10 +14,12 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.contract.process_plugins.apps.volume import BLOCK
-from tests.contract.process_plugins.facts import ROOT
-from tests.contract.process_plugins.hosts import LightHost, RealHost
-from tests.contract.process_plugins.peer import Peer
+from tests.contract.apps.process.volume import BLOCK
+from tests.roads import on
+from tests.roads.process.light_host import LightHost
+from tests.roads.process.peer import Peer
+from tests.roads.process.real_host import RealHost
+from tests.roads.road import ROOT
 from tests.wire.tls_peer import Identity, client_context, host_identity
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class MutualHost(LightHost):
         return opened
 
 
+@on("p")
 @pytest.mark.parametrize(
     ("network", "loop", "multiplex"), [("unix", "asyncio", ""), ("tcp", "uvloop", "true")]
 )
@@ -79,6 +82,7 @@ def test_L11_a_host_that_demands_mutual_tls_gets_it(
         host.wait_log("the host demands mutual TLS", level="debug")
 
 
+@on("p")
 @pytest.mark.parametrize("network", ["unix", "tcp"])
 def test_L11_nobody_but_the_host_is_served(network: str) -> None:
     with MutualHost(network=network) as host:
@@ -122,6 +126,7 @@ CANNOT: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+@on("p")
 @pytest.mark.parametrize("kind", CANNOT)
 def test_L11_what_cannot_be_is_said_and_plain_text_is_never_served(
     kind: str, tmp_path: Path
@@ -148,8 +153,7 @@ def test_L11_what_cannot_be_is_said_and_plain_text_is_never_served(
         assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.full
-@pytest.mark.timeout(120)
+@on("g")
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("flags", [[], ["-automtls"]], ids=["plain", "automtls"])
 @pytest.mark.parametrize("network", ["unix", "tcp"])

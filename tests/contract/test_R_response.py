@@ -1,7 +1,8 @@
 """Rows R1 to R17 by name, each on every road on which it can be seen.
 
-What one request and its answer can show stands in apps_response.py's table; ROWS says which of its
-apps belong to which row. The other tests are for what takes time, order, settings or a client.
+What one request and its answer can show stands in the table of the contract's apps, OUTCOMES; ROWS
+says which of its apps belong to which row, and test_outcome takes them all, one by one. The other
+tests are for what takes time, order, settings or a client.
 """
 
 from __future__ import annotations
@@ -10,32 +11,16 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
 
-from mm_asgi.bridge.http import Holds
-from mm_asgi.grpc_hooks import methods
-from tests.contract.apps_response import JOURNAL, OUTCOMES
-from tests.contract.response_roads import Answer, HostRoad, MemoryRoad, Road, Roads
-from tests.contract.test_R_apps import FULL, hold
+from tests.contract.apps.catalog import JOURNAL, OUTCOMES, Outcome
+from tests.roads import PLUGIN_ID, Answer, Each, Exchange, MemoryRoad, Road, on, spread, ways
+from tests.roads.host_road import HostRoad
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-MEMORY = pytest.param("m")
-RAW = pytest.param("w", marks=FULL)
-HTTP = pytest.param("g", marks=FULL)
-SIMULATED = pytest.param("s", marks=pytest.mark.full)
-everywhere = pytest.mark.parametrize("kind", [MEMORY, RAW, HTTP, SIMULATED])
-in_memory = pytest.mark.parametrize("kind", [MEMORY])
-on_messages = pytest.mark.parametrize("kind", [MEMORY, RAW])
-through_the_host = pytest.mark.parametrize("kind", [RAW, HTTP, SIMULATED])
+    from _pytest.mark.structures import ParameterSet
 
 OK = (0, "")
-ROOT = "/plugins/com.example.demo"
-# A second plugin, for rows that need other settings than the defaults.
-OTHER = {"limit_concurrency": 3, "cookie_path": "root", "disconnect_grace": 0.0}
+PREFIX = f"/mm/plugins/{PLUGIN_ID}"
 
 
 def rows(*prefixes: str) -> list[str]:
@@ -62,50 +47,75 @@ ROWS = {
 }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def roads() -> AsyncIterator[Roads]:
-    made = Roads()
-    yield made
-    await made.close()
+# ---------------------------------------------------------------- the table
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def road(roads: Roads, kind: str) -> Road:
-    """The kind's road to the plugin with the default settings."""
-    return await roads.get(kind)
+async def hold(road: Road, name: str) -> None:
+    """Ask one app of the table and look at all that came of it."""
+    outcome = OUTCOMES[name]
+    exchange = await road.begin(name.partition(" ")[0], method=outcome.method)
+    answer = await exchange.rest()
+    check_answer(answer, outcome, road.kind)
+    assert f"secret-{exchange.token}" not in answer.text()
+    await check_log(road, exchange, outcome)
+    # Whatever it was: the next request is served.
+    assert (await road.ask("hello")).body == b"hello"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def other(roads: Roads, kind: str) -> Road:
-    """The kind's road to the plugin with the settings OTHER."""
-    return await roads.get(kind, **OTHER)
+def check_answer(answer: Answer, outcome: Outcome, kind: str) -> None:
+    assert answer.status == outcome.status
+    assert answer.body == outcome.body
+    for header, value in outcome.headers.items():
+        # What a body without a length gets of net/http is not the app's.
+        if (kind, header) != ("g", "transfer-encoding"):
+            assert answer.header(header) == value, header
+    if kind == "g":
+        assert answer.broken is outcome.cut
+        return
+    assert answer.end == ((0, "") if outcome.end is None else (13, outcome.end))
+    if outcome.messages is not None:
+        assert answer.messages == outcome.messages
+    if outcome.status == 500:
+        assert answer.header("content-type") == "text/plain; charset=utf-8"
 
 
-@pytest_asyncio.fixture(loop_scope="module")
-async def alone(kind: str) -> AsyncIterator[Road]:
-    """A road to a plugin of the test's own, which it may stop."""
-    made = Roads()
-    yield await made.get(kind, drain=0.5)
-    await made.close()
-
-
-@pytest.fixture
-def long_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start is held until a body event comes."""
-    monkeypatch.setattr(Holds, "add", lambda self, cycle: None)
+async def check_log(road: Road, exchange: Exchange, outcome: Outcome) -> None:
+    notes = await road.journal(exchange.token, "over")
+    assert tuple(note.value for note in notes if note.key == "send raised") == outcome.saw
+    if outcome.log is None:
+        return
+    secret = f"secret-{exchange.token}"
+    if "a task of the app" in outcome.log:  # not in the request's context
+        line = await road.logged(secret, "error")
+    else:
+        line = await road.logged(outcome.log, "error", token=exchange.token)
+        assert [o for o in road.errors() if o.request_id == line.request_id] == [line]
+    assert line.message == outcome.log
+    if outcome.secret:
+        assert secret in line.fields["exception"]
 
 
 async def hold_row(road: Road, row: str) -> None:
     for name in ROWS[row]:
-        if road.letter in OUTCOMES[name].roads:
+        if road.letter not in OUTCOMES[name].but:
             await hold(road, name)
 
 
-async def no_error(road: Road, mark: str) -> None:
-    """The request has ended and nothing of it was logged as an error."""
-    assert "over" in await road.notes(mark)
-    request_id = await road.request_id(mark)
-    assert [line for line in road.errors() if line.request_id == request_id] == []
+def outcomes() -> list[ParameterSet]:
+    """Each app of the table on each road on which it can be seen."""
+    return [
+        pytest.param(*way.values, name, id=f"{way.id}-{name}", marks=way.marks)
+        for letter in spread("m", "w", "g")
+        for way in ways(letter, one_wire=True)
+        for name, outcome in OUTCOMES.items()
+        if letter not in outcome.but
+    ]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize(("road", "name"), outcomes(), indirect=["road"])
+async def test_outcome(road: Road, name: str) -> None:
+    await hold(road, name)
 
 
 async def test_every_app_of_the_table_belongs_to_a_row() -> None:
@@ -115,53 +125,53 @@ async def test_every_app_of_the_table_belongs_to_a_row() -> None:
 # ---------------------------------------------------------------- R1, R2, R3: what leaves when
 
 
-@on_messages
+@on("m", "w", one_wire=True)
 async def test_R1_a_small_answer_is_one_message(road: Road) -> None:
     for name in ROWS["R1"]:
         answer = await road.ask(name)
         assert (answer.messages, answer.flushed, answer.end) == (1, 0, OK)
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R1_small_answers(road: Road) -> None:
     await hold_row(road, "R1")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R1_the_head_of_an_idle_stream_comes_by_itself(road: Road) -> None:
-    exchange = await road.open("idle")
+    exchange = await road.begin("idle")
     head = await exchange.head()
     assert (head.status, head.header("content-type")) == (200, "text/event-stream")
     assert (head.body, head.flushed) == (b"", head.messages)
     await exchange.leave()
-    await no_error(road, exchange.mark)
+    await road.check_no_error(exchange.token)
 
 
-@in_memory
+@on("m")
 async def test_R1_the_hold_is_5_ms(road: Road) -> None:
     began = asyncio.get_running_loop().time()
-    exchange = await road.open("idle")
+    exchange = await road.begin("idle")
     await exchange.head()
     # No upper bound but for a stall: a busy machine may be late, never early.
     assert 0.004 < asyncio.get_running_loop().time() - began < 2
     await exchange.leave()
 
 
-@in_memory
+@on("m")
 @pytest.mark.usefixtures("long_hold")
 async def test_R1_a_held_start_goes_with_the_body(road: Road) -> None:
-    exchange = await road.open("waits_held")
-    await road.notes(exchange.mark, "waits")
-    await road.open_gate(exchange.mark)
+    exchange = await road.begin("waits_held")
+    await road.keys(exchange.token, "waits")
+    await road.gate(exchange.token)
     answer = await exchange.rest()
     assert (answer.messages, answer.flushed, answer.body) == (1, 0, b"ok")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R1_a_body_after_the_hold(road: Road) -> None:
-    exchange = await road.open("waits_held")
+    exchange = await road.begin("waits_held")
     await exchange.head()
-    await road.open_gate(exchange.mark)
+    await road.gate(exchange.token)
     answer = await exchange.rest()
     assert (answer.status, answer.body) == (200, b"ok")
     if road.kind != "g":
@@ -169,52 +179,52 @@ async def test_R1_a_body_after_the_hold(road: Road) -> None:
         assert answer.header("content-length") is None
 
 
-@in_memory
+@on("m")
 @pytest.mark.usefixtures("long_hold")
 async def test_R2_an_empty_body_sends_the_head(road: Road) -> None:
-    exchange = await road.open("idle_told")
+    exchange = await road.begin("idle_told")
     head = await exchange.head()
     assert (head.status, head.messages, head.flushed, head.body) == (200, 1, 1, b"")
     await exchange.leave()
-    await no_error(road, exchange.mark)
+    await road.check_no_error(exchange.token)
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R2_the_head_comes(road: Road) -> None:
-    exchange = await road.open("idle_told")
+    exchange = await road.begin("idle_told")
     assert (await exchange.head()).status == 200
     await exchange.leave()
-    await no_error(road, exchange.mark)
+    await road.check_no_error(exchange.token)
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R3_each_event_comes_when_it_is_sent(road: Road) -> None:
-    exchange = await road.open("ticks")
+    exchange = await road.begin("ticks")
     for number in range(3):
         if number or road.kind == "g":
             piece = await exchange.piece()
         else:
             piece = (await exchange.head()).body  # the head came with it
         assert piece == b"data: %d\n\n" % number
-        await road.ask("tick", query=f"of={exchange.mark}&number={number}")
+        await road.gate(exchange.token, f"tick {number}")
     answer = await exchange.rest()
     if road.kind != "g":
         assert (answer.messages, answer.flushed, answer.end) == (4, 3, OK)
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R3_chunks(road: Road) -> None:
     await hold_row(road, "R3")
 
 
-@in_memory
+@on("m")
 @pytest.mark.parametrize("app", ["cut_in_the_middle", "cut_in_the_queue"])
 async def test_R3_an_event_that_was_cut_ends_the_rpc(road: Road, app: str) -> None:
     assert isinstance(road, MemoryRoad)
-    exchange = await road.open(app, window=1)
+    exchange = await road.begin(app, window=1)
     assert len((await exchange.head()).body) == 64 * 1024
-    await road.open_gate(exchange.mark)
-    await road.notes(exchange.mark, "send raised CancelledError")
+    await road.gate(exchange.token)
+    assert await road.noted(exchange.token, "send raised") == ["CancelledError"]
     answer = await exchange.rest()
     assert answer.end == (13, "the app's response was cut")
     assert b"small" not in answer.body
@@ -223,71 +233,72 @@ async def test_R3_an_event_that_was_cut_ends_the_rpc(road: Road, app: str) -> No
 # ---------------------------------------------------------------- R4 to R13: the table
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R4_answers_without_a_body(road: Road) -> None:
     await hold_row(road, "R4")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R5_a_wrong_content_length(road: Road) -> None:
     await hold_row(road, "R5")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R6_content_length_of_a_whole_body(road: Road) -> None:
     await hold_row(road, "R6")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R7_wrong_events(road: Road) -> None:
     await hold_row(road, "R7")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R7_a_send_after_the_end_is_a_debug_line(road: Road) -> None:
-    exchange = await road.open("sends_after_the_end")
+    exchange = await road.begin("sends_after_the_end")
     await exchange.rest()
-    await no_error(road, exchange.mark)
+    await road.check_no_error(exchange.token)
     text = "a send after the end of the response was ignored"
-    request_id = await road.request_id(exchange.mark)
-    said = [line for line in road.lines() if (line.message, line.request_id) == (text, request_id)]
+    request_id = await road.request_id(exchange.token)
+    said = [
+        line for line in await road.lines() if (line.message, line.request_id) == (text, request_id)
+    ]
     assert {line.level for line in said} <= {"debug"}
     if road.kind == "m":
         assert said
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R8_an_exception_before(road: Road) -> None:
     await hold_row(road, "R8")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R9_an_exception_after(road: Road) -> None:
     await hold_row(road, "R9")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R10_a_return_without_an_answer(road: Road) -> None:
     await hold_row(road, "R10")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R11_exceptions_that_are_none(road: Road) -> None:
     await hold_row(road, "R11")
 
 
-@through_the_host
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-async def test_R11_sys_exit_in_a_task_on_each_loop(roads: Roads, kind: str, loop: str) -> None:
-    await hold(await roads.get(kind, loop=loop), "exits_in_a_task")
+@on("w", "g", settings={"loop": Each(("asyncio", "uvloop"))}, one_wire=True)
+async def test_R11_sys_exit_in_a_task_on_each_loop(road: Road) -> None:
+    await hold(road, "exits_in_a_task")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R12_header_bytes_that_are_not_utf8(road: Road) -> None:
     await hold_row(road, "R12")
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R13_hop_by_hop_headers(road: Road) -> None:
     await hold_row(road, "R13")
 
@@ -295,57 +306,58 @@ async def test_R13_hop_by_hop_headers(road: Road) -> None:
 # ---------------------------------------------------------------- R14: background tasks
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R14_work_after_the_answer(road: Road) -> None:
-    exchange = await road.open("background")
+    exchange = await road.begin("background")
     answer = await exchange.rest()
     assert (answer.body, answer.end) == (b"ok", None if road.kind == "g" else OK)
-    assert "done" not in await road.notes(exchange.mark, "works")
-    await road.open_gate(exchange.mark)
-    assert "done" in await road.notes(exchange.mark)
-    await no_error(road, exchange.mark)
+    assert "done" not in await road.keys(exchange.token, "works")
+    await road.gate(exchange.token)
+    assert "done" in await road.keys(exchange.token)
+    await road.check_no_error(exchange.token)
 
 
-@everywhere
+@on("m", "w", "g", one_wire=True)
 async def test_R14_work_that_raises(road: Road) -> None:
-    exchange = await road.open("background_raises")
+    exchange = await road.begin("background_raises")
     answer = await exchange.rest()
     assert (answer.status, answer.body, answer.broken) == (200, b"ok", False)
-    await road.open_gate(exchange.mark)
-    line = await road.logged("the app raised RuntimeError", level="error", mark=exchange.mark)
-    assert f"secret-{exchange.mark}" in line.fields["exception"]
+    await road.gate(exchange.token)
+    line = await road.logged("the app raised RuntimeError", "error", token=exchange.token)
+    assert f"secret-{exchange.token}" in line.fields["exception"]
 
 
-@pytest.mark.parametrize("kind", [MEMORY, RAW, HTTP])  # s stops as dev does, within 2 s
-async def test_R14_a_stop_waits_for_work(alone: Road) -> None:
-    assert (await alone.ask("background_works")).body == b"ok"
-    await alone.stop()
-    messages = [line.message for line in alone.lines()]
+# The simulated host stops as dev does, within 2 s.
+@on("m", "w", "g", but="s", settings={"drain": 0.5}, alone=True, one_wire=True)
+async def test_R14_a_stop_waits_for_work(road: Road) -> None:
+    assert (await road.ask("background_works")).body == b"ok"
+    await road.stop()
+    messages = [line.message for line in road.log_lines()]
     assert "the work was done" in messages
     assert not [message for message in messages if message.startswith("drain:")]
 
 
-@everywhere
-async def test_R14_a_stop_cancels_endless_work_and_names_it(alone: Road) -> None:
-    exchange = await alone.open("background")
+@on("m", "w", "g", settings={"drain": 0.5}, alone=True, one_wire=True)
+async def test_R14_a_stop_cancels_endless_work_and_names_it(road: Road) -> None:
+    exchange = await road.begin("background")
     await exchange.rest()
-    await alone.stop()
-    (line,) = [line for line in alone.lines() if line.message.startswith("drain:")]
+    await road.stop()
+    (line,) = [line for line in road.log_lines() if line.message.startswith("drain:")]
     assert line.message == (
-        f"drain: 1 tasks were still running and are cancelled: GET {ROOT}/background"
+        f"drain: 1 tasks were still running and are cancelled: GET {PREFIX}/background"
     )
     assert line.level == "warn"
-    if alone.kind == "m":
-        assert "cancelled" in await JOURNAL.until(exchange.mark, "over")
+    if road.kind == "m":
+        assert "cancelled" in [note.key for note in await JOURNAL.until(exchange.token, "over")]
 
 
-@everywhere
-async def test_R14_a_stop_ends_when_an_app_swallows_the_cancel(alone: Road) -> None:
-    exchange = await alone.open("swallows_cancel")
-    await alone.notes(exchange.mark, "waits")
+@on("m", "w", "g", settings={"drain": 0.5}, alone=True, one_wire=True)
+async def test_R14_a_stop_ends_when_an_app_swallows_the_cancel(road: Road) -> None:
+    exchange = await road.begin("swallows_cancel")
+    await road.keys(exchange.token, "waits")
     # The app is at fault: its error line may reach the host's log after all else.
-    alone.expected.add(await alone.request_id(exchange.mark))
-    stop = asyncio.create_task(alone.deactivate())
+    road.expected.add(await road.request_id(exchange.token))
+    stop = asyncio.create_task(road.deactivate())
     answer = await exchange.rest()
     await stop
     assert answer.status in (500, 503)
@@ -373,49 +385,46 @@ async def until_served(road: Road) -> None:
     raise AssertionError("still full")
 
 
-@everywhere
-async def test_R15_more_requests_than_the_limit(other: Road) -> None:
-    await until_served(other)
-    held = [await other.open("idle_told") for _ in range(3)]
+@on("m", "w", "g", settings={"limit_concurrency": 3}, alone=True, one_wire=True)
+async def test_R15_more_requests_than_the_limit(road: Road) -> None:
+    await until_served(road)
+    held = [await road.begin("idle_told") for _ in range(3)]
     for exchange in held:
         assert (await exchange.head()).status == 200
     for _ in range(2):
-        check_503(other, await other.ask("hello"))
-    check_503(other, await other.ask("hello", method="HEAD"), body=b"")
-    if isinstance(other, HostRoad):
-        assert (await other.host.control("/ping"))["ok"]
+        check_503(road, await road.ask("hello"))
+    check_503(road, await road.ask("hello", method="HEAD"), body=b"")
+    if isinstance(road, HostRoad):
+        assert (await road.host.control("/ping"))["ok"]
     for exchange in held:
         await exchange.leave()
-    await until_served(other)
-    line = await other.logged("limit_concurrency: more than 3 requests at once")
-    assert line.level == "warn"
+    await until_served(road)
+    await road.logged("limit_concurrency: more than 3 requests at once", "warn")
 
 
-@in_memory
-async def test_R15_a_limit_of_0_is_none(roads: Roads, kind: str) -> None:
-    road = await roads.get(kind, limit_concurrency=0)
+@on("m", settings={"limit_concurrency": 0})
+async def test_R15_a_limit_of_0_is_none(road: Road) -> None:
     assert (await road.ask("hello")).status == 200
 
 
-@everywhere
-async def test_R15_503_while_draining(alone: Road) -> None:
-    held = await alone.open("idle_plain")
+@on("m", "w", "g", settings={"drain": 0.5}, alone=True, one_wire=True)
+async def test_R15_503_while_draining(road: Road) -> None:
+    held = await road.begin("idle_plain")
     await held.head()
-    stop = asyncio.create_task(alone.deactivate())
+    stop = asyncio.create_task(road.deactivate())
     for _ in range(1000):
-        answer = await alone.ask("hello")
+        answer = await road.ask("hello")
         if answer.status != 200:
             break
-    check_503(alone, answer)
+    check_503(road, answer)
     await held.leave()
     await stop
-    check_503(alone, await alone.ask("hello"))
+    check_503(road, await road.ask("hello"))
 
 
-@in_memory
-async def test_R15_503_before_the_start_up_has_ended(kind: str) -> None:
-    road = MemoryRoad(startup_wait=0.0)
-    await road.server.start(None, methods(road.serving))
+@on("m")
+async def test_R15_503_before_the_start_up_has_ended() -> None:
+    road = await MemoryRoad(startup_wait=0.0).start()
     check_503(road, await road.ask("hello"))
     await road.close()
 
@@ -423,18 +432,17 @@ async def test_R15_503_before_the_start_up_has_ended(kind: str) -> None:
 # ---------------------------------------------------------------- R16, R17
 
 
-@everywhere
+@on("m", "w", "g", alone=True, one_wire=True)
 async def test_R16_an_upgrade_is_served_as_plain_http(road: Road) -> None:
     upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]
     for _ in range(2):
         answer = await road.ask("upgrade", headers=upgrade)
         # The app's own answer, and it saw no header of the hop.
         assert (answer.status, answer.body) == (426, b"")
-    line = await road.logged("a client asked for an upgrade (WebSocket)")
-    assert line.level == "warn"
+    await road.logged("a client asked for an upgrade (WebSocket)", "warn")
 
 
-@everywhere
+@on("m", "w", "g", alone=True, one_wire=True)
 async def test_R17_cookies_are_kept(road: Road) -> None:
     for _ in range(2):
         assert (await road.ask("cookies")).all("set-cookie") == [
@@ -444,70 +452,18 @@ async def test_R17_cookies_are_kept(road: Road) -> None:
             "odd=4;path = / ;Path=/",
         ]
     for name in ("wide", "odd"):
-        line = await road.logged(f"cookie {name} has Path=/")
-        assert line.level == "warn"
+        line = await road.logged(f"cookie {name} has Path=/", "warn")
         assert 'cookie-path = "root"' in line.message
-    assert len([line for line in road.lines() if line.message.startswith("cookie ")]) == 2
+    assert len([line for line in await road.lines() if line.message.startswith("cookie ")]) == 2
 
 
-@everywhere
-async def test_R17_cookies_get_the_plugins_path(other: Road) -> None:
-    await until_served(other)
-    assert (await other.ask("cookies")).all("set-cookie") == [
-        f"wide=1; HttpOnly; Path={ROOT}",
-        f"bare=2; Path={ROOT}",
+@on("m", "w", "g", settings={"cookie_path": "root"}, one_wire=True)
+async def test_R17_cookies_get_the_plugins_path(road: Road) -> None:
+    await until_served(road)
+    assert (await road.ask("cookies")).all("set-cookie") == [
+        f"wide=1; HttpOnly; Path={PREFIX}",
+        f"bare=2; Path={PREFIX}",
         "narrow=3; Path=/elsewhere",
-        f"odd=4; Path={ROOT}",
+        f"odd=4; Path={PREFIX}",
     ]
-    await other.turn()
-    assert [line for line in other.lines() if line.message.startswith("cookie ")] == []
-
-
-# ---------------------------------------------------------------- the client leaves (D4, D5)
-
-
-@everywhere
-@pytest.mark.parametrize("app", ["left_waiting", "left_streaming"])
-async def test_D4_the_client_leaves(road: Road, app: str) -> None:
-    exchange = await road.open(app)
-    await road.notes(exchange.mark, "waits")
-    await exchange.leave()
-    assert "left" in await road.notes(exchange.mark)
-    await no_error(road, exchange.mark)
-
-
-@in_memory
-@pytest.mark.usefixtures("long_hold")
-async def test_D4_the_client_leaves_before_a_held_start(road: Road) -> None:
-    exchange = await road.open("left_held")
-    await road.notes(exchange.mark, "waits")
-    await exchange.leave()
-    assert "left" in await road.notes(exchange.mark)
-    assert (await exchange.rest()).messages == 0
-    await no_error(road, exchange.mark)
-
-
-@everywhere
-async def test_D5_the_client_leaves_after_the_answer(road: Road) -> None:
-    exchange = await road.open("left_complete")
-    assert (await exchange.rest()).body == b"ok"
-    await exchange.leave()
-    assert "left" in await road.notes(exchange.mark)
-    await no_error(road, exchange.mark)
-
-
-@everywhere
-@pytest.mark.parametrize(
-    "app", ["told_plain", "told_in_group", "told_as_cause", "told_as_context", "told_and_broken"]
-)
-async def test_D4_an_app_is_told_by_its_send(other: Road, app: str) -> None:
-    await until_served(other)
-    exchange = await other.open(app)
-    await other.notes(exchange.mark, "waits")
-    await exchange.leave()
-    assert "send raised ClientDisconnected" in await other.notes(exchange.mark)
-    if app == "told_and_broken":  # a fault of its own beside it
-        line = await other.logged("the app raised", level="error", mark=exchange.mark)
-        assert f"secret-{exchange.mark}" in line.fields["exception"]
-    else:
-        await no_error(other, exchange.mark)
+    assert [line for line in await road.lines() if line.message.startswith("cookie ")] == []

@@ -17,9 +17,10 @@ from mm_asgi.protocol.api_kv_config_pb2 import (
 )
 from mm_asgi.testing import MM
 from tests.browser.dev_terminal import DevTerminal
-from tests.contract.process_plugins.apps import settings_seen
-from tests.contract.process_plugins.facts import APPS
-from tests.contract.process_plugins.hosts import RealHost
+from tests.contract.apps.process import settings_seen
+from tests.roads import on
+from tests.roads.process.facts import APPS
+from tests.roads.process.real_host import RealHost
 from tests.unit.api.loopback import loopback
 
 if TYPE_CHECKING:
@@ -90,8 +91,7 @@ async def test_a_plugin_sees_its_settings_under_dev(tmp_path: Path) -> None:
         assert await terminal.end() == 0
 
 
-@pytest.mark.full
-@pytest.mark.timeout(60)
+@on("g")
 def test_S7_a_plugin_sees_its_settings_under_the_go_host() -> None:
     with (
         loopback() as api,

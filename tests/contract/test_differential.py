@@ -8,6 +8,7 @@ message by message, in tests/unit/host/test_host_differential.py.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -16,18 +17,16 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contract.roads import WIRES, Answer, HTTPRoad, start_host
-from tests.go_host import go_missing_reason
+from tests.roads import LETTERS, Answer, HTTPRoad, Plan, Site
 from tests.unit.host.test_host_differential import BODIES, HEADERS, METHODS, PATHS, QUERIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.contract.roads import Headers
+    from tests.roads import Headers
 
 pytestmark = [
-    pytest.mark.full,
-    pytest.mark.skipif(bool(go_missing_reason()), reason=str(go_missing_reason())),
+    *LETTERS["g"].marks(),
     pytest.mark.timeout(300),
     pytest.mark.asyncio(loop_scope="module"),
 ]
@@ -36,17 +35,26 @@ Pair = tuple[HTTPRoad, HTTPRoad]
 PIECE = 512  # with the head it fits into one read of net/http
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WIRES)
-async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+@contextlib.asynccontextmanager
+async def both(plan: Plan) -> AsyncIterator[Pair]:
     """A road through each of the two hosts."""
-    hosts = [start_host(kind, request.param) for kind in "gs"]
+    makers = [made for made in (LETTERS[letter].host for letter in "gs") if made is not None]
+    hosts = [make(plan) for make in makers]
     try:
         for host in hosts:
             await host.start()
-        yield HTTPRoad(hosts[0]), HTTPRoad(hosts[1])
+        real, simulated = (HTTPRoad(host, plan.site) for host in hosts)
+        yield real, simulated
     finally:
         for host in hosts:
             await host.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=LETTERS["g"].wires)
+async def pair(request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """The roads to a plugin on each wire."""
+    async with both(Plan(wire=request.param)) as made:
+        yield made
 
 
 LIMIT = 0.6
@@ -55,15 +63,12 @@ LIMIT = 0.6
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["read", "write"])
 async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, Pair]]:
     """Two hosts with a short ReadTimeout or WriteTimeout, and which of them it is."""
-    limits = {"read_timeout": 0.0, "write_timeout": 0.0, f"{request.param}_timeout": LIMIT}
-    hosts = [start_host(kind, WIRES[0], **limits) for kind in "gs"]
-    try:
-        for host in hosts:
-            await host.start()
-        yield request.param, (HTTPRoad(hosts[0]), HTTPRoad(hosts[1]))
-    finally:
-        for host in hosts:
-            await host.close()
+    site = Site(
+        read_timeout=LIMIT if request.param == "read" else 0.0,
+        write_timeout=LIMIT if request.param == "write" else 0.0,
+    )
+    async with both(Plan(site=site)) as made:
+        yield request.param, made
 
 
 def seen(answer: Answer) -> Any:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.contract.process_plugins.apps.volume import BLOCK
-from tests.contract.process_plugins.hosts import RealHost
+from tests.contract.apps.process.volume import BLOCK
+from tests.roads.process.real_host import RealHost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ __all__ = ["CONTRIB_FAULTS"]
 
 HANDLER = "mm_asgi/bridge/handler.py"
 SITE, SITE_TESTS = "mm_asgi/site.py", ("tests/unit/test_site.py",)
-CSRF = ("tests/contract/test_S_csrf.py",)
+CSRF = ("tests/contract/test_S_who.py",)
 STARLETTE, CONTRIB = "mm_asgi/contrib/starlette.py", ("tests/unit/contrib",)
 
 CONTRIB_FAULTS: tuple[Fault, ...] = (

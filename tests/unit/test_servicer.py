@@ -17,8 +17,8 @@ from mm_asgi import Plugin
 from mm_asgi.errors import ConfigError, StartupError
 from mm_asgi.servicer import Servicer, add_to_server
 from mm_asgi.settings import Settings
-from tests.contract.process_plugins.peer import Peer
 from tests.go_host import GoHost, go_missing_reason
+from tests.roads.process.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,7 +23,7 @@ import pytest
 from google.protobuf.json_format import MessageToJson, Parse
 
 from mm_asgi.protocol import health_pb2, hooks_http_pb2
-from tests.contract.process_plugins.light_host import LightHost
+from tests.roads.process.light_host import LightHost
 
 from . import tools
 from .interop import messages

@@ -11,7 +11,7 @@ import pytest
 
 from mm_asgi.errors import ConfigError
 from mm_asgi.process.event_loop import close_loop, new_loop
-from tests.contract.process_plugins.hosts import LightHost
+from tests.roads.process.light_host import LightHost
 
 
 def test_auto_takes_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from mm_asgi import Plugin
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import Settings
 from mm_asgi.testing import Finding, check_app
-from tests.contract import apps_response
+from tests.contract.apps import catalog
 from tests.unit.testing.wire_apps import DISCONNECT, WireApp, answer, body, start
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ async def test_a_finding_is_one_line() -> None:
 
 POLITE = {
     name
-    for name, outcome in apps_response.OUTCOMES.items()
+    for name, outcome in catalog.OUTCOMES.items()
     if " " not in name and not outcome.log and not outcome.saw and outcome.method == "GET"
 }
 
@@ -315,10 +315,10 @@ POLITE = {
 async def test_the_table_of_apps() -> None:
     """Every app of the contract's table, as its row says: faulty or not."""
     wrong = []
-    for name, outcome in apps_response.OUTCOMES.items():
+    for name, outcome in catalog.OUTCOMES.items():
         if " " in name or name == "exits_in_a_task":  # which would end the test's own loop
             continue
-        found = await check_app(apps_response.app, paths=(f"/{name}?mark=check",), timeout=1.0)
+        found = await check_app(catalog.app, paths=(f"/{name}?token=check",), timeout=1.0)
         errors = [finding for finding in found if finding.severity == "error"]
         if bool(errors) != bool(outcome.log or outcome.saw):
             wrong.append((name, [str(finding) for finding in errors]))

@@ -1,1 +1,0 @@
-"""Plugins whose hooks call the host's API."""

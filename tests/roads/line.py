@@ -1,0 +1,52 @@
+"""A line of a plugin's log as it arrives at a host, on every road."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["Line", "find", "from_entry", "from_host_log"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the plugin's log, as the host gets it."""
+
+    level: str
+    logger: str
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def request_id(self) -> str:
+        """Of the request in which it was logged; empty outside of one."""
+        return str(self.fields.get("request_id", ""))
+
+
+def from_entry(entry: dict[str, Any]) -> Line:
+    """A line as the plugin writes it to stderr, read from JSON."""
+    fields = {name: value for name, value in entry.items() if not name.startswith("@")}
+    return Line(entry["@level"], entry.get("@module", ""), entry["@message"], fields)
+
+
+def from_host_log(events: Iterable[dict[str, Any]]) -> list[Line]:
+    """Lines as a host's own log has them, without what the host added."""
+    lines = []
+    for event in events:
+        fields = dict(event.get("fields") or {})
+        fields.pop("@module", None)
+        fields.pop("timestamp", None)
+        logger = str(event.get("module", ""))
+        lines.append(Line(event.get("level", ""), logger, event["message"], fields))
+    return lines
+
+
+def find(lines: Sequence[Line], text: str, **facts: str) -> Line | None:
+    """The first line whose message has the text and that has these level and logger."""
+    for line in lines:
+        if text in line.message and all(getattr(line, name) == facts[name] for name in facts):
+            return line
+    return None
