@@ -154,13 +154,13 @@ WIRE_FAULTS: tuple[Fault, ...] = (
         "http2: a peer that does not read is read on",
         "mm_asgi/wire/http2/transport.py",
         "        elif connection.is_paused and self._reads:\n"
-        "            self._stop_reading()\n"
+        "            self._stop_reading_if_replies_pile_up()\n"
         "        elif connection.waiting:\n"
         "            connection.pump()\n",
         "        elif connection.waiting:\n"
         "            connection.pump()\n"
         "        elif connection.is_paused and self._reads:\n"
-        "            self._stop_reading()\n",
+        "            self._stop_reading_if_replies_pile_up()\n",
         HTTP2,
         "ping_flood_that_nobody_reads",
     ),

@@ -1,6 +1,6 @@
-"""The native wire: gRPC over HTTP/2 on asyncio. docs/decisions/0009 tells why it exists.
+"""The native wire: gRPC over HTTP/2 on asyncio. docs/decisions/0009 says why it exists.
 
-Read it from the bottom, each module beside its part of the standards:
+Read it in this order, each module beside its part of the standards:
 
 - ``frames``: numbers and builders (RFC 9113 sections 4, 6, 7); ``huffman``, ``hpack``: RFC 7541;
   ``fields``: what a header list must look like (RFC 9113 section 8);
@@ -10,7 +10,7 @@ Read it from the bottom, each module beside its part of the standards:
 - ``encoding``: gzip; ``messages``: the receiving half of an RPC, for either side;
 - ``transport``: a connection on asyncio; ``call``, ``refused``, ``server``: the port's Stream and
   Server; ``tls``;
-- ``client_rpc``, ``target``, ``deadlines``: what a client says, where to, for how long;
+- ``client_rpc``: a client's heads; ``target``: a server's address; ``deadlines``: their clock;
   ``client_call``, ``stream_call``, ``client_transport``, ``channel``: the port's Call and Channel.
 
 The modules above ``transport`` know no asyncio: bytes and calls go in, bytes and calls come out.

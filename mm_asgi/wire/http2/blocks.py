@@ -1,8 +1,8 @@
 """Header blocks on their way in: put together from their frames, decoded, checked, remembered.
 
 RFC 9113 sections 4.3 and 6.10. A block that adds nothing to the dynamic table means the same until
-the table changes, so its head is kept by its bytes: a host that sends the same header list with
-each request is decoded once.
+the table changes. So what it means is kept by its bytes, and a host that sends the same header list
+with each request is decoded once.
 """
 
 from __future__ import annotations
@@ -24,26 +24,37 @@ if TYPE_CHECKING:
 __all__ = ["HeaderBlocks"]
 
 _HEADS_KEPT: Final = 256
-"""A guess: more than a host has RPCs with their own header lists."""
+"""How many blocks are kept: a guess, more than a host has RPCs with their own header lists."""
 
 _LARGEST_KEPT: Final = 1024
-"""Bytes of a block that is kept: of those that repeat, all but a few are indices."""
+"""Bytes of the largest block that is kept. A block that repeats is nearly all indices, so it is
+short."""
 
 
 class HeaderBlocks:
     """The header blocks that one connection receives.
 
     Args:
-        limits: header_list and continuations are used.
-        parse: makes a HeaderSection of a field list: a request's or a response's.
+        limits: the bounds; header_list and continuations count here.
+        parse: checks a field list, of a request or of a response, and returns its HeaderSection.
 
     Attributes:
         stream_id: the stream whose block is not whole yet, or 0.
         end: whether its HEADERS frame had END_STREAM.
     """
 
-    __slots__ = ("_block", "_decoder", "_frames", "_heads", "_is_steady", "_limits", "_parse",
-                 "_sections", "end", "stream_id")  # fmt: skip
+    __slots__ = (
+        "_block",
+        "_decoder",
+        "_frames",
+        "_heads",
+        "_is_steady",
+        "_limits",
+        "_parse",
+        "_sections",
+        "end",
+        "stream_id",
+    )
 
     def __init__(self, limits: Limits, parse: Callable[[Sequence[Field]], HeaderSection]) -> None:
         self.stream_id = 0
@@ -58,18 +69,21 @@ class HeaderBlocks:
         self._frames = 0
 
     def begin(self, stream_id: int, fragment: bytes, *, end: bool) -> None:
-        """A HEADERS frame came without END_HEADERS."""
+        """Begin a block that comes in several frames, with its HEADERS frame."""
         self.stream_id = stream_id
         self.end = end
         self._frames = 0
         self._block = bytearray(fragment)
 
     def extend(self, fragment: bytes, *, last: bool) -> bytes | None:
-        """A CONTINUATION frame came; gives the block when it is whole.
+        """Add a CONTINUATION frame.
+
+        Returns:
+            the block when it is whole, else None.
 
         Raises:
             ConnectionFault: the block is too long, in bytes or in frames. It cannot be skipped:
-                undecoded, it would leave the two tables different.
+                the two sides' tables would differ if it was not decoded.
         """
         self._frames += 1
         self._block += fragment
@@ -84,7 +98,7 @@ class HeaderBlocks:
         return bytes(self._block)
 
     def head(self, stream_id: int, block: bytes) -> HeaderSection:
-        """The head that a block says.
+        """Return the header section that a block encodes.
 
         Raises:
             ConnectionFault: it cannot be decoded.
@@ -102,7 +116,11 @@ class HeaderBlocks:
         return head
 
     def trailers(self, stream_id: int, block: bytes) -> list[Field]:
-        """The trailer section that a block says, not to be changed; raises as ``head()`` does."""
+        """Return the trailer section that a block encodes; the list must not be changed.
+
+        Raises:
+            ConnectionFault, StreamFault: as ``head()``.
+        """
         found = self._sections.get(block)
         if found is not None:
             return found
@@ -116,12 +134,12 @@ class HeaderBlocks:
 
     def _keep(self, kept: dict[bytes, Any], block: bytes, found: object) -> None:
         if self._is_steady and len(block) <= _LARGEST_KEPT:
-            if len(kept) >= _HEADS_KEPT:  # by a peer whose every block is another one
+            if len(kept) >= _HEADS_KEPT:  # the peer repeats few of its blocks
                 kept.clear()
             kept[block] = found
 
     def skip(self, stream_id: int, block: bytes) -> None:
-        """Decode a block that nobody wants: the table must follow all the same (section 4.3)."""
+        """Decode a block and drop the fields: the table must follow all the same (section 4.3)."""
         with contextlib.suppress(StreamFault):
             self._decode(stream_id, block)
 

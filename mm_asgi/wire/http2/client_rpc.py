@@ -1,4 +1,4 @@
-"""What a client says and hears around an RPC's messages: heads, time-outs, statuses. No I/O.
+"""What a client sends and receives around an RPC's messages: heads, time-outs, statuses. No I/O.
 
 Sources: the gRPC project's PROTOCOL-HTTP2.md, http-grpc-status-mapping.md and statuscodes.md.
 """
@@ -40,7 +40,7 @@ _HTTP: Final = {
     503: StatusCode.UNAVAILABLE,
     504: StatusCode.UNAVAILABLE,
 }
-"""http-grpc-status-mapping.md: only for a response without a grpc-status; all others UNKNOWN."""
+"""http-grpc-status-mapping.md, for a response without a grpc-status; all other codes are UNKNOWN."""
 
 _RESETS: Final = {
     ErrorCode.REFUSED_STREAM: StatusCode.UNAVAILABLE,
@@ -48,22 +48,22 @@ _RESETS: Final = {
     ErrorCode.ENHANCE_YOUR_CALM: StatusCode.RESOURCE_EXHAUSTED,
     ErrorCode.INADEQUATE_SECURITY: StatusCode.PERMISSION_DENIED,
 }
-"""PROTOCOL-HTTP2.md, "Errors"; all others INTERNAL."""
+"""PROTOCOL-HTTP2.md, "Errors"; all other codes are INTERNAL."""
 
 _TIMEOUT_NAME: Final = b"\0\x0cgrpc-timeout"
 """A literal without indexing, whose value follows (RFC 7541 section 6.2.2)."""
 
 _PATHS_KEPT: Final = 1024
-"""A guess: more than a service has methods."""
+"""How many paths' blocks are kept: a guess, more than a service has methods."""
 
 
 class RequestBlocks:
-    """The header blocks of one channel's requests; what a path's have in common is kept.
+    """The header blocks of one channel's requests; the part that a path's have in common is kept.
 
     Args:
         scheme: ``http`` or ``https``.
         authority: the server's name.
-        encoding: what the messages are compressed with, or None.
+        encoding: the encoding of the messages, or None.
     """
 
     __slots__ = ("_after", "_before", "_kept")
@@ -82,7 +82,7 @@ class RequestBlocks:
         self._kept: dict[str, bytes] = {}
 
     def block(self, path: str, metadata: Metadata) -> bytes:
-        """The block of a request, without its time-out, which goes to the end.
+        """Return the block of a request, without its time-out, which follows at the end.
 
         Raises:
             ValueError: the path or a pair of metadata cannot be sent.
@@ -102,10 +102,10 @@ class RequestBlocks:
 
 
 def timeout_field(seconds: float) -> bytes:
-    """A block's grpc-timeout.
+    """Return a block's grpc-timeout field.
 
-    Rounded up to milliseconds where that says nothing else, so that the same words come again: a
-    peer may keep what it has decoded once.
+    Rounded up to whole milliseconds above one second, so that repeated calls send the same header
+    and the server can cache it.
     """
     if seconds > 1:
         milli = math.ceil(seconds * 1000)
@@ -116,7 +116,7 @@ def timeout_field(seconds: float) -> bytes:
 
 
 def status_of_reset(code: ErrorCode) -> StatusCode:
-    """The status of an RPC whose stream was reset."""
+    """Return the status of an RPC whose stream was reset with this code."""
     return _RESETS.get(code, StatusCode.INTERNAL)
 
 
@@ -125,8 +125,8 @@ class ResponseFacts:
 
     Attributes:
         encoding: the name of the response's Message-Encoding.
-        fault: the status of a response that is none of gRPC's, and a sentence; or None.
-        status: what a Trailers-Only response says, or None.
+        fault: status and text for a response that is not gRPC; None when it is.
+        status: status and text of a Trailers-Only response, or None.
     """
 
     __slots__ = ("_head", "encoding", "fault", "status")
@@ -153,5 +153,5 @@ class ResponseFacts:
 
     @property
     def metadata(self) -> Metadata:
-        """The Custom-Metadata."""
+        """The Custom-Metadata, as pairs."""
         return tuple(decode_metadata(self._head.fields))

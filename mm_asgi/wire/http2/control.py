@@ -1,4 +1,8 @@
-"""The frames that carry no payload of an RPC: RFC 9113 sections 6.3 to 6.9."""
+"""The frames that carry no payload of an RPC: RFC 9113 sections 6.3 to 6.9.
+
+Each handler takes the connection and writes its attributes, as a method would; connection.py tells
+the theory.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,7 @@ def receive(
 
 
 def preface(limits: Limits, *, client: bool) -> bytes:
-    """What a side sends first (section 3.4)."""
+    """Return the bytes that a side sends first (section 3.4)."""
     values = {
         SettingID.INITIAL_WINDOW_SIZE: limits.stream_window,
         SettingID.MAX_HEADER_LIST_SIZE: limits.header_list,
@@ -73,7 +77,7 @@ def preface(limits: Limits, *, client: bool) -> bytes:
 
 
 def without_padding(payload: memoryview) -> memoryview:
-    """Section 6.1; the padding itself may hold anything."""
+    """Return a payload without its padding, which may hold anything (section 6.1)."""
     size = len(payload)
     if not size or payload[0] >= size:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding as long as its frame")
@@ -81,9 +85,9 @@ def without_padding(payload: memoryview) -> memoryview:
 
 
 def priority(stream_id: int, payload: memoryview) -> bool:
-    """Whether a priority field makes a stream depend on itself (section 5.3.1 of RFC 7540).
+    """Return whether a priority field makes a stream depend on itself (RFC 7540 section 5.3.1).
 
-    All else of it is ignored, as RFC 9113 section 5.3.2 says.
+    The rest of the field is ignored, as RFC 9113 section 5.3.2 says.
     """
     if len(payload) < PRIORITY_SIZE:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a priority field is cut off")
@@ -92,7 +96,7 @@ def priority(stream_id: int, payload: memoryview) -> bool:
 
 
 def _priority(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.3."""
+    """Take PRIORITY (section 6.3)."""
     if not stream_id:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PRIORITY on stream 0")
     if len(payload) != PRIORITY_SIZE:
@@ -102,7 +106,10 @@ def _priority(connection: Connection, flags: int, stream_id: int, payload: memor
 
 
 def _reset(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.4. The host resets each stream that it has an answer of: closed, and no fault."""
+    """Take RST_STREAM (section 6.4).
+
+    It is no fault on a stream that is closed: the host resets each stream that it has the answer of.
+    """
     _expect_size(payload, 4, "RST_STREAM")
     stream = connection.streams.get(stream_id)
     if stream is None:
@@ -118,7 +125,7 @@ def _reset(connection: Connection, flags: int, stream_id: int, payload: memoryvi
 
 
 def _settings(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.5."""
+    """Take SETTINGS (section 6.5)."""
     _expect_connection(stream_id, "SETTINGS")
     if flags & ACK:
         _expect_size(payload, 0, "an acknowledgement of SETTINGS")
@@ -135,8 +142,8 @@ def _settings(connection: Connection, flags: int, stream_id: int, payload: memor
 
 
 def _header_table_size(connection: Connection, value: int) -> None:
-    # The encoder uses no table, but owes the word that it makes its own no larger.
-    # Of several changes the smallest has to be told (RFC 7541 section 4.2), so it stays owed.
+    # Our encoder uses no table. It has to announce a smaller one all the same, and after several
+    # changes the smallest of them (RFC 7541 section 4.2): 0 is right in each case.
     if value < hpack.DEFAULT_TABLE_SIZE:
         connection.block_prefix = hpack.table_size_update(0)
 
@@ -151,7 +158,7 @@ def _max_streams(connection: Connection, value: int) -> None:
 
 
 def _initial_window(connection: Connection, value: int) -> None:
-    """Section 6.9.2: the windows of all open streams change with it."""
+    """Change the windows of all open streams (section 6.9.2)."""
     if value > MAX_WINDOW:
         raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"INITIAL_WINDOW_SIZE is {value}")
     change = value - connection.peer_stream_window
@@ -173,12 +180,12 @@ def _max_frame_size(connection: Connection, value: int) -> None:
 
 
 def _push_promise(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 8.4: a client may not push, and a server was told not to."""
-    raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which nobody may send here")
+    """Refuse a push (section 8.4): a client may never push, and our settings forbid servers to."""
+    raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, which neither side may send")
 
 
 def _ping(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.7."""
+    """Answer a PING, or take the answer to ours (section 6.7)."""
     _expect_connection(stream_id, "PING")
     _expect_size(payload, 8, "PING")
     if flags & ACK:
@@ -188,14 +195,14 @@ def _ping(connection: Connection, flags: int, stream_id: int, payload: memoryvie
 
 
 def _go_away(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.8."""
+    """Take GOAWAY, and close this side's streams that the peer will not serve (section 6.8)."""
     _expect_connection(stream_id, "GOAWAY")
     if len(payload) < 8:
         raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "GOAWAY has under 8 bytes")
     last = _UINT32.unpack_from(payload)[0] & MAX_STREAM_ID
     connection.peer_last = last
     for number in [number for number in connection.streams if number > last]:
-        stream = connection.streams.get(number)  # what is told may have ended another one
+        stream = connection.streams.get(number)  # an owner called before may have ended it
         if stream is not None and connection.ids.is_own(number):  # it will not be served
             stream.drop_pending()
             stream.move(StreamStep.RECEIVE_RESET)
@@ -203,7 +210,7 @@ def _go_away(connection: Connection, flags: int, stream_id: int, payload: memory
 
 
 def _window_update(connection: Connection, flags: int, stream_id: int, payload: memoryview) -> None:
-    """Section 6.9."""
+    """Open the connection's or a stream's window (section 6.9)."""
     _expect_size(payload, 4, "WINDOW_UPDATE")
     increment = _UINT32.unpack_from(payload)[0] & MAX_WINDOW
     if not stream_id:

@@ -1,7 +1,8 @@
 """Deadlines of many calls on one timer.
 
-A timer of its own costs each call a place in the loop's heap. Most calls end long before their
-deadline, so one timer stands at the earliest, and looks at those that are left when it fires.
+A timer for each call would cost each a place in the loop's heap. Most calls end long before their
+deadline. So one timer is set to the earliest deadline, and looks at the calls that are left when it
+fires.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["Deadlines", "Expiring"]
 
 _GRAIN: Final = 0.005
-"""Seconds between two looks: thousands of calls that expire one by one are not each a look at
-thousands."""
+"""Seconds between two looks at the least. Each look walks over all calls, so thousands that expire one
+by one must not cause a look each."""
 
 
 class Expiring(Protocol):
     """A call with a deadline.
 
     Attributes:
-        deadline: on the loop's clock (seconds); None: never.
+        deadline: when it expires, on the loop's clock (seconds); None: never.
     """
 
     deadline: float | None
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """End the call: its deadline has passed."""
 
 
 class Deadlines:
@@ -44,17 +45,17 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, call: Expiring, deadline: float) -> None:
-        """``call.expire()`` at its deadline, unless ``discard()`` comes first."""
+        """Call ``call.expire()`` at its deadline, unless ``discard()`` is called before."""
         self._calls.add(call)
         if deadline < self._next:
             self._arm(deadline)
 
     def discard(self, call: Expiring) -> None:
-        """The call has ended."""
+        """Forget a call that has ended."""
         self._calls.discard(call)
 
     def close(self) -> None:
-        """Forget the timer."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._next = math.inf

@@ -1,7 +1,7 @@
 """gzip as gRPC's message encoding (RFC 1952; the gRPC project's compression.md). No I/O.
 
-Each message is compressed by itself. What a peer sent is never inflated whole to see how large it
-is: zlib stops at the limit.
+Each message is compressed by itself. A received message is never inflated beyond the limit: zlib
+stops there.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _LEVEL: Final = 6
 """zlib's own default."""
 
 _MEMBERS: Final = 16
-"""Members of one message: every known sender writes one. Each costs a copy of all that follow: 2 MiB
-of empty ones took 9 s (2026-11, CPython 3.11)."""
+"""Members of one message at the most; every known sender writes one. Each member costs a copy of all
+that follow: 2 MiB of empty ones took 9 s (2026-11, CPython 3.11)."""
 
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-"""To zlib: a header and trailer of gzip's, and no other."""
+"""Makes zlib take and write gzip's header and trailer, and no others."""
 
 
 class EncodingError(Exception):
-    """A compressed message is no gzip; the text says what is wrong with it."""
+    """A compressed message is not gzip; the text says what is wrong with it."""
 
 
 def check_name(name: str | None) -> None:
-    """Refuse an encoding that is not spoken.
+    """Check the name of an encoding.
 
     Raises:
         ValueError: it is neither None nor ``gzip``.
@@ -39,16 +39,20 @@ def check_name(name: str | None) -> None:
 
 
 def deflate(data: bytes) -> bytes:
-    """A message as gzip."""
+    """Return a message as gzip."""
     return zlib.compress(data, _LEVEL, _GZIP_WINDOW)
 
 
 def inflate(data: bytes | bytearray, limit: int) -> bytes:
-    """The message that a gzip holds, of at most ``limit`` bytes.
+    """Return the message that a gzip holds.
+
+    Args:
+        data: the gzip.
+        limit: bytes of the message at the most.
 
     Raises:
-        MessageTooLarge: it would be longer; its size is how far it was followed.
-        EncodingError: it is cut off, or no gzip.
+        MessageTooLarge: it is longer; its size is how far it was inflated.
+        EncodingError: it is cut off, or not gzip.
     """
     parts: list[bytes] = []
     size = 0
@@ -56,10 +60,10 @@ def inflate(data: bytes | bytearray, limit: int) -> bytes:
     while rest or not parts:  # RFC 1952 section 2.2: members follow each other
         inflater = zlib.decompressobj(_GZIP_WINDOW)
         try:
-            # One byte more than may be: 0 would mean any number.
+            # One byte more than the limit: a limit of 0 would mean none.
             part = inflater.decompress(rest, limit - size + 1)
         except zlib.error as error:
-            raise EncodingError(f"a compressed message is no gzip: {error}") from None
+            raise EncodingError(f"a compressed message is not gzip: {error}") from None
         size += len(part)
         if size > limit:
             raise MessageTooLarge(size)
@@ -73,5 +77,5 @@ def inflate(data: bytes | bytearray, limit: int) -> bytes:
 
 
 def unknown_encoding(name: bytes) -> str:
-    """What is said of an encoding that is not spoken."""
+    """Return the status text for an encoding that is not supported."""
     return f"message encoding {echoed(name.decode('latin-1'))} is not supported"

@@ -1,4 +1,4 @@
-"""What a header list must look like (RFC 9113 sections 8.1 to 8.3), and the facts read from it."""
+"""Header sections: the checks of RFC 9113 sections 8.1 to 8.3, and the facts read from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _BAD_VALUE: Final = re.compile(rb"[\0\r\n]|\A[ \t]|[ \t]\Z")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 
-# Section 8.2.2: they speak of an HTTP/1.1 connection.
+# Section 8.2.2: they describe an HTTP/1.1 connection.
 _OF_CONNECTION: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
@@ -26,11 +26,11 @@ _OF_RESPONSE: Final = frozenset({b":status"})
 
 
 class MalformedError(ValueError):
-    """A malformed message: a stream error PROTOCOL_ERROR (section 8.1.1)."""
+    """A header list is malformed: a stream error PROTOCOL_ERROR (section 8.1.1)."""
 
 
 class HeaderSection:
-    """A checked header list, without its pseudo-header fields.
+    """A checked header list: its pseudo-header fields as attributes, and the others.
 
     Attributes:
         method: a request's ``:method``; empty in a response.
@@ -40,7 +40,8 @@ class HeaderSection:
         status: a response's ``:status``; 0 in a request.
         fields: the other fields in order.
         length: the declared Content-Length, or -1.
-        call: what a gRPC server has read from it: kept here, since heads are kept too.
+        call: the facts that gRPC has read from it. HeaderBlocks keeps header sections, so they
+            are read once for all calls with the same one.
     """
 
     __slots__ = ("authority", "call", "fields", "length", "method", "path", "scheme", "status")
@@ -109,7 +110,7 @@ def _check(
             pseudo[name] = value
             continue
         if not _NAME.fullmatch(name):
-            raise MalformedError(f"{name!r} is no field name of HTTP/2")
+            raise MalformedError(f"{name!r} is not a field name of HTTP/2")
         if name in _OF_CONNECTION or (name == b"te" and value.lower() != b"trailers"):
             raise MalformedError(f"{name!r} with {value!r} belongs to HTTP/1.1")
         if name == b"content-length":

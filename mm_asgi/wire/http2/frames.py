@@ -1,6 +1,6 @@
 """HTTP/2 frames: their numbers, and how they are built (RFC 9113 sections 4, 6 and 7).
 
-Reading them is connection.py's loop. Numbers are plain ints where each frame meets them.
+connection.py reads them. Where each frame meets a number, it is a plain int.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ LARGEST_FRAME_SIZE: Final = 2**24 - 1
 
 
 class FrameType(enum.IntEnum):
-    """Section 6; a type that is not here is ignored (section 4.1)."""
+    """The types of frames (section 6); all others are ignored (section 4.1)."""
 
     DATA = 0
     HEADERS = 1
@@ -65,7 +65,7 @@ class FrameType(enum.IntEnum):
 
 
 class SettingID(enum.IntEnum):
-    """Section 6.5.2; an identifier that is not here is ignored."""
+    """The settings (section 6.5.2); all others are ignored."""
 
     HEADER_TABLE_SIZE = 1
     ENABLE_PUSH = 2
@@ -76,7 +76,7 @@ class SettingID(enum.IntEnum):
 
 
 class ErrorCode(enum.IntEnum):
-    """Section 7."""
+    """The codes of RST_STREAM and GOAWAY (section 7)."""
 
     NO_ERROR = 0
     PROTOCOL_ERROR = 1
@@ -95,7 +95,7 @@ class ErrorCode(enum.IntEnum):
 
 
 class ConnectionFault(Exception):
-    """The peer broke the connection's rules: it ends with GOAWAY (section 5.4.1)."""
+    """The peer broke the connection's rules, which ends it with GOAWAY (section 5.4.1)."""
 
     def __init__(self, code: ErrorCode, text: str) -> None:
         super().__init__(text)
@@ -104,7 +104,7 @@ class ConnectionFault(Exception):
 
 
 class StreamFault(Exception):
-    """The peer broke the rules of one stream: it ends with RST_STREAM (section 5.4.2)."""
+    """The peer broke the rules of a stream, which ends it with RST_STREAM (section 5.4.2)."""
 
     def __init__(self, stream_id: int, code: ErrorCode, text: str) -> None:
         super().__init__(stream_id, code.name, text)
@@ -114,13 +114,13 @@ class StreamFault(Exception):
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """A whole frame."""
+    """Return a whole frame."""
     size = len(payload)
     return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
 
 def settings(values: Mapping[SettingID, int] | Mapping[int, int]) -> bytes:
-    """A SETTINGS frame (section 6.5)."""
+    """Return a SETTINGS frame (section 6.5)."""
     payload = b"".join(struct.pack(">HL", key, value) for key, value in values.items())
     return frame(FrameType.SETTINGS, 0, 0, payload)
 
@@ -129,28 +129,28 @@ SETTINGS_ACK: Final = frame(FrameType.SETTINGS, ACK, 0)
 
 
 def ping(payload: bytes, *, ack: bool = False) -> bytes:
-    """A PING frame; ``payload`` has 8 bytes (section 6.7)."""
+    """Return a PING frame; ``payload`` has 8 bytes (section 6.7)."""
     return frame(FrameType.PING, ACK if ack else 0, 0, payload)
 
 
 def go_away(last_stream_id: int, code: int, text: str = "") -> bytes:
-    """A GOAWAY frame (section 6.8)."""
+    """Return a GOAWAY frame (section 6.8)."""
     debug = text.encode()[:256]
     return frame(FrameType.GOAWAY, 0, 0, struct.pack(">LL", last_stream_id, code) + debug)
 
 
 def reset(stream_id: int, code: int) -> bytes:
-    """A RST_STREAM frame (section 6.4)."""
+    """Return a RST_STREAM frame (section 6.4)."""
     return frame(FrameType.RST_STREAM, 0, stream_id, code.to_bytes(4, "big"))
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """A WINDOW_UPDATE frame; stream 0 is the connection (section 6.9)."""
+    """Return a WINDOW_UPDATE frame; stream 0 is the connection (section 6.9)."""
     return frame(FrameType.WINDOW_UPDATE, 0, stream_id, increment.to_bytes(4, "big"))
 
 
 def headers(stream_id: int, block: bytes, *, end: bool, limit: int = DEFAULT_FRAME_SIZE) -> bytes:
-    """A HEADERS frame, and CONTINUATION frames where ``block`` is larger than a frame may be."""
+    """Return a HEADERS frame, and CONTINUATION frames if ``block`` is larger than ``limit``."""
     flags = END_STREAM if end else 0
     if len(block) <= limit:
         return frame(FrameType.HEADERS, flags | END_HEADERS, stream_id, block)

@@ -1,8 +1,8 @@
 """HPACK (RFC 7541): a decoder with its dynamic table, and an encoder that needs none.
 
-What this side sends are a few constant blocks and some metadata: literals, which cost some bytes on
-a local socket and no state. What it receives is mostly one block again and again, all of it
-indexed; ``Decoder.changes`` tells a cache when the table under such a block has changed.
+This side sends a few constant blocks and some metadata. They are literals, which cost some bytes on a
+local socket and no state. It receives mostly one block again and again, all of it indexed.
+``Decoder.changes`` shows a cache that the table under such a block has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ENTRY_OVERHEAD: Final = 32
 """Bytes that an entry counts beside its name and value (section 4.1)."""
 
 DEFAULT_TABLE_SIZE: Final = 4096
-"""RFC 9113 section 6.5.2."""
+"""Bytes of a table that SETTINGS have not changed (RFC 9113 section 6.5.2)."""
 
 _LONGEST_INTEGER: Final = 5
 """Octets after the prefix: 35 bits. Section 5.1 asks for a limit."""
@@ -103,15 +103,15 @@ class HPACKError(ValueError):
 
 
 class HeaderListTooLarge(Exception):
-    """A header list over the limit. The block was decoded to its end: the table is still right."""
+    """A header list is over the limit. Its block was decoded whole, so the table is still right."""
 
 
 class Decoder:
     """The receiving half of one connection's compression context.
 
     Args:
-        list_limit: bytes of a decoded list, as RFC 9113 section 6.5.2 counts them.
-        table_limit: what this side's SETTINGS_HEADER_TABLE_SIZE says.
+        list_limit: bytes of a decoded list at the most, as RFC 9113 section 6.5.2 counts them.
+        table_limit: the value of this side's SETTINGS_HEADER_TABLE_SIZE.
 
     Attributes:
         changes: grows whenever the dynamic table changes.
@@ -128,11 +128,11 @@ class Decoder:
         self._size = 0
 
     def decode(self, block: bytes) -> list[Field]:
-        """The fields of one whole header block, in order.
+        """Return the fields of one whole header block, in order.
 
         Raises:
             HPACKError: the block breaks RFC 7541; the connection cannot go on.
-            HeaderListTooLarge: the list is over the limit; the connection can.
+            HeaderListTooLarge: the list is over the limit; the connection can go on.
         """
         fields: list[Field] = []
         size, position, end = 0, 0, len(block)
@@ -161,7 +161,7 @@ class Decoder:
         return fields
 
     def _entry(self, index: int) -> Field:
-        """Section 2.3.3."""
+        """Return an entry of the two tables (section 2.3.3)."""
         if 0 < index <= _STATIC_SIZE:
             return STATIC_TABLE[index - 1]
         if index and index - _STATIC_SIZE <= len(self._table):
@@ -178,7 +178,7 @@ class Decoder:
         return (name, value), position
 
     def _add(self, field: Field) -> None:
-        """Section 4.4: an entry larger than the table empties it, and is no error."""
+        """Add an entry; one that is larger than the table empties it (section 4.4)."""
         self.changes += 1
         size = len(field[0]) + len(field[1]) + ENTRY_OVERHEAD
         self._evict(self._capacity - size)
@@ -187,7 +187,7 @@ class Decoder:
             self._size += size
 
     def _resize(self, capacity: int, *, at_start: bool) -> None:
-        """Sections 4.2, 4.3."""
+        """Change the table's size (sections 4.2, 4.3)."""
         if not at_start:
             raise HPACKError("a table size update after the first field of a header block")
         if capacity > self._table_limit:
@@ -203,7 +203,7 @@ class Decoder:
 
 
 def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
-    """Section 5.1: an integer whose prefix are ``mask``'s bits, and the position after it."""
+    """Return an integer (section 5.1), whose prefix is ``mask``'s bits, and the position after it."""
     value = block[position] & mask
     position += 1
     if value < mask:
@@ -218,7 +218,7 @@ def _integer(block: bytes, position: int, mask: int) -> tuple[int, int]:
 
 
 def _string(block: bytes, position: int) -> tuple[bytes, int]:
-    """Section 5.2."""
+    """Return a string (section 5.2) and the position after it."""
     coded = block[position] & 0x80
     length, position = _integer(block, position, 0x7F)
     end = position + length
@@ -234,7 +234,7 @@ def _string(block: bytes, position: int) -> tuple[bytes, int]:
 
 
 def encode(fields: list[Field]) -> bytes:
-    """A header block: indexed where the static table has the field, else a literal, not indexed."""
+    """Return a header block: fields of the static table by index, all others as literals."""
     out = bytearray()
     for name, value in fields:
         if index := _STATIC_FIELD.get((name, value)):
@@ -249,7 +249,10 @@ def encode(fields: list[Field]) -> bytes:
 
 
 def table_size_update(capacity: int) -> bytes:
-    """Section 6.3; owed by an encoder, even one that fills no table, once the peer lowers its limit."""
+    """Return a table size update (section 6.3).
+
+    An encoder has to send one when the peer lowers its limit, even if it fills no table.
+    """
     return _number(capacity, 0x20, 0x1F)
 
 

@@ -1,7 +1,7 @@
-"""HPACK's Huffman code, decoding only: what this side sends is too short to gain from it.
+"""HPACK's Huffman code, decoding only: the strings that this side sends are too short to gain from it.
 
-RFC 7541 section 5.2 and appendix B. The code is canonical, so the lengths say it all. It is read
-four bits at a time: no code has fewer than five, so four bits never complete two symbols.
+RFC 7541 section 5.2 and appendix B. The code is canonical, so the codes follow from their lengths.
+It is read four bits at a time. No code has fewer than five, so four bits never complete two symbols.
 """
 
 from __future__ import annotations
@@ -39,11 +39,14 @@ _DEAD: Final = 0xFFFF
 
 
 class HuffmanError(ValueError):
-    """The bits are no Huffman-coded string (section 5.2)."""
+    """The bits are not a Huffman-coded string (section 5.2)."""
 
 
 def _tree() -> list[list[int]]:
-    """A node is [child of 0, child of 1]: another node's index, or -1 - symbol; node 0 is the root."""
+    """Return the code's tree as a list of nodes, the root first.
+
+    A node is a pair, for a 0 bit and a 1 bit: the index of another node, or -1 - symbol.
+    """
     nodes = [[0, 0]]
     code, before = 0, 0
     for symbol in sorted(range(len(LENGTHS)), key=lambda symbol: (LENGTHS[symbol], symbol)):
@@ -62,7 +65,11 @@ def _tree() -> list[list[int]]:
 
 
 def _steps(nodes: list[list[int]]) -> tuple[array[int], array[int]]:
-    """For node * 16 + four bits: the next node (or _DEAD at EOS), and 1 + the symbol, if any."""
+    """Return two tables, indexed by node * 16 + four bits.
+
+    The first has the next node (_DEAD at EOS), the second 1 + the symbol that the bits complete, or
+    0.
+    """
     following, symbols = array("H"), array("H")
     for node in range(len(nodes)):
         for bits in range(16):
@@ -80,7 +87,10 @@ def _steps(nodes: list[list[int]]) -> tuple[array[int], array[int]]:
 
 
 def _endings(nodes: list[list[int]]) -> frozenset[int]:
-    """Where a string may end: at the root, or within seven 1 bits, the start of EOS, after it."""
+    """Return the nodes at which a string may end.
+
+    They are the root, and those up to seven 1 bits below it, which are the beginning of EOS.
+    """
     node, endings = 0, [0]
     for _ in range(7):
         node = nodes[node][1]
@@ -95,7 +105,7 @@ del _NODES
 
 
 def decode(data: bytes) -> bytes:
-    """The string that ``data`` is the code of.
+    """Return the string that ``data`` encodes.
 
     Raises:
         HuffmanError: it holds EOS, or its padding is longer than seven bits or not all ones.

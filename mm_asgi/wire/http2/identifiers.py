@@ -1,7 +1,7 @@
 """Which streams there have been: RFC 9113 sections 5.1 (idle, closed) and 5.1.1.
 
-A connection keeps objects for open streams alone. Of the others it has to know enough to tell a
-late frame, which is polite, from one that nobody may send.
+A connection keeps objects for open streams only. Of the others it knows enough to tell a late frame,
+which is allowed, from a frame that is a fault.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from mm_asgi.wire.http2.frames import MAX_STREAM_ID, ConnectionFault, ErrorCode,
 __all__ = ["Identifiers"]
 
 _RESETS_KEPT: Final = 4096
-"""Streams that this side has reset and whose late frames are let pass (section 5.1, closed)."""
+"""Streams that this side has reset and whose late frames are ignored (section 5.1, closed)."""
 
 _GAPS_KEPT: Final = 64
-"""Ranges of identifiers that a peer has skipped; the oldest are forgotten."""
+"""Ranges of identifiers that a peer has skipped, at the most; the oldest are forgotten."""
 
 
 class Identifiers:
@@ -24,7 +24,7 @@ class Identifiers:
 
     Attributes:
         opened: the newest stream of this side, or 0.
-        accepted: the newest stream of the peer's, or 0.
+        accepted: the newest stream of the peer, or 0.
     """
 
     __slots__ = ("_gaps", "_own", "_resets", "accepted", "opened")
@@ -37,7 +37,7 @@ class Identifiers:
         self._resets: dict[int, None] = {}
 
     def open(self) -> int:
-        """The identifier of this side's next stream.
+        """Return the identifier of this side's next stream.
 
         Raises:
             OverflowError: there is none left; only a new connection has more (section 5.1.1).
@@ -49,38 +49,38 @@ class Identifiers:
         return following
 
     def accept(self, stream_id: int) -> None:
-        """The peer opens a stream that is newer than all before."""
+        """Note a new stream of the peer, newer than all before."""
         following = self.accepted + 2 if self.accepted else 1 + self._own
         if stream_id != following:
             self._gaps = [*self._gaps[1 - _GAPS_KEPT :], range(following, stream_id, 2)]
         self.accepted = stream_id
 
     def remember_reset(self, stream_id: int) -> None:
-        """This side has reset a stream: frames of it that are under way are no fault."""
+        """Note that this side has reset a stream: its frames that are under way are no fault."""
         self._resets[stream_id] = None
         if len(self._resets) > _RESETS_KEPT:
             del self._resets[next(iter(self._resets))]
 
     def was_reset(self, stream_id: int) -> bool:
-        """Whether this side has reset a stream, as far as it remembers."""
+        """Return whether this side has reset a stream lately."""
         return stream_id in self._resets
 
     def is_own(self, stream_id: int) -> bool:
-        """Whether it is this side that opens such a stream."""
+        """Return whether streams of this number are opened by this side."""
         return stream_id % 2 == self._own
 
     def is_idle(self, stream_id: int) -> bool:
-        """Whether a stream has never been opened, nor skipped."""
+        """Return whether a stream was neither opened nor skipped."""
         return not stream_id or stream_id > (
             self.opened if self.is_own(stream_id) else self.accepted
         )
 
     def late_headers(self, stream_id: int) -> None:
-        """HEADERS came for a stream that is not open.
+        """Check HEADERS for a stream that is not open.
 
         Raises:
-            ConnectionFault: this side has not reset it. A skipped identifier is closed too, but
-                never was a stream.
+            ConnectionFault: this side has not reset the stream. A skipped identifier counts as
+                closed, although it never was a stream.
         """
         if self.is_idle(stream_id):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"HEADERS on idle stream {stream_id}")
@@ -92,10 +92,10 @@ class Identifiers:
             raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"HEADERS on closed stream {stream_id}")
 
     def late_data(self, stream_id: int) -> None:
-        """DATA came for a stream that is not open.
+        """Check DATA for a stream that is not open.
 
         Raises:
-            ConnectionFault: it never was.
+            ConnectionFault: the stream never was open.
             StreamFault: it is closed, and this side has not reset it.
         """
         if self.is_idle(stream_id):

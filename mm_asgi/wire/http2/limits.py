@@ -1,9 +1,9 @@
-"""What a peer may cost: fixed bounds, and counters for what is only wrong in numbers.
+"""What a peer may cost: fixed bounds, and counters for what is harmful only in large numbers.
 
-A limit must let the host's polite traffic pass, however busy (docs/decisions/0010). It cancels
-each answered RPC, and grpc-go sends a PING for each round trip while data flows: so a reset counts
-only when it takes back a request that nobody has begun to serve, and a frame that brings nothing
-counts only until something has gone through, in either direction.
+A limit must let the host's polite traffic pass, however busy it is (docs/decisions/0010). The host
+cancels each answered RPC, and grpc-go sends a PING for each round trip while data flows. So a reset
+counts only when it takes back a request whose handler was not called yet. A frame that brings
+nothing counts only until a payload has gone through, in either direction.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ class Limits:
     """The bounds of one connection.
 
     Attributes:
-        streams: open at once; grpc-go queues silently what is above it, health checks too.
+        streams: streams open at once. grpc-go queues all others silently, health checks too.
         frame_size: bytes of a received frame's payload.
-        header_list: bytes of a received header list, as RFC 9113 section 6.5.2 counts; also of
-            its encoded form.
+        header_list: bytes of a received header list, as RFC 9113 section 6.5.2 counts; also the
+            bytes of its encoded form.
         continuations: frames of one header block (CVE-2024-27316).
-        stream_window: bytes that a peer may send on a stream before somebody has read them.
-        connection_window: bytes under way on all streams, which are taken as they come, so that
+        stream_window: bytes that a peer may send on a stream before they are read.
+        connection_window: bytes under way on all streams. They are taken as they come, so that
             one slow reader does not stop the others.
-        output: bytes that wait for the transport before bodies wait too.
-        replies: bytes of answers that no window holds back (acknowledgements, statuses) for a
-            peer that does not read; above it nothing more is read of that peer.
-        resets: streams that the peer took back before they were begun (CVE-2023-44487) or broke
-            so that they had to be reset (CVE-2025-8671); each answered one and each
+        output: bytes that wait for the transport, from which on bodies are held back.
+        replies: bytes of answers that no window holds back (acknowledgements, statuses) and that
+            the peer does not read. Above it we read no more from that peer.
+        resets: streams that the peer took back before their handler was called (CVE-2023-44487),
+            or broke so that we had to reset them (CVE-2025-8671). Each answered stream and each
             ``1 / resets_back`` seconds forgive one.
         resets_back: forgiven resets per second.
-        idle_frames: frames in a row that brought nothing: PING, SETTINGS, PRIORITY, unknown
-            types, empty or tiny DATA, WINDOW_UPDATE; slower than ``idle_back`` a second they are
-            a quiet peer's PINGs.
+        idle_frames: frames in a row that bring nothing: PING, SETTINGS, PRIORITY, unknown types,
+            empty or tiny DATA, WINDOW_UPDATE. Fewer than ``idle_back`` a second are a quiet
+            peer's PINGs.
         idle_back: see ``idle_frames``; per second.
-        tiny: bytes of a DATA frame under which it brings nothing; gRPC's smallest message has 5.
-        window_changes: streams whose window the peer's SETTINGS changed: one frame of 15 bytes
-            changes all of them. 100 ms of work.
+        tiny: bytes from which on a DATA frame brings something; gRPC's smallest message has 5.
+        window_changes: streams whose window the peer's SETTINGS changed. One frame of 15 bytes
+            changes all of them. So many are 100 ms of work.
         window_changes_back: forgiven changes per second.
-        preface: seconds until the peer's preface and SETTINGS are there.
-        stall: seconds without a step while output waits for the peer's window or reading; more
-            than the 300 s that the host's net/http waits for a slow client.
+        preface: seconds until the peer's preface and SETTINGS have to be here.
+        stall: seconds without progress while output waits for the peer. More than the 300 s that
+            the host's net/http waits for a slow client.
     """
 
     streams: int = 65_536
@@ -78,7 +78,11 @@ class Limits:
     stall: float = 330.0
 
     def __post_init__(self) -> None:
-        """Refuse what a peer that has not read SETTINGS yet would break without fault."""
+        """Check the limits: a peer that has not read our SETTINGS yet must not break them.
+
+        Raises:
+            ValueError: one is out of its range.
+        """
         if not DEFAULT_FRAME_SIZE <= self.frame_size <= LARGEST_FRAME_SIZE:
             raise ValueError(f"frame_size is {self.frame_size}, expected 16,384 to 16,777,215")
         for window in (self.stream_window, self.connection_window):
@@ -87,7 +91,7 @@ class Limits:
 
 
 class _Bucket:
-    """A count that time brings down again."""
+    """A count that sinks with time."""
 
     __slots__ = ("_back", "_since", "level")
 
@@ -97,7 +101,7 @@ class _Bucket:
         self._since = now
 
     def add(self, count: int, now: float) -> float:
-        """Count; gives the level."""
+        """Add to the count; return its level."""
         forgiven = (now - self._since) * self._back
         self.level = max(0.0, self.level - forgiven) + count
         self._since = now
@@ -105,15 +109,15 @@ class _Bucket:
 
 
 class Guard:
-    """Counts what is harmless once and an attack in numbers.
+    """Counts what is harmless once and an attack in large numbers.
 
     Args:
         limits: the bounds.
-        clock: seconds, monotonic.
+        clock: returns seconds, monotonic.
 
     Attributes:
-        idle: frames in a row that brought nothing; whoever moves a payload, in or out, sets it
-            to 0.
+        idle: how many frames in a row brought nothing. The connection sets it to 0 with each
+            payload, in or out.
     """
 
     __slots__ = ("_changes", "_clock", "_idle_since", "_limits", "_resets", "idle")
@@ -128,10 +132,10 @@ class Guard:
         self.idle = 0
 
     def idle_frame(self) -> None:
-        """A frame came that brought nothing.
+        """Count a frame that brings nothing.
 
         Raises:
-            ConnectionFault: one too many.
+            ConnectionFault: it is one too many.
         """
         self.idle += 1
         if self.idle > self._limits.idle_frames:
@@ -148,15 +152,15 @@ class Guard:
         self.idle = 0
 
     def answered(self) -> None:
-        """A request was served to its end."""
+        """Count a request that was served to its end."""
         if self._resets.level > 0:
             self._resets.level -= 1
 
     def broken(self) -> None:
-        """The peer took back a request that nobody has begun to serve, or broke a stream.
+        """Count a stream that the peer broke, or took back before its handler was called.
 
         Raises:
-            ConnectionFault: one too many.
+            ConnectionFault: it is one too many.
         """
         if self._resets.add(1, self._clock()) > self._limits.resets:
             raise ConnectionFault(
@@ -166,10 +170,10 @@ class Guard:
             )
 
     def window_changes(self, count: int) -> None:
-        """The peer changes the windows of ``count`` streams.
+        """Count ``count`` streams whose window the peer's SETTINGS change.
 
         Raises:
-            ConnectionFault: too many.
+            ConnectionFault: there are too many.
         """
         if self._changes.add(count, self._clock()) > self._limits.window_changes:
             raise ConnectionFault(

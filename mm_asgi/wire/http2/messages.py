@@ -1,7 +1,7 @@
-"""The receiving half of an RPC, for either side: bytes of a body into messages that wait.
+"""The receiving half of an RPC, for either side: it cuts the bytes of a body into messages.
 
-A message that came is kept as bytes and parsed when it is read. Its bytes are credited to the
-peer's window then: a slow reader slows the peer.
+A received message waits as bytes and is parsed when it is read. Its bytes are credited to the peer's
+window then, so a slow reader slows the peer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NO_ENCODING: Final = "a compressed message without an encoding"
 
 
 class Compressed:
-    """A message that is inflated when it is read, so that many wait in little room."""
+    """A message that waits compressed and is inflated when it is read, to save memory."""
 
     __slots__ = ("data",)
 
@@ -38,11 +38,11 @@ class Compressed:
 class MessageStream(H2Stream):
     """A stream whose body is messages.
 
-    A subclass that gives them out one by one makes ``_inbox``: messages, each with its bytes that
-    are not credited.
+    A subclass that returns them one by one makes ``_inbox``. Its items are pairs: a message, and the
+    number of bytes to credit when it is read.
 
     Attributes:
-        receive_limit: bytes of one message, also of what a compressed one may grow to.
+        receive_limit: bytes of one message, also of a compressed one when it is inflated.
         was_compressed: whether the message that was read last came compressed.
     """
 
@@ -54,8 +54,8 @@ class MessageStream(H2Stream):
         super().__init__(connection, stream_id)
         self.receive_limit = receive_limit
         self.was_compressed = False
-        # Bytes that are not credited of the message under way, whose reader is made for the first
-        # one that is not one frame.
+        # Bytes of the incomplete message that were not yet credited to the peer's window. The reader
+        # is made lazily: a message that fits one frame needs none.
         self._reader: MessageReader | None = None
         self._held = 0
         # The end: set once, by whichever side is first.
@@ -68,11 +68,11 @@ class MessageStream(H2Stream):
 
     @property
     def received_encoding(self) -> bytes:
-        """The Message-Encoding that the peer's head names."""
+        """The Message-Encoding in the peer's head."""
         raise NotImplementedError
 
     def refuse_encoding(self, name: bytes) -> None:
-        """End the RPC: a message came in an encoding that is not spoken."""
+        """End the RPC: a message has the encoding ``name``, which is not supported."""
         raise NotImplementedError
 
     def _leave(self, code: StatusCode, text: str) -> None:
@@ -84,8 +84,8 @@ class MessageStream(H2Stream):
         return self._status is not None
 
     def on_data(self, data: memoryview) -> None:
-        """Messages, or parts of them, came."""
-        if self._status is not None:  # the trailers wait; a peer that only writes must get there
+        """Take messages, or parts of them."""
+        if self._status is not None:  # our trailers may wait for a peer that writes before it reads
             self.credit(len(data))
             return
         reader = self._reader
@@ -114,7 +114,7 @@ class MessageStream(H2Stream):
                 if not self._may_be_compressed():
                     return
                 item = Compressed(message)
-            # All that is not the message under way is credited with the last one that is whole.
+            # The bytes before the incomplete message are credited with the last one that is whole.
             share = held - self._held if message is messages[-1][1] else 0
             self._inbox.put((item, share))
         self._credit_message_under_way(reader)
@@ -130,7 +130,7 @@ class MessageStream(H2Stream):
         return False
 
     def _inflated(self, item: Compressed) -> bytes | None:
-        """What a compressed message holds; None: the RPC has ended because of it."""
+        """Return a compressed message inflated; None if that has ended the RPC."""
         self.was_compressed = True
         try:
             return inflate(item.data, self.receive_limit)
@@ -145,7 +145,7 @@ class MessageStream(H2Stream):
         self._leave(StatusCode.RESOURCE_EXHAUSTED, TOO_LARGE)
 
     def _credit_message_under_way(self, reader: MessageReader) -> None:
-        """Let a message in that is larger than the window, when nothing else waits to be read."""
+        """Credit the parts of a message larger than the window, if no other message waits."""
         if reader.need * 2 > self.connection.limits.stream_window and self._inbox.wants:
             self.credit(self._held)
             self._held = 0

@@ -1,4 +1,4 @@
-"""The requests that are refused: RPCs that nobody serves, and plain HTTP."""
+"""The requests that are refused: RPCs without a handler, and plain HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["NotGRPC", "RefusedCall"]
 
 
 class RefusedCall(H2Stream):
-    """An RPC that is not served: its status is all the peer gets."""
+    """An RPC that is not served: the peer gets a status at once."""
 
     __slots__ = ("_block",)
 
@@ -35,7 +35,7 @@ class RefusedCall(H2Stream):
 
 
 class NotGRPC(H2Stream):
-    """A request of plain HTTP: 415, as PROTOCOL-HTTP2.md says, with a text for who sees it."""
+    """A request of plain HTTP: the peer gets 415, as PROTOCOL-HTTP2.md says, and a text."""
 
     __slots__ = ()
 
@@ -53,7 +53,7 @@ class NotGRPC(H2Stream):
         self.begun = True
 
     def on_headers(self, head: HeaderSection, *, end: bool) -> None:
-        """Answer at once, whatever is still to come."""
+        """Answer at once, whether or not a body follows."""
         if head.method == b"HEAD":
             self.send_headers(self._BLOCK, end=True)
             return
@@ -62,6 +62,6 @@ class NotGRPC(H2Stream):
         self.send_end()
 
     def on_data(self, data: memoryview) -> None:
-        """Take a little of a body that nobody wants, then none (RFC 9113 section 8.1)."""
+        """Drop half a window of the body, then tell the peer to stop (RFC 9113 section 8.1)."""
         if self.receive_window * 2 < self.connection.limits.stream_window and not self.waits:
             self.reset(ErrorCode.NO_ERROR)

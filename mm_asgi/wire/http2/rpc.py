@@ -49,8 +49,8 @@ MESSAGE_HEAD: Final = struct.Struct(">HBBBLBL")
 """The head of a DATA frame and the prefix of the message that it carries."""
 
 SMALL: Final = 4096
-"""Bytes up to which an RPC's whole request or answer is joined to one piece; a guess, where a copy
-costs little."""
+"""Bytes up to which an RPC's whole request or answer is joined to one piece: a guess, up to which a
+copy costs little."""
 
 IDENTITY: Final = b"identity"
 GZIP: Final = b"gzip"
@@ -79,14 +79,23 @@ _ASCII_VALUE: Final = re.compile(r"[\x20-\x7e]*")
 
 _STATUSES: Final = {b"%d" % code: code for code in StatusCode}
 
-# Call-Definition and what HTTP itself needs: not the application's.
-_RESERVED: Final = frozenset({b"content-type", b"te", b"grpc-timeout", b"grpc-encoding",
-                              b"grpc-accept-encoding", b"grpc-status", b"grpc-message",
-                              b"content-length"})  # fmt: skip
+# The fields of Call-Definition, and those that HTTP needs itself: they are not the application's.
+_RESERVED: Final = frozenset(
+    {
+        b"content-length",
+        b"content-type",
+        b"grpc-accept-encoding",
+        b"grpc-encoding",
+        b"grpc-message",
+        b"grpc-status",
+        b"grpc-timeout",
+        b"te",
+    }
+)
 
 
 class MessageTooLarge(Exception):
-    """A Length-Prefixed-Message says that it is longer than the limit; ``size`` in bytes."""
+    """A Length-Prefixed-Message is longer than the limit; ``size`` is in bytes."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"{size} bytes")
@@ -97,8 +106,8 @@ class MessageReader:
     """Cuts a stream of DATA into messages, each at most ``limit`` bytes.
 
     Attributes:
-        need: bytes of the message that is under way, prefix included; 0 between two.
-        have: how many of them are here, once the prefix is.
+        need: bytes of the incomplete message, prefix included; 0 between two messages.
+        have: how many of them are here, once the prefix is whole.
     """
 
     __slots__ = ("_buffer", "_flag", "_limit", "_prefix", "have", "need")
@@ -109,15 +118,16 @@ class MessageReader:
         self._limit = limit
         self._prefix = b""
         self._flag = 0
-        # Grown as bytes come, never by what the prefix promises; one object whatever the size of
-        # the frames, since a thousand slices of a byte each would cost forty thousand.
+        # Grows as bytes come, never by the length that the prefix promises. One buffer, since a
+        # list of a thousand slices of a byte each would take forty thousand bytes.
         self._buffer = bytearray()
 
     def feed(self, data: memoryview) -> list[tuple[int, bytes | bytearray]]:
-        """The messages that ``data`` completes, each with its Compressed-Flag.
+        """Return the messages that ``data`` completes, each with its Compressed-Flag.
 
         Raises:
-            MessageTooLarge: at the prefix, before any of the message is kept.
+            MessageTooLarge: a message is over the limit. Its prefix says so, before any byte of it
+                is kept.
         """
         messages: list[tuple[int, bytes | bytearray]] = []
         while data or (self.need and self.have == self.need):
@@ -144,7 +154,7 @@ class MessageReader:
 
     @property
     def under_way(self) -> int:
-        """How many bytes are here of a message that is not whole; 0 between two."""
+        """How many bytes of an incomplete message are here; 0 between two messages."""
         return self.have or len(self._prefix)
 
 
@@ -156,7 +166,7 @@ class RequestFacts:
         timeout: seconds that the caller waits, or None.
         encoding: the name of the request's Message-Encoding.
         accepts: the encodings that the caller takes.
-        fault: what is wrong with it, for its status INTERNAL; empty when nothing is.
+        fault: what is wrong with the head, as the text of a status INTERNAL; empty: nothing.
     """
 
     __slots__ = ("_fields", "_metadata", "accepts", "encoding", "fault", "path", "timeout")
@@ -186,14 +196,14 @@ class RequestFacts:
 
     @property
     def metadata(self) -> dict[str, str | bytes]:
-        """The Custom-Metadata; of a name that was sent twice the last value."""
+        """The Custom-Metadata; if a name was sent twice, its last value."""
         if self._metadata is None:
             self._metadata = dict(decode_metadata(self._fields))
         return self._metadata
 
 
 def is_grpc(head: HeaderSection) -> bool:
-    """Whether a request asks for an RPC: POST, and a Content-Type of gRPC's."""
+    """Return whether a request is an RPC: POST, with a Content-Type of gRPC."""
     if head.method != b"POST":
         return False
     for name, value in head.fields:
@@ -204,12 +214,15 @@ def is_grpc(head: HeaderSection) -> bool:
 
 
 def echoed(text: str) -> str:
-    """What a status may repeat of a peer's words: one octet of HPACK may stand for 4 KB of them."""
+    """Return the part of a peer's text that a status may repeat, in ASCII.
+
+    It is short, because one octet of HPACK may stand for 4 KB of text.
+    """
     return text[:_ECHOED].encode("ascii", "replace").decode("ascii")
 
 
 def decode_metadata(fields: Iterable[Field]) -> list[tuple[str, str | bytes]]:
-    """The Custom-Metadata of a field list; a ``-bin`` value that is no base64 is left out."""
+    """Return the Custom-Metadata of a field list, without ``-bin`` values that are not base64."""
     pairs: list[tuple[str, str | bytes]] = []
     for name, value in fields:
         if name in _RESERVED:
@@ -227,7 +240,7 @@ def decode_metadata(fields: Iterable[Field]) -> list[tuple[str, str | bytes]]:
 
 
 def encode_metadata(metadata: Metadata) -> list[Field]:
-    """The fields of Custom-Metadata.
+    """Return the fields of Custom-Metadata.
 
     Raises:
         ValueError: a name or value cannot be sent: a reserved name, a value that is not ASCII.
@@ -238,7 +251,7 @@ def encode_metadata(metadata: Metadata) -> list[Field]:
         if key in _RESERVED:
             raise ValueError(f"metadata: {name!r} is reserved, expected a name of your own")
         if not _METADATA_NAME.fullmatch(key):
-            raise ValueError(f"metadata: {name!r} is no name, expected of 0-9 a-z _ - .")
+            raise ValueError(f"metadata: {name!r} is not a name, expected 0-9 a-z _ - . only")
         if key.endswith(b"-bin"):
             if not isinstance(value, bytes):
                 raise ValueError(f"metadata: {name!r} has {type(value).__name__}, expected bytes")
@@ -254,12 +267,12 @@ def encode_metadata(metadata: Metadata) -> list[Field]:
 
 
 def encode_metadata_block(metadata: Metadata) -> bytes:
-    """Custom-Metadata as the end of a header block."""
+    """Return Custom-Metadata encoded, to be added to a header block."""
     return hpack.encode(encode_metadata(metadata))
 
 
 def encode_trailers(code: StatusCode, text: str, metadata: Metadata, *, only: bool) -> bytes:
-    """The block of Trailers, or of Trailers-Only when nothing was sent before."""
+    """Return the block of Trailers, or of Trailers-Only with ``only``: no head was sent before."""
     if not only and code is StatusCode.OK and not metadata:
         return TRAILERS_OK
     fields = list(_RESPONSE) if only else []
@@ -270,7 +283,10 @@ def encode_trailers(code: StatusCode, text: str, metadata: Metadata, *, only: bo
 
 
 def read_status(fields: Sequence[Field]) -> tuple[StatusCode, str] | None:
-    """The status that Trailers say; None when they say none. A code of no gRPC is UNKNOWN."""
+    """Return status and text of Trailers, or None without a grpc-status.
+
+    A code that gRPC does not have is UNKNOWN.
+    """
     code: StatusCode | None = None
     text = ""
     for name, value in fields:
@@ -282,7 +298,7 @@ def read_status(fields: Sequence[Field]) -> tuple[StatusCode, str] | None:
 
 
 def _percent_encoded(text: str) -> bytes:
-    """Status-Message."""
+    """Return a text as a Status-Message."""
     data = text.encode("utf-8", "replace")
     # HTTP/2 takes no space at the ends of a value (RFC 9113 section 8.2.1).
     inner = _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], data.strip(b" "))
@@ -292,7 +308,7 @@ def _percent_encoded(text: str) -> bytes:
 
 
 def encode_timeout(seconds: float) -> bytes:
-    """Timeout: at most eight digits, in the finest unit that has room; never rounded to 0."""
+    """Return a Timeout: at most eight digits, in the finest unit that has room, and never 0."""
     for unit, size in ((b"n", 1e-9), (b"u", 1e-6), (b"m", 1e-3), (b"S", 1.0), (b"M", 60.0)):
         count = max(1, int(seconds / size))
         if count < 10**8:

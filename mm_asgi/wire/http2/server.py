@@ -40,11 +40,11 @@ class NativeServer:
 
     Args:
         limits: what one connection may cost.
-        compression: ``gzip``, or None: how messages are sent to those who take it. Either is
-            taken.
+        compression: ``gzip``, or None: how messages are sent to peers that take it. Received
+            messages may be either.
 
     Raises:
-        ValueError: the compression is none of these.
+        ValueError: the compression is neither.
     """
 
     def __init__(self, limits: Limits | None = None, *, compression: str | None = None) -> None:
@@ -84,8 +84,8 @@ class NativeServer:
     async def stop(self, grace: float) -> None:
         """Refuse new RPCs, give the running ones ``grace`` seconds, then cancel them.
 
-        A peer is first told to open no more, and its answer awaited, so that no RPC that is under
-        way is lost (RFC 9113 section 6.8).
+        First each peer is asked to open no more, and its answer awaited, so that no RPC that is
+        under way is lost (RFC 9113 section 6.8).
         """
         if self._server is None:
             return
@@ -121,7 +121,11 @@ class NativeServer:
 
 
 class ServerTransport(Transport):
-    """One connection of a server: begins the RPCs that come with it."""
+    """One connection of a server: it makes the calls of its RPCs and runs their handlers.
+
+    Attributes:
+        left: set when the peer opens no more RPCs here, after ``leave()``, or is gone.
+    """
 
     def __init__(
         self,
@@ -140,12 +144,12 @@ class ServerTransport(Transport):
         self._calls = calls
         self._connections = connections
         self._compresses = compresses
-        # RPCs that came with the last read. They are begun when all of it was taken, so that one
-        # which was reset in the same breath never is.
+        # The calls of the read that is being taken. Their handlers run when all of it was taken, so
+        # that a call which is reset in the same read costs none.
         self._fresh: list[ServerCall] = []
 
     def make_connection(self) -> Connection:
-        """The connection."""
+        """Return a server's connection, and add this one to the server's."""
         self._connections.add(self)
         connection = Connection(
             client=False,
@@ -165,7 +169,7 @@ class ServerTransport(Transport):
             self.connection.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """End its RPCs, and leave the server: the connection is gone."""
         super().connection_lost(exc)
         self.left.set()
         self._connections.discard(self)
@@ -191,7 +195,7 @@ class ServerTransport(Transport):
         return call
 
     def received(self) -> None:
-        """Begin the RPCs that came."""
+        """Run the handlers of the calls that came with the read."""
         if self._fresh:
             fresh, self._fresh = self._fresh, []
             for call in fresh:

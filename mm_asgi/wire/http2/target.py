@@ -1,4 +1,4 @@
-"""Where a server is, as Go writes it, and when to try again to reach it."""
+"""A server's address, as Go writes it, and the pauses between two attempts to connect to it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Target:
     """An address.
 
     Attributes:
-        text: as it was given.
-        path: of a unix socket; empty for TCP.
-        host: name or IP address; empty for a unix socket.
-        port: of TCP.
+        text: the address as the user wrote it.
+        path: a unix socket's path; empty for TCP.
+        host: a name or an IP address; empty for a unix socket.
+        port: the TCP port; 0 for a unix socket.
     """
 
     text: str
@@ -33,15 +33,18 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What ``:authority`` says: a unix socket has no name, and grpc-go says this."""
+        """The value of ``:authority``: ``localhost`` for a unix socket, as grpc-go has it."""
         if self.path:
             return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @staticmethod
     def parse(text: str) -> Target:
-        """Read ``host:port``, ``dns:///host:port``, ``passthrough:///host:port``, ``unix:/path`` or
-        ``unix:///path``, whose path is percent-encoded.
+        """Parse an address.
+
+        Args:
+            text: ``host:port``, ``dns:///host:port``, ``passthrough:///host:port``, ``unix:/path`` or
+                ``unix:///path``, whose path is percent-encoded.
 
         Raises:
             ValueError: it is none of these.
@@ -63,15 +66,17 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """When to connect again: the gRPC project's connection-backoff.md, with its numbers.
+    """The pauses between attempts to connect: the gRPC project's connection-backoff.md.
+
+    The defaults are that document's numbers.
 
     Attributes:
         initial: seconds from the first attempt to the second.
-        multiplier: of each further one.
-        jitter: share by which a pause is longer or shorter, so that clients spread.
-        maximum: seconds, before the jitter.
+        multiplier: the factor of each further pause.
+        jitter: the share by which a pause is longer or shorter at random, so that clients spread.
+        maximum: seconds of the longest pause, before the jitter.
         connect: seconds that an attempt may take.
-        random: from -1 to 1.
+        random: returns a number from -1 to 1.
     """
 
     initial: float = 1.0
@@ -82,7 +87,11 @@ class Backoff:
     random: Callable[[], float] = lambda: random.uniform(-1, 1)
 
     def pause(self, failures: int) -> float:
-        """Seconds from the start of the last attempt to the next, after so many in a row."""
-        # No float has room for a power that a week of failures would ask for.
+        """Return seconds from the start of the last attempt to the next.
+
+        Args:
+            failures: how many attempts in a row have failed.
+        """
+        # A week of failures would overflow a float.
         factor = self.multiplier ** min(failures - 1, 100)
         return min(self.initial * factor, self.maximum) * (1 + self.jitter * self.random())

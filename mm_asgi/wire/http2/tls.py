@@ -1,7 +1,7 @@
 """TLS under the native wire: what HTTP/2 asks of a context, and a server's handshakes.
 
-RFC 9113 section 9.2. The records are Python's ssl's and the loop's. Connections are accepted here
-and not by ``loop.create_server``, which tells nobody of a handshake that failed.
+RFC 9113 section 9.2. Python's ssl and the loop do the rest. Connections are accepted here and not by
+``loop.create_server``, which does not report a handshake that failed.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["TLSAcceptor", "demand_http2"]
 log = logging.getLogger("mm_asgi.wire")
 
 _RETRY: Final = 1.0
-"""Seconds until the next accept after one that failed, which is asyncio's own; the usual reason,
-too many open files, passes when connections close."""
+"""Seconds until the next accept after one that failed, as asyncio has it. The usual reason is too many
+open files, and passes when connections close."""
 
 _PLAIN: Final = frozenset(
     {
@@ -33,11 +33,11 @@ _PLAIN: Final = frozenset(
         "WRONG_VERSION_NUMBER",
     }
 )
-"""How OpenSSL, by its version, calls a first record that is none."""
+"""OpenSSL's names, in several versions, for first bytes that are not a TLS record."""
 
 
 def demand_http2(context: ssl.SSLContext) -> None:
-    """Let a context agree on nothing that RFC 9113 section 9.2 forbids, and on h2 by ALPN."""
+    """Change a context so that it keeps to RFC 9113 section 9.2, and offers h2 by ALPN."""
     context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     # Of TLS 1.2's suites (appendix A): ephemeral keys and authenticated encryption.
@@ -46,13 +46,13 @@ def demand_http2(context: ssl.SSLContext) -> None:
 
 
 class TLSAcceptor:
-    """Accepts connections, and hands on those whose handshake succeeded.
+    """Accepts connections, and serves those whose handshake succeeds.
 
     Args:
-        listening: the socket, which is closed by ``close()``.
-        context: a server's, fit for HTTP/2.
-        connect: makes a connection's protocol.
-        timeout: seconds that a handshake may take, and a goodbye.
+        listening: the listening socket, which ``close()`` closes.
+        context: a server's context, fit for HTTP/2.
+        connect: returns a connection's protocol.
+        timeout: seconds that a handshake may take, and a shutdown.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class TLSAcceptor:
         self._connect = connect
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._fresh: set[socket.socket] = set()  # accepted, and nobody's yet
+        self._fresh: set[socket.socket] = set()  # accepted, and not yet the loop's
         self._tasks: set[asyncio.Task[None]] = set()
         self._run(self._accept())
 
@@ -77,10 +77,10 @@ class TLSAcceptor:
             task.cancel()
 
     async def wait_closed(self) -> None:
-        """Wait until what ``close()`` began is done."""
+        """Wait for the end of what ``close()`` has cancelled."""
         while self._tasks:
             await asyncio.wait(self._tasks)
-        # Of tasks that were cancelled before their first step.
+        # A task that was cancelled before its first step has closed nothing.
         for opened in (self._listening, *self._fresh):
             opened.close()
 
@@ -126,7 +126,7 @@ class TLSAcceptor:
 
 
 def _ssl_reason(exc: ssl.SSLError) -> str:
-    """Who was wrong; OpenSSL's own words are kept."""
+    """Return which side was wrong, with OpenSSL's own words."""
     reason = exc.reason or str(exc)
     if reason in _PLAIN:
         return f"the peer does not speak TLS, which this socket demands ({reason})"
@@ -140,7 +140,7 @@ def _ssl_reason(exc: ssl.SSLError) -> str:
 
 
 def _name(opened: socket.socket) -> str:
-    """The peer's address; on a unix socket a peer has none."""
+    """Return the peer's address; on a unix socket it has none."""
     with contextlib.suppress(OSError):
         if isinstance(address := opened.getpeername(), tuple):
             return f"{address[0]}:{address[1]}"

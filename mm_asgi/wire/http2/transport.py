@@ -1,4 +1,4 @@
-"""A connection on asyncio: reads and writes for it, and keeps its clocks."""
+"""A connection's driver on asyncio: it reads, writes and keeps the clocks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["READ_SIZE", "Transport"]
 log = logging.getLogger("mm_asgi.wire")
 
 READ_SIZE: Final = 262_144
-"""Bytes of one read at the most: what asyncio itself uses."""
+"""Bytes of one read at the most, as asyncio itself has it."""
 
 _JOIN: Final = 65_536
-"""Bytes up to which the pieces of one write are joined: a guess, where a copy costs less than the
-kernel's work for a list of many pieces."""
+"""Bytes up to which the pieces of one write are joined: a guess, up to which a copy costs less than
+the kernel's work for a list of many pieces."""
 
 _LOW_WATER: Final = 65_536
 
@@ -33,11 +33,11 @@ _TLS_RECORDS: Final = (0x15, 0x16)
 class Transport(asyncio.BufferedProtocol):
     """The protocol of one connection.
 
-    What is sent during one turn of the loop leaves as one write.
+    The bytes of one turn of the loop leave as one write.
 
     Args:
-        buffer: where reads go; all connections of a loop may share one, since what was read is
-            used up before the next read.
+        buffer: where reads go. All connections of a loop may share one, since the bytes of a read
+            are used up before the next read.
     """
 
     def __init__(self, buffer: bytearray) -> None:
@@ -54,19 +54,19 @@ class Transport(asyncio.BufferedProtocol):
         self._watch: asyncio.TimerHandle | None = None
 
     def make_connection(self) -> Connection:
-        """The connection that lives here; a subclass's."""
+        """Return a new connection; a subclass does."""
         raise NotImplementedError
 
     @property
     def connection(self) -> Connection:
-        """The connection, once the transport is there."""
+        """The connection; there is none before ``connection_made()``."""
         assert self._connection is not None
         return self._connection
 
     # ---------------------------------------------------------------- asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there."""
+        """Make the connection and start its clocks."""
         self._transport = transport
         self._connection = connection = self.make_connection()
         limits = connection.limits
@@ -77,22 +77,26 @@ class Transport(asyncio.BufferedProtocol):
         self.wake()
 
     def _demand_h2(self, tls: ssl.SSLObject | None) -> None:
-        """RFC 9113 section 3.2: over TLS, ALPN has to say "h2"."""
+        """Fail the connection if TLS did not agree on "h2" (RFC 9113 section 3.2)."""
         if tls is not None and tls.selected_alpn_protocol() != "h2":
-            text = "TLS without the protocol h2 (ALPN), which is all that is spoken here"
+            text = "TLS without the protocol h2 (ALPN), the only one that is spoken here"
             self.connection.fail(ConnectionFault(ErrorCode.PROTOCOL_ERROR, text))
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where the next read goes. A view: asyncio's TLS slices it, and writes to the slices."""
+        """Return the buffer for the next read.
+
+        It is a memoryview, because asyncio's TLS writes into slices, and slices of a bytearray are
+        copies.
+        """
         return self._view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """``nbytes`` have been read."""
+        """Take the ``nbytes`` bytes of a read."""
         if self._is_closing:
             return  # TLS reads on until the peer has closed too
-        # Not scheduled before what was read has started its tasks: what they answer in their first
-        # step then leaves with the acknowledgements, as one write in the same turn of the loop.
-        # grpc-go pings with each request, so this halves the system calls of a small one.
+        # The flush is scheduled after the handlers' tasks. So what they answer in their first step
+        # leaves with the acknowledgements, as one write in the same turn of the loop. grpc-go sends
+        # a PING with each request: this halves the system calls of a small one.
         scheduled, self._is_scheduled = self._is_scheduled, True
         self.connection.receive(self._view[:nbytes])
         if self._preface is not None:
@@ -109,28 +113,28 @@ class Transport(asyncio.BufferedProtocol):
             log.warning("the peer speaks TLS, and this connection is plain text")
 
     def received(self) -> None:
-        """The connection has taken what was read."""
+        """Act on what the connection has taken with a read; a subclass does."""
 
     def eof_received(self) -> None:
-        """The peer sends no more, and with HTTP/2 that is the end, whether it reads or not."""
+        """Close: the peer sends no more, which ends HTTP/2 even if it still reads."""
         self.flush()
         self.close()
         self.connection.lose()
 
     def pause_writing(self) -> None:
-        """The transport has more than it wants."""
+        """Hold bodies back: the transport has more than it wants."""
         self.connection.pause()
         self._paused_at = self.loop.time()
 
     def resume_writing(self) -> None:
-        """The transport takes more again."""
+        """Send and read again: the transport takes more."""
         self.connection.resume()
         if not self._reads:
             self._reads = True
             self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """Stop the clocks, and close the connection's streams: the transport is gone."""
         self._is_closing = True
         for timer in (self._preface, self._watch):
             if timer is not None:
@@ -142,13 +146,13 @@ class Transport(asyncio.BufferedProtocol):
     # ---------------------------------------------------------------- sending
 
     def wake(self) -> None:
-        """There is something to send: at the end of this turn of the loop."""
+        """Schedule a flush at the end of this turn of the loop."""
         if not self._is_scheduled:
             self._is_scheduled = True
             self.loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what there is to send."""
+        """Write the connection's output."""
         self._is_scheduled = False
         connection = self.connection
         if self._is_closing or not connection.output:
@@ -165,18 +169,18 @@ class Transport(asyncio.BufferedProtocol):
             self._report(connection.fault)
             self.close()
         elif connection.is_paused and self._reads:
-            self._stop_reading()
+            self._stop_reading_if_replies_pile_up()
         elif connection.waiting:
             connection.pump()
 
-    def _stop_reading(self) -> None:
-        """Take no more of a peer that asks and does not read (or a stall would be unbounded)."""
+    def _stop_reading_if_replies_pile_up(self) -> None:
+        """Read no more from a peer that does not read our replies: they would grow without bound."""
         if self.connection.replies_size > self.connection.limits.replies:
             self._reads = False
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Close once what was written has left; a peer that does not read is cut off."""
+        """Close when the written bytes have left; cut off a peer that does not read them."""
         self._is_closing = True
         self._transport.close()
         if self._watch is not None and not self.closed.done():
@@ -213,7 +217,7 @@ class Transport(asyncio.BufferedProtocol):
         log.warning("connection closed with GOAWAY %s: %s", fault.code.name, fault.text)
 
     async def wait_closed(self, seconds: float) -> None:
-        """Wait for the end of the transport; after ``seconds`` it is cut."""
+        """Wait for the end of the transport, and cut it off after ``seconds``."""
         await asyncio.wait((self.closed,), timeout=seconds)
         if not self.closed.done():
             self._transport.abort()
