@@ -1,6 +1,6 @@
 """The command line ``mm-asgi``: one module or folder a command, each a `CLICommand`.
 
-What a command works with is imported only when it runs: `serve` is what a host waits for.
+A command imports its parts only when it runs, since a host waits for `serve`.
 """
 
 import argparse
@@ -20,14 +20,14 @@ COMMANDS: tuple[CLICommand, ...] = (init, dev, check, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 2 and a sentence when it was called wrongly."""
+    """Run one command and return its exit code; 2, with a sentence on stderr, for a wrong call."""
     parser = _parser()
     words = sys.argv[1:] if argv is None else argv
     _refuse_unknown_command(parser, words)
     try:
         arguments, extra = parser.parse_known_args(words)
         if "command" not in arguments:
-            parser.error(f"{extra[0]} is no command" if extra else "a command is missing")
+            parser.error(f"{extra[0]} is not a command" if extra else "a command is missing")
         command: CLICommand = arguments.command
         refuse_unknown(extra, command.NAME)
         return command.run(arguments)
@@ -37,12 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _refuse_unknown_command(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
-    # argparse's own sentence lists the commands a second time and never says which was meant.
+    # argparse's own sentence lists the commands a second time and suggests none.
     word = next((word for word in words if not word.startswith("-")), "")
     names = [command.NAME for command in COMMANDS]
     if word and word not in names:
         meant = closest(word, names)
-        parser.error(f"{word} is no command" + (f"; did you mean {meant}?" if meant else ""))
+        parser.error(f"{word} is not a command" + (f"; did you mean {meant}?" if meant else ""))
 
 
 class _TopParser(argparse.ArgumentParser):
@@ -53,7 +53,7 @@ class _TopParser(argparse.ArgumentParser):
 
 class _CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        # argparse's own error puts the usage first: 27 flags above the sentence that matters.
+        # argparse's own error prints the usage first: 27 flags above the sentence that matters.
         raise ConfigError(f"{message}; see {self.prog} --help")
 
 
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
             command.NAME,
             help=command.HELP,
             description=command.HELP,
-            # argparse's own names all 30 flags, which the list below explains.
+            # argparse's own usage repeats all 30 flags, which the list below explains.
             usage="%(prog)s [options] [TARGET]",
             allow_abbrev=False,
         )

@@ -1,4 +1,4 @@
-"""What runs as the plugin's process, and under which id: for the commands that start one."""
+"""The plugin's command line and id, for the commands that start it."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ __all__ = ["START_FILE", "VALID_ID", "plugin_command", "plugin_id"]
 START_FILE = "plugin.py"
 
 VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
-"""What a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
+"""Ids that a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
 
 
 def plugin_command(settings: Settings, given: Mapping[str, object], command: str) -> list[str]:
-    """The plugin's command line: ``mm-asgi serve`` with what was given here, or the start file.
+    """Return the plugin's command line: ``mm-asgi serve`` with the given flags, or the start file.
 
     Args:
         settings: all of them; ``app`` is used.
         given: the flags among them, by attribute name.
-        command: the command's name, for the sentence when there is nothing to start.
+        command: the command's name, for the error.
+
+    Raises:
+        ConfigError: there is no target and no start file.
     """
     if not settings.app:
         if not Path(START_FILE).is_file():
             raise ConfigError(
-                "app: no target came and there is no plugin.py here; expected one such as"
+                "app: no target was given and there is no plugin.py here; expected one such as"
                 f" shop.main:app as the argument of mm-asgi {command}, in MM_ASGI_APP or as app in"
                 " [tool.mm-asgi]"
             )
@@ -55,7 +58,11 @@ def plugin_command(settings: Settings, given: Mapping[str, object], command: str
 
 
 def plugin_id(settings: Settings) -> str:
-    """What the settings or plugin.json say, else the target's first module: shop.main:app, shop."""
+    """Return the id in the settings or plugin.json, else the target's first module: shop.main:app, shop.
+
+    Raises:
+        ConfigError: a server would not accept it.
+    """
     given, where = settings.id, "the settings"
     if not given:
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError):

@@ -1,4 +1,4 @@
-"""``mm-asgi serve``: what ``mm_asgi.run`` does, for a host or a test that can give arguments."""
+"""``mm-asgi serve``: ``mm_asgi.run`` as a command, for a host or a test that can pass arguments."""
 
 import argparse
 import os
@@ -19,16 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until the host ends it; the exit code."""
+    """Serve until the host ends it, and return the exit code."""
     settings = load_settings(
         flags=given_settings(arguments), environ=os.environ, directory=Path.cwd()
     )
     if not settings.app:
         raise ConfigError(
-            "app: no target came, expected one such as shop.main:app as the argument of "
+            "app: no target was given, expected one such as shop.main:app as the argument of "
             "mm-asgi serve, in MM_ASGI_APP or as app in [tool.mm-asgi]"
         )
-    # Imported here: it brings asyncio and the wire, which no wrong call should wait for.
+    # Imported here, so that a wrong call does not wait for asyncio and the wire.
     from mm_asgi.process.front import run_plugin
 
     return run_plugin(settings)

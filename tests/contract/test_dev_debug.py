@@ -132,6 +132,6 @@ async def test_the_port_is_taken(folder: Path) -> None:
         async with DevTerminal(folder, "shop:app", "--debug", "--debug-port", port) as terminal:
             assert await terminal.end() == 2
             assert re.fullmatch(
-                rf"mm-asgi: debug-port: {port} on 127.0.0.1 cannot be had \(.+\); choose another one, or 0 .+\n",
+                rf"mm-asgi: debug-port: {port} on 127.0.0.1 cannot be bound \(.+\); choose another one, or 0 .+\n",
                 terminal.text,
             )

@@ -124,7 +124,7 @@ async def test_a_syntax_error_is_shown_and_healed_by_the_next_save(folder: Path)
         await terminal.sees(r"def app\(:\n")
         await terminal.sees(
             r"shop did not start: importing shop failed: SyntaxError: .* \(shop.py:1\);"
-            " the next save may heal it"
+            " the next save may mend it"
         )
         async with terminal.client() as client:
             answer = await client.get("/")

@@ -128,7 +128,7 @@ def taken_port() -> Iterator[int]:
 async def test_a_port_that_is_taken(folder: Path, taken_port: int) -> None:
     async with DevTerminal(folder, "shop:app", "--port", str(taken_port)) as terminal:
         assert await terminal.end() == 1
-        assert terminal.text.startswith(f"mm-asgi: port: {taken_port} on 127.0.0.1 cannot be had")
+        assert terminal.text.startswith(f"mm-asgi: port: {taken_port} on 127.0.0.1 cannot be bound")
         assert terminal.text.count("\n") == 1
 
 

@@ -432,7 +432,7 @@ async def test_an_end_during_the_start_leaves_no_process(tmp_path: Path) -> None
 async def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"port: {port} on 127.0.0.1 cannot be had"):
+        with pytest.raises(ConfigError, match=f"port: {port} on 127.0.0.1 cannot be bound"):
             await shop(port=port).__aenter__()
 
 

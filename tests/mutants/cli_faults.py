@@ -28,8 +28,8 @@ CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
         "check: a route's folder does not count",
         "mm_asgi/cli/check/probe.py",
-        "yield from _paths(route, path, depth - 1)",
-        'yield from _paths(route, "", depth - 1)',
+        "yield from _route_paths(route, path, depth - 1)",
+        'yield from _route_paths(route, "", depth - 1)',
         ("tests/unit/cli/check/test_check.py",),
         "never_asked",
     ),

@@ -1,4 +1,4 @@
-"""``mm-asgi check``: start the plugin as a server would, and say what would go wrong there."""
+"""``mm-asgi check``: start the plugin as a server would, and report problems that it would have there."""
 
 import argparse
 import os
@@ -18,7 +18,7 @@ NAME = "check"
 HELP = "start an app as a server would, and say what would go wrong"
 
 BLOCKED_WARN = 0.25
-"""Seconds for blocked-warn where nobody set it: what a person notices, in a life of one request."""
+"""Seconds for blocked-warn, unless it is set: a person notices as much, in a life of one request."""
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended, as shells have it."""
@@ -36,27 +36,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check once; the exit code: 1 when something would break on a server."""
+    """Check once and return the exit code: 1 when something would break on a server."""
     given = given_settings(arguments)
     settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
-    paths = _paths(getattr(arguments, "get", None) or ["/"])
+    paths = _checked_paths(getattr(arguments, "get", None) or ["/"])
     try:
-        ok, shown = _check(settings, given, paths, as_json=getattr(arguments, "json", False))
+        ok, shown = _check_app(settings, given, paths, as_json=getattr(arguments, "json", False))
     except KeyboardInterrupt:
         return INTERRUPTED
     sys.stdout.write(f"{shown}\n")
     return 0 if ok else 1
 
 
-def _check(
+def _check_app(
     settings: Settings, given: Mapping[str, object], paths: Sequence[str], *, as_json: bool
 ) -> tuple[bool, str]:
     command, id = plugin_command(settings, given, NAME), plugin_id(settings)
-    # Imported here: no wrong call should wait for asyncio and the wire.
+    # Imported here, so that a wrong call does not wait for asyncio and the wire.
     import asyncio
 
     try:
-        # An extra: the simulated host is on grpcio and uvicorn.
+        # An extra: the simulated host needs grpcio and uvicorn.
         from mm_asgi.cli.check.observed import live
     except ImportError as exc:
         raise ConfigError(
@@ -66,7 +66,7 @@ def _check(
     from mm_asgi.cli.check.imports import probe_import
     from mm_asgi.cli.check.report import Report
 
-    environ = {} if settings.app else _variables(given)
+    environ = {} if settings.app else _as_variables(given)
     if settings.blocked_warn == Settings().blocked_warn:
         environ["MM_ASGI_BLOCKED_WARN"] = f"{BLOCKED_WARN:g}"
     life = asyncio.run(live(command, plugin_id=id, environ=environ, paths=paths))
@@ -82,14 +82,16 @@ def _check(
     return report.ok, report.as_json() if as_json else report.as_text(width)
 
 
-def _variables(given: Mapping[str, object]) -> dict[str, str]:
-    """What was given, for a start file: it takes no flags."""
+def _as_variables(given: Mapping[str, object]) -> dict[str, str]:
+    """Return the given settings as variables, for a start file, which takes no flags."""
     rows = {row.name: row for row in TABLE if not row.commands}
     return {rows[name].env: str(value) for name, value in given.items() if name in rows}
 
 
-def _paths(given: Sequence[str]) -> list[str]:
+def _checked_paths(given: Sequence[str]) -> list[str]:
     for path in given:
         if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
-            raise ConfigError(f"get: {path!r} came, expected a path such as /docs, percent-encoded")
+            raise ConfigError(
+                f"get: {path!r} was given, expected a path such as /docs, percent-encoded"
+            )
     return list(dict.fromkeys(given))

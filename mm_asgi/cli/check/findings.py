@@ -1,6 +1,6 @@
-"""What a plugin's life and import mean: findings, each one sentence with what to do. Pure.
+"""The findings in a plugin's life and import, each one sentence with advice. Pure.
 
-An error breaks something on a server, or would for somebody else's request; a warning does not.
+An error breaks something on a server, at least for some requests. A warning does not.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ LIMITS = {
     "deactivate": 30.0,
     "shutdown": 2.0,
 }
-"""Seconds that a server waits; for the import the default of import-budget. Of the handshake those
-of a Go plugin; a Python plugin's are 10, after which a start has failed already."""
+"""Seconds that a server waits. For the import it is the default of import-budget. For the handshake it is
+a Go plugin's limit; a Python plugin has 10, after which the start has failed already."""
 
 SLOW_IMPORT = 10.0
-"""Seconds: a server's machine may take more than twice as long, and it gives up at 30."""
+"""Seconds: a server's machine may take more than twice as long, and the server gives up at 30."""
 
 LATE_END = 1.0
 """Seconds that an app has to notice that a client left; http.disconnect comes within 0.1."""
 
 FLOOD = 1000
-"""Printed lines in one short life: a guess at where nobody means it any more."""
+"""Printed lines in one short life; a guess at when they are no longer intended."""
 
 _BLOCKED = "the event loop has been blocked for"
 _DROPPED = re.compile(r"\d+ log lines were dropped", re.ASCII)
@@ -77,18 +77,18 @@ _CODES: dict[str, Code] = {
 def find(imported: Imported, life: Observed) -> list[CheckFinding]:
     """All findings, errors first."""
     found = [
-        *_start(life),
-        *_import(imported, life),
-        *_log(life),
-        *_answers(life),
-        *_stop(life),
-        *_printed(imported, life),
-        *_routes(imported),
+        *_start_findings(life),
+        *_import_findings(imported, life),
+        *_log_findings(life),
+        *_answer_findings(life),
+        *_stop_findings(life),
+        *_printed_findings(imported, life),
+        *_route_findings(imported),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
 
 
-def _start(life: Observed) -> Iterator[CheckFinding]:
+def _start_findings(life: Observed) -> Iterator[CheckFinding]:
     if life.failure is not None:
         raw = {line.message for line in life.lines if is_raw(line)}
         fate = "" if life.failure.stage == "activate" else life.fate
@@ -103,7 +103,7 @@ def _start(life: Observed) -> Iterator[CheckFinding]:
         )
 
 
-def _import(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
+def _import_findings(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
     seconds = life.seconds.get("implemented", imported.seconds or 0.0)
     if life.failure is None and seconds > SLOW_IMPORT:
         slowest = max(imported.slowest, key=lambda module: module.own, default=None)
@@ -111,23 +111,23 @@ def _import(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
         yield CheckFinding(
             "slow-import",
             "warning",
-            f"the app's import took {seconds:.1f} s of the 25 that import-budget gives it{most}:"
+            f"the app's import took {seconds:.1f} s of the 25 s of import-budget{most}:"
             " import late what is not needed at once",
         )
 
 
-def _log(life: Observed) -> Iterator[CheckFinding]:
-    """What the runtime said of the app, and what go-plugin's side said of the process."""
+def _log_findings(life: Observed) -> Iterator[CheckFinding]:
+    """Yield findings from the runtime's log lines about the app, and go-plugin's about the process."""
     imported_at = life.active_at - life.seconds.get("activate", 0.0)
     for line in life.lines:
         if line.source == "host" and "would have ended the Mattermost server" in line.message:
             yield CheckFinding("stderr", "error", line.message)
         elif line.source == "plugin" and line.message.startswith(_BLOCKED):
-            # An import blocks the loop, too: its time is judged as a whole.
+            # An import blocks the loop, too, but has a finding of its own.
             if life.failure is None and wall_time(line) >= imported_at:
-                yield _blocked(line, life)
+                yield _blocked_finding(line, life)
         elif line.module.startswith("mm_asgi.") and line.level in ("warn", "error"):
-            yield from _said(line, life)
+            yield from _runtime_findings(line, life)
     if dropped := sum(int(line.message.partition(" ")[0]) for line in life.lines if _is_drop(line)):
         text = f"{dropped} log lines were dropped: the host did not read them in time"
         yield CheckFinding("print-flood", "warning", f"{text}: print less, or log")
@@ -137,29 +137,29 @@ def _is_drop(line: LogLine) -> bool:
     return line.module == "mm_asgi.streams" and bool(_DROPPED.match(line.message))
 
 
-def _said(line: LogLine, life: Observed) -> Iterator[CheckFinding]:
+def _runtime_findings(line: LogLine, life: Observed) -> Iterator[CheckFinding]:
     if life.failure is not None and line.module in ("mm_asgi.life", "mm_asgi.lifespan"):
-        return  # the start's own finding says it
+        return  # the finding about the start has it
     code = _CODES.get(line.module, "log")
     if line.module == "mm_asgi.watchdog" and line.message.startswith("thread "):
-        return  # stacks for a person
+        return  # stacks, for a person to read
     if _is_drop(line):
-        return  # one finding for all of them
+        return  # one finding counts all of them
     if code == "drain":
-        left = {_request(answer, life) for answer in life.answers if answer.left}
-        if _cancelled(line) and _cancelled(line) <= left:
-            return  # a finding of its own
+        left = {_task_name(answer, life) for answer in life.answers if answer.left}
+        if _cancelled_tasks(line) and _cancelled_tasks(line) <= left:
+            return  # they have findings of their own
     text = line.message.rstrip()
     if exception := str(line.fields.get("exception") or ""):
-        # The class without its module: mm_asgi.errors.AppProtocolError.
+        # The class without its module, AppProtocolError instead of mm_asgi.errors.AppProtocolError.
         kind, colon, rest = last_sentence(exception).partition(": ")
         text += f": {kind.rpartition('.')[2]}{colon}{rest}"
-    if path := _path(line, life):
+    if path := _path_of(line, life):
         text = f"GET {path}: {text}"
     yield CheckFinding(code, "error" if line.level == "error" else "warning", text)
 
 
-def _blocked(line: LogLine, life: Observed) -> CheckFinding:
+def _blocked_finding(line: LogLine, life: Observed) -> CheckFinding:
     serving = life.active_at <= wall_time(line) < life.stop_at
     when = "while it served" if serving else "while it started or stopped"
     return CheckFinding(
@@ -170,8 +170,8 @@ def _blocked(line: LogLine, life: Observed) -> CheckFinding:
     )
 
 
-def _path(line: LogLine, life: Observed) -> str:
-    """Which request a line is about: they came one after the other."""
+def _path_of(line: LogLine, life: Observed) -> str:
+    """Return the path of the request that a line is about: the requests do not overlap."""
     if not line.fields.get("request_id"):
         return ""
     at = wall_time(line)
@@ -181,7 +181,7 @@ def _path(line: LogLine, life: Observed) -> str:
     return ""
 
 
-def _answers(life: Observed) -> Iterator[CheckFinding]:
+def _answer_findings(life: Observed) -> Iterator[CheckFinding]:
     for answer in life.answers:
         path = answer.path
         if answer.status is None and not answer.broken:
@@ -190,11 +190,11 @@ def _answers(life: Observed) -> Iterator[CheckFinding]:
         elif answer.broken:
             text = f"GET {path}: the connection ended before the answer did"
             yield CheckFinding("broken-answer", "error", f"{text}; the log says why")
-        elif (answer.status or 0) >= 500 and not (life.crashed or _is_said(answer, life)):
+        elif (answer.status or 0) >= 500 and not (life.crashed or _is_explained(answer, life)):
             text = f"GET {path}: it was answered {answer.status}"
             yield CheckFinding("server-error", "error", f"{text}; the app's log says why")
         if answer.left and not life.crashed:
-            yield from _left(answer, life)
+            yield from _disconnect_findings(answer, life)
     if life.crashed:
         text = f"the plugin's process ended by itself ({life.fate})"
         yield CheckFinding(
@@ -202,16 +202,16 @@ def _answers(life: Observed) -> Iterator[CheckFinding]:
         )
 
 
-def _is_said(answer: ObservedAnswer, life: Observed) -> bool:
-    """Whether a line of the runtime's says why an answer is a server's error."""
+def _is_explained(answer: ObservedAnswer, life: Observed) -> bool:
+    """Return whether a line of the runtime explains why an answer is a server's error."""
     faults = (line for line in life.lines if line.module == "mm_asgi.bridge")
-    return any(line.level == "error" and _path(line, life) == answer.path for line in faults)
+    return any(line.level == "error" and _path_of(line, life) == answer.path for line in faults)
 
 
-def _left(answer: ObservedAnswer, life: Observed) -> Iterator[CheckFinding]:
-    """A client that left has to be noticed, or each one who closes a page leaves work behind."""
+def _disconnect_findings(answer: ObservedAnswer, life: Observed) -> Iterator[CheckFinding]:
+    """Yield a finding if the app did not notice that a client had left."""
     ended = life.ended_at.get(answer.path)
-    if _drained(answer, life) or (ended is None and life.ended_at):
+    if _was_drained(answer, life) or (ended is None and life.ended_at):
         how = "until the plugin stopped"
     elif ended is not None and ended - answer.at > LATE_END:
         how = f"for {ended - answer.at:.1f} s"
@@ -221,26 +221,26 @@ def _left(answer: ObservedAnswer, life: Observed) -> Iterator[CheckFinding]:
         "ignores-disconnect",
         "warning",
         f"GET {answer.path}: the app went on {how} after its client had left: stop at"
-        " http.disconnect, which receive() gives",
+        " http.disconnect, which receive() returns",
     )
 
 
-def _drained(answer: ObservedAnswer, life: Observed) -> bool:
-    return any(_request(answer, life) in _cancelled(line) for line in life.lines)
+def _was_drained(answer: ObservedAnswer, life: Observed) -> bool:
+    return any(_task_name(answer, life) in _cancelled_tasks(line) for line in life.lines)
 
 
-def _cancelled(line: LogLine) -> set[str]:
-    """The tasks that a stop had to cancel."""
+def _cancelled_tasks(line: LogLine) -> set[str]:
+    """Return the tasks that the stop had to cancel."""
     found = _CANCELLED.fullmatch(line.message)
     return set(found[1].split(", ")) if found else set()
 
 
-def _request(answer: ObservedAnswer, life: Observed) -> str:
-    """As the runtime names a request's task."""
+def _task_name(answer: ObservedAnswer, life: Observed) -> str:
+    """Return the runtime's name of a request's task."""
     return f"GET {life.prefix}{answer.path}"
 
 
-def _stop(life: Observed) -> Iterator[CheckFinding]:
+def _stop_findings(life: Observed) -> Iterator[CheckFinding]:
     if life.killed:
         yield CheckFinding(
             "killed",
@@ -250,7 +250,7 @@ def _stop(life: Observed) -> Iterator[CheckFinding]:
         )
 
 
-def _printed(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
+def _printed_findings(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
     at = {entry["text"]: entry["place"] for entry in imported.printed}
     for name, stream in life.printed.items():
         lines = "1 line was" if stream.lines == 1 else f"{stream.lines} lines were"
@@ -265,7 +265,7 @@ def _printed(imported: Imported, life: Observed) -> Iterator[CheckFinding]:
         )
 
 
-def _routes(imported: Imported) -> Iterator[CheckFinding]:
+def _route_findings(imported: Imported) -> Iterator[CheckFinding]:
     for route in imported.public or ():
         yield CheckFinding(
             "public-route",

@@ -1,4 +1,4 @@
-"""How long a target's import takes, and which modules take it: ``-X importtime`` in a child."""
+"""The duration of a target's import and of its modules: ``-X importtime`` in a child process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["MARKER", "Imported", "Module", "parse_importtime", "probe_import"]
 
 MARKER = "mm_asgi: from here on the app is imported"
-"""The child writes it when all is loaded that a plugin's process has before its app."""
+"""The child writes it when it has loaded all modules that a plugin's process loads before its app."""
 
 _LINE = re.compile(r"import time: +(\d+) \| +(\d+) \| *(\S+)", re.ASCII)
 PATIENCE = 10.0
@@ -32,7 +32,7 @@ PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A module's import: seconds of its own, and with all that it imported first."""
+    """A module's import: its own seconds, and those with the modules that it imported first."""
 
     name: str
     own: float
@@ -41,16 +41,16 @@ class Module:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What the child found out.
+    """The child's facts about an import.
 
     Attributes:
-        seconds: of the whole import; None when the child did not come to its end.
-        error: why the target could not be imported.
+        seconds: of the whole import; None when the child did not finish it.
+        error: the reason why the target could not be imported.
         slowest: at most ten modules, by seconds of their own.
         modules: how many were imported.
-        printed: place, text and count of what was written to sys.stdout meanwhile.
-        app: the type of what the target names.
-        public: its routes below /public; None: not known.
+        printed: place, text and count of all writes to sys.stdout meanwhile.
+        app: the name of the target's type.
+        public: its routes below /public; None: unknown.
     """
 
     seconds: float | None = None
@@ -63,7 +63,7 @@ class Imported:
 
 
 def probe_import(settings: Settings, plugin_id: str) -> Imported:
-    """Import the target, or that of the start file, in a process of its own."""
+    """Import the target, or the start file's, in a process of its own."""
     asked = {
         "app": settings.app,
         "factory": settings.factory,
@@ -76,7 +76,7 @@ def probe_import(settings: Settings, plugin_id: str) -> Imported:
     with tempfile.TemporaryDirectory(prefix="mm-asgi-check-") as folder:
         answer, said = Path(folder, "answer.json"), Path(folder, "stderr")
         command = [sys.executable, "-X", "importtime", "-m", "mm_asgi.cli.check.probe", str(answer)]
-        # A file: the end of a pipe would be that of the last process that the app has started.
+        # A file, since a pipe would end only with the last process that the app has started.
         with said.open("wb") as stderr, contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 command,
@@ -87,16 +87,16 @@ def probe_import(settings: Settings, plugin_id: str) -> Imported:
                 timeout=limit,
                 check=False,
             )
-        measured = _measured(said.read_text("utf-8", "replace"))
+        measured = _import_facts(said.read_text("utf-8", "replace"))
         try:
             found: dict[str, Any] = json.loads(answer.read_text("utf-8"))
         except (OSError, ValueError):
-            # Too late, os._exit or a crash: what the plugin's process does then says it better.
+            # Too late, os._exit or a crash: the findings about the plugin's process explain it.
             return Imported(**measured)
     return Imported(**found, **measured)
 
 
-def _measured(stderr: str) -> dict[str, Any]:
+def _import_facts(stderr: str) -> dict[str, Any]:
     modules = parse_importtime(stderr.partition(MARKER)[2])
     return {
         "slowest": sorted(modules, key=lambda module: -module.own)[:10],

@@ -1,7 +1,7 @@
 """One life of the plugin for ``mm-asgi check``: start, some requests, stop, as a server does it.
 
-Facts alone: what they mean is said in findings.py. The plugin's log is kept with what the
-app printed told apart, of which a flood is counted and not kept.
+Facts only; findings.py judges them. The plugin's log is kept. Lines that the app printed are counted,
+and only the first is kept, since they may be a flood.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
 __all__ = ["HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "live", "wall_time"]
 
 HEAD_WAIT = 5.0
-"""Seconds for an answer to begin; what takes longer is left, as a browser's user would leave it."""
+"""Seconds for an answer to begin; then the request is left, as a browser's user would leave it."""
 
 STREAM_WAIT = 1.0
-"""Seconds that a body is read: an event stream has no end."""
+"""Seconds for reading a body, since an event stream has no end."""
 
 _KEPT = 2000
-"""Log lines; who logs more has been heard by then."""
+"""Log lines; more would not change the findings."""
 
 
 @dataclass(slots=True)
 class ObservedAnswer:
-    """What became of one GET.
+    """The outcome of one GET.
 
     Attributes:
         path: below the plugin's root.
@@ -59,7 +59,7 @@ class ObservedAnswer:
 
 @dataclass(slots=True)
 class PrintedLines:
-    """What the app wrote to stdout or stderr: how many lines, and the first."""
+    """The app's lines on stdout or stderr: their count, and the first one."""
 
     lines: int = 0
     first: str = ""
@@ -67,22 +67,22 @@ class PrintedLines:
 
 @dataclass(slots=True)
 class Observed:
-    """What was seen.
+    """All facts of one life.
 
     Attributes:
         seconds: by step, as `Host.seconds`.
-        failure: why the plugin did not start.
-        fate: how the process ended.
+        failure: the reason why the plugin did not start.
+        fate: how the process ended, such as ``exit code 0``.
         crashed: it ended by itself after its start.
         prefix: the plugin's path, /plugins/ID.
-        hooks: what Implemented listed.
-        memory: bytes in RAM after the requests; None: not known here.
-        answers: one for each path that was asked for.
+        hooks: the hooks that Implemented listed.
+        memory: bytes in RAM after the requests; None: unknown on this system.
+        answers: one for each requested path.
         killed: SIGKILL ended the process.
-        lines: the log, without access lines and what was printed.
+        lines: the log, without access lines and printed lines.
         printed: by stream.
-        ended_at: when the app was done with a path, by path, in seconds since the epoch.
-        active_at, stop_at: when the start was over, when the stop began.
+        ended_at: the end of the app's work on a path, by path, in seconds since the epoch.
+        active_at, stop_at: the end of the start and the beginning of the stop, likewise.
     """
 
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -100,8 +100,8 @@ class Observed:
     active_at: float = float("inf")
     stop_at: float = float("inf")
 
-    def hear(self, line: LogLine) -> None:
-        """Take a line of the host's log."""
+    def note_line(self, line: LogLine) -> None:
+        """Note one line of the host's log."""
         if line.source == "plugin" and line.module in ("stdout", "stderr"):
             stream = self.printed.setdefault(line.module, PrintedLines())
             stream.lines += 1
@@ -113,7 +113,7 @@ class Observed:
 
 
 def wall_time(line: LogLine) -> float:
-    """When the plugin wrote a line, in seconds since the epoch: the pipe takes its time."""
+    """Return when the plugin wrote a line, in seconds since the epoch. The host gets it later."""
     try:
         return datetime.fromisoformat(line.timestamp).timestamp()
     except ValueError:
@@ -123,44 +123,44 @@ def wall_time(line: LogLine) -> float:
 async def live(
     command: Sequence[str], *, plugin_id: str, environ: Mapping[str, str], paths: Sequence[str]
 ) -> Observed:
-    """Start the plugin, ask for the paths one after the other, stop it.
+    """Start the plugin, request the paths one after the other, stop it.
 
     Args:
         command: the plugin's command line.
         plugin_id: its id.
         environ: variables for it.
-        paths: what is asked for, below the plugin's root, by a user who is logged in.
+        paths: the paths to request, below the plugin's root, as a user who is logged in.
     """
     life = Observed()
     host = Host(
         argv=command,
         plugin_id=plugin_id,
         user="alice",
-        # Of each request's end there is to be a line.
+        # The access log has the end of each request.
         env={"PYTHONUNBUFFERED": "1", **environ, "MM_ASGI_ACCESS_LOG": "true"},
         log_level="info",
-        on_log=life.hear,
+        on_log=life.note_line,
     )
     life.seconds = host.seconds
     try:
         await host.__aenter__()
         life.active_at = time.time()
-        await _use(host, life, paths)
+        await _ask_paths(host, life, paths)
     except HostError as exc:
         life.failure = exc
     finally:
         await host.close()
-    life.fate = _fate(life.lines)
+    life.fate = _process_end(life.lines)
     return life
 
 
-async def _use(host: Host, life: Observed, paths: Sequence[str]) -> None:
+async def _ask_paths(host: Host, life: Observed, paths: Sequence[str]) -> None:
     life.hooks = host.implemented
     prefix = life.prefix = urlsplit(host.url).path
     for path in paths:
         if "ServeHTTP" in life.hooks and host.running:
-            life.answers.append(await asyncio.to_thread(_get, host.address, prefix, path))
-    life.memory = _memory(host.pid)
+            life.answers.append(await asyncio.to_thread(_get_path, host.address, prefix, path))
+    life.memory = _memory_of(host.pid)
     life.stop_at = time.time()
     life.crashed = bool(host.failure)
     if not life.crashed:
@@ -169,16 +169,16 @@ async def _use(host: Host, life: Observed, paths: Sequence[str]) -> None:
     life.ended_at = {path.removeprefix(prefix): at for path, at in life.ended_at.items()}
 
 
-def _fate(lines: Sequence[LogLine]) -> str:
-    """How the process ended: its exit code or signal."""
+def _process_end(lines: Sequence[LogLine]) -> str:
+    """Return how the process ended: its exit code or signal."""
     for line in lines:
         if line.source == "go-plugin" and line.message == "plugin process exited":
             return str(line.fields["end"])
     return ""
 
 
-def _get(address: str, prefix: str, path: str) -> ObservedAnswer:
-    """A GET as a browser's, given up when it takes too long."""
+def _get_path(address: str, prefix: str, path: str) -> ObservedAnswer:
+    """Send a GET, and leave it when it takes too long."""
     answer = ObservedAnswer(path)
     began = time.monotonic()
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=HEAD_WAIT)
@@ -186,7 +186,7 @@ def _get(address: str, prefix: str, path: str) -> ObservedAnswer:
         connection.request("GET", prefix + path)
         response = connection.getresponse()
         answer.status = response.status
-        _read(response, connection, answer)
+        _read_body(response, connection, answer)
     except TimeoutError:
         answer.left = True
     except (http.client.HTTPException, OSError):
@@ -198,7 +198,7 @@ def _get(address: str, prefix: str, path: str) -> ObservedAnswer:
     return answer
 
 
-def _read(
+def _read_body(
     response: http.client.HTTPResponse,
     connection: http.client.HTTPConnection,
     answer: ObservedAnswer,
@@ -215,8 +215,8 @@ def _read(
     answer.left = True
 
 
-def _memory(pid: int) -> int | None:
-    """Bytes in RAM of a process."""
+def _memory_of(pid: int) -> int | None:
+    """Return a process' bytes in RAM, or None if they are unknown."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as status:
             for line in status:

@@ -1,8 +1,9 @@
-"""A child of ``mm-asgi check``: imports the target alone and tells what can be seen of it.
+"""The child process of ``mm-asgi check``: it imports the target alone and reports facts about it.
 
-``python -X importtime -m mm_asgi.cli.check.probe FILE`` with the facts of `Asked` as JSON on stdin;
-the answer goes into FILE, since stdout and stderr are the app's and importtime's. What a plugin's
-process has loaded before its app is loaded before MARKER, so that it does not count as the app's.
+The command is ``python -X importtime -m mm_asgi.cli.check.probe FILE``, with the settings of
+`imports.probe_import` as JSON on stdin. The answer goes into FILE, since the app writes to stdout and
+importtime to stderr. The modules that a plugin's process loads before its app are loaded before MARKER,
+so that they do not count as the app's.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ if TYPE_CHECKING:
 __all__ = ["Printed", "main", "public_routes"]
 
 _DEEPEST = 20
-"""Middleware around middleware that is looked through: a bound for objects that hold themselves."""
+"""Layers of middleware that are searched; a bound for objects that contain themselves."""
 
 
 class Printed(io.TextIOBase):
-    """Stands for sys.stdout, and remembers who wrote: place, first text, how often."""
+    """A stand-in for sys.stdout that notes each place that writes: first text and number of lines."""
 
     def __init__(self) -> None:
         self.places: dict[str, dict[str, Any]] = {}
 
     def write(self, text: str) -> int:
-        """Take a text; the place is the line that called print() or write()."""
+        """Note a text under the line that called print() or write()."""
         frame = sys._getframe(1)
         place = f"{os.path.relpath(frame.f_code.co_filename)}:{frame.f_lineno}"
         entry = self.places.setdefault(place, {"place": place, "text": "", "count": 0})
-        # print() writes its newline, and what separates its arguments, by calls of their own.
+        # print() writes its newline, and the separators of its arguments, by separate calls.
         entry["count"] += text.count("\n")
         if len(entry["text"]) < 200:
             entry["text"] += text
@@ -55,7 +56,7 @@ class Printed(io.TextIOBase):
 
 
 class _Found(BaseException):
-    """Ends a start file where it calls mm_asgi.run."""
+    """Raised to end a start file where it calls mm_asgi.run."""
 
     def __init__(self, app: str, settings: dict[str, Any]) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ class _Found(BaseException):
 
 
 def main() -> None:
-    """Answer one question."""
+    """Import the target, and write the facts into the file."""
     asked: dict[str, Any] = json.load(sys.stdin)
     answer: dict[str, Any] = {"seconds": None, "error": None, "app": None, "public": None}
     printed = Printed()
@@ -73,12 +74,12 @@ def main() -> None:
     sys.stderr.flush()
     started = time.perf_counter()
     try:
-        target = _load(asked)
+        target = _load_target(asked)
         answer["app"] = type(target).__name__
         answer["public"] = public_routes(target)
     except MMASGIError as exc:
         answer["error"] = str(exc)
-    # A start file may raise anything before it comes to mm_asgi.run.
+    # A start file may raise anything before it calls mm_asgi.run.
     except BaseException as exc:  # noqa: BLE001
         answer["error"] = last_line(exc)
     answer["seconds"] = time.perf_counter() - started
@@ -90,24 +91,24 @@ def main() -> None:
     Path(sys.argv[1]).write_text(json.dumps(answer), "utf-8")
 
 
-def _load(asked: dict[str, Any]) -> object:
+def _load_target(asked: dict[str, Any]) -> object:
     names = ("app", "factory", "app_dir", "env_file")
     given = {name: asked[name] for name in names}
     if not given["app"]:
-        found = _in_start_file(asked["start_file"])
+        found = _run_start_file(asked["start_file"])
         given["app"] = found.app
         given |= {name: found.settings[name] for name in names if name in found.settings}
     return import_app(Settings(**given))
 
 
-def _in_start_file(path: str) -> _Found:
-    """What the start file hands to mm_asgi.run."""
+def _run_start_file(path: str) -> _Found:
+    """Run the start file and return the arguments of its call of mm_asgi.run."""
 
     def run(app: str, **settings: Any) -> None:
         raise _Found(app, settings)
 
     mm_asgi.run = run
-    # As for ``python plugin.py``: its folder and not -m's.
+    # ``python plugin.py`` has the file's folder there, -m the working directory.
     sys.path[0] = os.path.dirname(os.path.abspath(path))
     try:
         runpy.run_path(path, run_name="__main__")
@@ -117,27 +118,30 @@ def _in_start_file(path: str) -> _Found:
 
 
 def public_routes(target: object) -> list[str] | None:
-    """The routes that a server would never ask for, since it serves /public itself; None: unknown.
+    """Return the routes that the app never gets, since a server serves /public itself.
 
-    Starlette's and FastAPI's ``routes`` are looked at, through a Plugin and middleware around them.
+    Starlette's and FastAPI's ``routes`` are searched, through a Plugin and middleware around them.
+
+    Returns:
+        list[str] | None: the routes; None when the app has no such attribute.
     """
     for _ in range(_DEEPEST):
         if isinstance(getattr(target, "routes", None), list):
-            return sorted({path for path in _paths(target, "") if _is_public(path)})
+            return sorted({path for path in _route_paths(target, "") if _is_public(path)})
         if getattr(target, "app", None) is None:
             break
         target = target.app  # type: ignore[attr-defined]
     return None
 
 
-def _paths(target: object, prefix: str, depth: int = _DEEPEST) -> Iterator[str]:
+def _route_paths(target: object, prefix: str, depth: int = _DEEPEST) -> Iterator[str]:
     for route in getattr(target, "routes", None) or ():
         path = prefix + str(getattr(route, "path", ""))
         below = isinstance(getattr(route, "routes", None), list) and bool(route.routes)
         if not below or _is_public(path):
             yield path
         elif depth:
-            yield from _paths(route, path, depth - 1)
+            yield from _route_paths(route, path, depth - 1)
 
 
 def _is_public(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""What ``mm-asgi check`` shows: a short table and the findings for a person, or JSON. Pure."""
+"""The report of ``mm-asgi check``: a short table and the findings, as text or as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Report"]
 
 FORMAT = 1
-"""Of the JSON. New keys may come without a new number; a key's meaning does not change."""
+"""The version of the JSON's form. New keys may be added to it; a key's meaning does not change."""
 
 _STEPS = {
     "handshake": "handshake",
@@ -33,14 +33,14 @@ _STEPS = {
 _COLUMN = 14
 
 SHOWN = 0.001
-"""Seconds of its own from which a module's import is shown to a person."""
+"""A module's own seconds from which on its import is shown in the text."""
 
 _LIFECYCLE = {"OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that was found out."""
+    """All facts and findings of one check."""
 
     target: str
     plugin_id: str
@@ -50,11 +50,11 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """No finding is an error."""
+        """Whether no finding is an error."""
         return not any(finding.level == "error" for finding in self.findings)
 
     def as_json(self) -> str:
-        """The form that docs/reference/check.md describes."""
+        """Return the JSON that docs/reference/check.md describes."""
         life = self.life
         facts: dict[str, Any] = {
             "format": FORMAT,
@@ -63,7 +63,7 @@ class Report:
             "id": self.plugin_id,
             "python": platform.python_version(),
             "mm_asgi": __version__,
-            "seconds": {name: _rounded(self._seconds(name)) for name in _STEPS},
+            "seconds": {name: _round_seconds(self._seconds(name)) for name in _STEPS},
             "limits": LIMITS,
             "memory": life.memory,
             "hooks": list(life.hooks),
@@ -72,7 +72,7 @@ class Report:
                     "path": answer.path,
                     "status": answer.status,
                     "bytes": answer.size,
-                    "seconds": _rounded(answer.seconds),
+                    "seconds": _round_seconds(answer.seconds),
                     "complete": not (answer.left or answer.broken),
                 }
                 for answer in life.answers
@@ -90,22 +90,22 @@ class Report:
         return self.life.seconds.get("implemented" if name == "import" else name)
 
     def as_text(self, width: int = 80) -> str:
-        """For a person, in lines of at most ``width`` columns where words can be parted."""
+        """Return the text, in lines of at most ``width`` columns; words are never broken."""
         rows = [
             f"{self.target} as {self.plugin_id}, Python {platform.python_version()},"
             f" mm_asgi {__version__}",
             "",
-            *self._table(width),
+            *self._step_rows(width),
         ]
         if slow := [module for module in self.imported.slowest if module.own >= SHOWN]:
-            rows += ["", *self._imports(slow, width)]
+            rows += ["", *self._import_rows(slow, width)]
         if self.findings:
             rows += [""]
         for finding in self.findings:
-            rows += _wrapped(finding.level, finding.text, width)
-        return "\n".join([*rows, "", self._verdict()])
+            rows += _wrap_row(finding.level, finding.text, width)
+        return "\n".join([*rows, "", self._verdict_text()])
 
-    def _table(self, width: int) -> Iterator[str]:
+    def _step_rows(self, width: int) -> Iterator[str]:
         for name, shown in _STEPS.items():
             if (seconds := self._seconds(name)) is not None:
                 yield f"{shown:{_COLUMN}}{seconds:6.2f} s of {LIMITS[name]:g} s"
@@ -113,16 +113,16 @@ class Report:
             yield f"{'memory':{_COLUMN}}{self.life.memory / 1e6:6.0f} MB"
         hooks = [hook for hook in self.life.hooks if hook not in _LIFECYCLE]
         if self.life.hooks:
-            yield from _wrapped("hooks", ", ".join(hooks) or "none beside the lifecycle's", width)
+            yield from _wrap_row("hooks", ", ".join(hooks) or "none beside the lifecycle's", width)
             if "ServeHTTP" not in self.life.hooks:
-                yield from _wrapped("HTTP", "none: there is no app", width)
+                yield from _wrap_row("HTTP", "none: there is no app", width)
         for answer in self.life.answers:
-            yield from _wrapped(f"GET {answer.path}", _told(answer), width)
+            yield from _wrap_row(f"GET {answer.path}", _answer_text(answer), width)
         if self.imported.app is not None and self.imported.public is None:
             text = "not known whether the app has it; a server serves it itself"
-            yield from _wrapped("/public", text, width)
+            yield from _wrap_row("/public", text, width)
 
-    def _imports(self, modules: Sequence[Module], width: int) -> Iterator[str]:
+    def _import_rows(self, modules: Sequence[Module], width: int) -> Iterator[str]:
         room = width - 22
         head = f"slowest of {self.imported.modules} imports"
         yield f"{head:{room}}{'own':>10}{'in all':>12}"
@@ -130,47 +130,47 @@ class Report:
             name = module.name if len(module.name) < room else f"{module.name[: room - 4]}..."
             yield f"{name:{room}}{module.own * 1000:7.0f} ms{module.total * 1000:9.0f} ms"
 
-    def _verdict(self) -> str:
+    def _verdict_text(self) -> str:
         errors = sum(finding.level == "error" for finding in self.findings)
         warnings = len(self.findings) - errors
         if not self.findings:
             return "nothing found that a server would object to"
-        return f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}"
+        return f"{_count_text(errors, 'error')}, {_count_text(warnings, 'warning')}"
 
 
-def _told(answer: ObservedAnswer) -> str:
+def _answer_text(answer: ObservedAnswer) -> str:
     if answer.status is None:
         return "no answer" + (f", left after {answer.seconds:.1f} s" if answer.left else "")
     end = " so far, then left" if answer.left else ", cut" if answer.broken else ""
-    return f"{answer.status} in {answer.seconds * 1000:.0f} ms, {_size(answer.size)}{end}"
+    return f"{answer.status} in {answer.seconds * 1000:.0f} ms, {_size_text(answer.size)}{end}"
 
 
-def _size(size: int) -> str:
+def _size_text(size: int) -> str:
     if size < 1000:
         return f"{size} bytes"
     return f"{size / 1e3:.1f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
 
 
-def _wrapped(label: str, text: str, width: int) -> list[str]:
-    """A label and a text beside it, or below it when the label is too long."""
+def _wrap_row(label: str, text: str, width: int) -> list[str]:
+    """Return a label with a text beside it, or below it when the label is too long."""
     indent = " " * _COLUMN
     body = textwrap.wrap(
-        _harmless(text), max(width - _COLUMN, 20), break_long_words=False, break_on_hyphens=False
+        _printable(text), max(width - _COLUMN, 20), break_long_words=False, break_on_hyphens=False
     ) or [""]
-    label = _harmless(label)
+    label = _printable(label)
     if len(label) >= _COLUMN:
         return [label, *(indent + line for line in body)]
     return [label.ljust(_COLUMN) + body[0], *(indent + line for line in body[1:])]
 
 
-def _harmless(text: str) -> str:
-    # What an app prints may hold escape sequences for somebody's terminal.
+def _printable(text: str) -> str:
+    # An app's output may contain escape sequences for the terminal.
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _counted(count: int, word: str) -> str:
+def _count_text(count: int, word: str) -> str:
     return f"{count or 'no'} {word}{'' if count == 1 else 's'}"
 
 
-def _rounded(seconds: float | None) -> float | None:
+def _round_seconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)

@@ -18,8 +18,8 @@ NAME = "dev"
 HELP = "serve an app to a browser, behind a simulated Mattermost"
 
 OUR_DEFAULTS: dict[str, object] = {"access_log": True, "drain": 2.0}
-"""The access log is off under a real host, whose own log has a line for each request. The seconds
-for running answers are those before a reload: whoever saved waits."""
+"""The access log is off under a real host, whose own log has a line for each request. A person who saves
+a file waits for the reload, and so for the drain."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,20 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until Ctrl-C; the exit code: 1 when the app does not start."""
+    """Serve until Ctrl-C and return the exit code: 1 when the app does not start."""
     given = given_settings(arguments)
-    settings = _load(given)
+    settings = _load_settings(given)
     command, id = plugin_command(settings, given, NAME), plugin_id(settings)
     debugger = Debugger.find(settings) if settings.debug else None
     if debugger is not None:
         command = debugger.command(command)
-    # Until there is something to stop: Ctrl-C just ends it, without Python's traceback.
+    # Until there is a plugin to stop, Ctrl-C just ends this process, without Python's traceback.
     signal.signal(signal.SIGINT, lambda number, frame: os._exit(0))
-    # Imported here: no wrong call should wait for asyncio and the wire.
+    # Imported here, so that a wrong call does not wait for asyncio and the wire.
     import asyncio
 
     try:
-        # An extra: uvicorn is the gateway's HTTP server, watchfiles sees what was saved.
+        # An extra: the gateway needs uvicorn, reload needs watchfiles.
         from mm_asgi.cli.dev.session import DevSession
     except ImportError as exc:
         raise ConfigError(
@@ -48,25 +48,27 @@ def run(arguments: argparse.Namespace) -> int:
         ) from exc
 
     async def session() -> int:
-        environ = _environment(settings, given)
-        folders = _folders(settings)
+        environ = _plugin_environment(settings, given)
+        folders = _watched_folders(settings)
         return await DevSession(command, settings, id, folders, environ, debugger).run()
 
     try:
         return asyncio.run(session())
     finally:
-        # What is left is Python's own end, and it is quick.
+        # Only interpreter shutdown is left: ignore further Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _load(given: Mapping[str, object], defaults: Mapping[str, object] | None = None) -> Settings:
+def _load_settings(
+    given: Mapping[str, object], defaults: Mapping[str, object] | None = None
+) -> Settings:
     return load_settings(flags=given, environ=os.environ, directory=Path.cwd(), defaults=defaults)
 
 
-def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, str]:
-    """Variables for the plugin: what suits a person at a terminal, unless it was given.
+def _plugin_environment(settings: Settings, given: Mapping[str, object]) -> dict[str, str]:
+    """Return the plugin's variables: defaults for a person at a terminal, where no setting is given.
 
-    A start file takes no flags: there what was given goes this way, too.
+    A start file takes no flags, so it gets the given settings as variables, too.
     """
     wanted = {"PYTHONUNBUFFERED": "1"}
     defaults = dict(OUR_DEFAULTS)
@@ -74,13 +76,13 @@ def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, s
         del defaults["drain"]
     if settings.debug:
         defaults |= STRETCHED
-    # What differs with other defaults was given nowhere. Only that: the plugin finds the rest
-    # itself, anew at each reload.
-    ours = _load(given, defaults)
+    # A setting that follows the defaults was given nowhere. Pass only these: the plugin reads the
+    # others itself, again at each reload.
+    ours = _load_settings(given, defaults)
     for row in TABLE:
         value = getattr(ours, row.name)
         if row.name in defaults and value != getattr(settings, row.name):
-            wanted[row.env] = _written(value)
+            wanted[row.env] = _variable_text(value)
     if not settings.app:
         wanted |= {
             row.env: str(given[row.name]) for row in TABLE if row.name in given and not row.commands
@@ -88,13 +90,13 @@ def _environment(settings: Settings, given: Mapping[str, object]) -> dict[str, s
     return wanted
 
 
-def _written(value: object) -> str:
+def _variable_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _folders(settings: Settings) -> list[Path]:
-    """What is watched under reload: where the app is, and where it runs."""
+def _watched_folders(settings: Settings) -> list[Path]:
+    """Return the folders to watch: the app's, and the working directory."""
     here, app = Path.cwd().resolve(), Path(settings.app_dir or ".").resolve()
     return [here] if app.is_relative_to(here) else [here, app]

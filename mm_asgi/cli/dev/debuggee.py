@@ -1,7 +1,7 @@
 """The main program of a plugin's process under ``mm-asgi dev --debug``.
 
-It lets debugpy listen and then runs what would have been run without it; the plugin knows nothing
-of a debugger, and nobody imports this module.
+It lets debugpy listen, then runs the plugin's own command line. The plugin knows nothing of a debugger,
+and no module imports this one.
 """
 
 import contextlib
@@ -12,8 +12,8 @@ import time
 from mm_asgi.cli.dev.debug import HOST, bind
 
 PORT_WAIT = 5.0
-"""Seconds for the port: debugpy's adapter is a process of its own, and after a restart the old
-plugin's lives until its debugger has heard of the end and left."""
+"""Seconds to wait for the port. debugpy's adapter is a process of its own. After a restart the old
+plugin's adapter lives until its debugger has disconnected."""
 
 
 def _wait_for(port: int) -> bool:
@@ -27,7 +27,7 @@ def _wait_for(port: int) -> bool:
 
 
 def _main(port: int, *line: str) -> None:
-    # Not ours to bring, and not for production.
+    # Not a dependency of this package, and not for production.
     import debugpy
 
     if not _wait_for(port):

@@ -1,8 +1,8 @@
-"""One run of ``mm-asgi dev``: the simulated host, what the terminal shows, reload and the end.
+"""One run of ``mm-asgi dev``: the simulated host, the terminal's lines, reload and the end.
 
-The plugin has a session of its own (host/plugin/process.py), so that Ctrl-C reaches this process alone,
-which then stops the plugin. It knows the plugin's process from its first moment: a second Ctrl-C
-kills it, and all its children, wherever the first one got stuck.
+The plugin has a session of its own (host/plugin/process.py). Ctrl-C therefore reaches only this process,
+which then stops the plugin. This process knows the plugin's process id from the start: a second Ctrl-C
+kills the plugin and all its children, wherever the first stop hangs.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 __all__ = ["Saves", "DevSession", "matters"]
 
 PATIENCE = 3.0
-"""Seconds for OnDeactivate before a reload: whoever saved waits. A real host gives 30."""
+"""Seconds for OnDeactivate before a reload, for which a person waits. A real host allows 30."""
 
 SLOW = 5.0
-"""Seconds after which the next save interrupts a reload: what it starts hangs, perhaps."""
+"""Seconds after which the next save interrupts a reload, whose plugin may hang."""
 
 ENDINGS = frozenset(
     ".py .pyi .toml .html .htm .css .js .mjs .jinja .jinja2 .j2 .mako .tmpl .tpl .ini .cfg .yaml .yml"
     .split()
 )  # fmt: skip
-"""What a person writes and no app does: JSON, text or a database might be the app's own data."""
+"""Endings of files that people write and apps do not: JSON, text or a database may be an app's data."""
 
 NAMES = frozenset((".env", "plugin.json"))
 
@@ -49,7 +49,7 @@ IGNORED = frozenset(("__pycache__", "node_modules", "site-packages", "venv"))
 """Folders; those with a dot in front, such as .venv and .git, are ignored too."""
 
 STEP = 100
-"""Milliseconds without a save that end a group of them: a checkout of many files is one."""
+"""Milliseconds without a save that end a group of saves, such as a checkout of many files."""
 
 LONGEST_GROUP = 1600
 """Milliseconds that a group may last; watchfiles' own default."""
@@ -58,15 +58,15 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class DevSession:
-    """Starts the host, shows its log, replaces the plugin on a save, ends on Ctrl-C.
+    """Start the host, show its log, replace the plugin on a save, end on Ctrl-C.
 
     Args:
         command: the plugin's command line.
         settings: host, port, user, reload and log_level are used.
         plugin_id: the plugin's id.
-        folders: what is watched under reload.
+        folders: the folders to watch under reload.
         environ: variables for the plugin.
-        debugger: what the plugin waits for a debugger with, if it does.
+        debugger: debugpy's address, if the plugin is to be debugged.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class DevSession:
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._asked_to_stop = False
-        # The plugin's processes that run: their ids.
+        # The ids of the plugin's running processes.
         self._processes: set[int] = set()
-        # Of the start that goes on: how its process ended, what it wrote past its log.
+        # The present start's: how its process ended, and the lines that it wrote past its log.
         self._fate = ""
         self._raw: set[str] = set()
         self._starting = True
@@ -103,24 +103,24 @@ class DevSession:
             env=environ,
             patience=PATIENCE,
             page=True,
-            # Under reload the next save may heal it.
+            # Under reload the next save may mend it.
             keep_failed=settings.reload,
-            on_log=self._hear,
+            on_log=self._show_line,
             **({} if debugger is None else HOST_STRETCHED),
         )
 
     async def run(self) -> int:
-        """The whole run; the exit code."""
+        """Run until Ctrl-C or the plugin's end, and return the exit code."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # Not the loop's own way: a second Ctrl-C has to work while the loop is stuck, too.
+            # Not loop.add_signal_handler: a second Ctrl-C has to work while the loop hangs, too.
             signal.signal(number, self._on_signal)
-        work = asyncio.create_task(self._work(), name="dev")
+        work = asyncio.create_task(self._run_plugin(), name="dev")
         stopping = asyncio.create_task(self._stop.wait(), name="Ctrl-C")
         try:
             await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
             return 0 if self._stop.is_set() else work.result()
         except HostError:
-            return 1  # said already
+            return 1  # the terminal has it already
         except ConfigError as exc:
             self._terminal.plain(f"mm-asgi: {exc}")
             return 1
@@ -132,9 +132,9 @@ class DevSession:
             if self._saves is not None:
                 await self._saves.stop()
 
-    async def _work(self) -> int:
+    async def _run_plugin(self) -> int:
         if self._saves is not None:
-            # Before the start: what is saved while the app is imported counts.
+            # Before the start, so that saves during the app's import count.
             await self._saves.start()
         if self._debugger is not None:
             self._terminal.say(
@@ -142,19 +142,23 @@ class DevSession:
             )
         await self._host.__aenter__()
         self._starting = False
-        self._greet()
+        self._say_addresses()
         if self._saves is not None:
-            await self._reload(self._saves)
+            await self._replace_on_saves(self._saves)
         await self._host.plugin_ended()
         return 1
 
-    def _greet(self) -> None:
+    def _say_addresses(self) -> None:
         user, shown = self._settings.user, self._settings.host
         verb = "will be" if self._host.failure else "is"
-        self._terminal.say(f"{self._plugin_id} {verb} at {_reachable(self._host.url)}/", bold=True)
+        self._terminal.say(
+            f"{self._plugin_id} {verb} at {_local_address(self._host.url)}/", bold=True
+        )
         if shown not in LOOPBACK:
-            self._terminal.say(f"whoever reaches {shown} is {user or 'let in'}: no login is asked")
-        self._terminal.say(f"users, messages, hooks, calls: {_reachable(self._host.page_url)}")
+            self._terminal.say(
+                f"every client that reaches {shown} is {user or 'let in'}, without a login"
+            )
+        self._terminal.say(f"users, messages, hooks, calls: {_local_address(self._host.page_url)}")
         notes = [f"{user} is logged in" if user else "nobody is logged in"]
         if self._saves is not None:
             notes.append("a save replaces the plugin")
@@ -162,17 +166,17 @@ class DevSession:
 
     # ---------------------------------------------------------------- reload
 
-    async def _reload(self, saves: Saves) -> None:
+    async def _replace_on_saves(self, saves: Saves) -> None:
         while True:
-            self._terminal.say(f"{_listed(await saves.take())} changed: the plugin is replaced")
+            self._terminal.say(f"{_list_names(await saves.take())} changed: the plugin is replaced")
             self._starting, self._fate, self._raw = True, "", set()
-            with contextlib.suppress(HostError):  # said already
-                await self._restart(saves)
+            with contextlib.suppress(HostError):  # the terminal has it already
+                await self._replace_plugin(saves)
                 self._terminal.say(f"{self._plugin_id} runs again")
             self._starting = False
 
-    async def _restart(self, saves: Saves) -> None:
-        """Replace the plugin; a start that takes long is interrupted by the next save."""
+    async def _replace_plugin(self, saves: Saves) -> None:
+        """Replace the plugin. The next save interrupts a start that takes long."""
         restart = asyncio.create_task(self._host.restart(), name="restart")
         saved = asyncio.create_task(saves.wait(), name="save")
         try:
@@ -189,7 +193,7 @@ class DevSession:
     # ---------------------------------------------------------------- the end
 
     def _on_signal(self, number: int, frame: object) -> None:
-        # A closing terminal and its shell may both send SIGHUP: only a person is in a hurry.
+        # A closing terminal and its shell may both send SIGHUP. Only a second SIGINT means hurry.
         if self._asked_to_stop and number == signal.SIGINT:
             for pid in tuple(self._processes):
                 with contextlib.suppress(OSError):
@@ -205,12 +209,12 @@ class DevSession:
 
     # ---------------------------------------------------------------- the log
 
-    def _hear(self, line: LogLine) -> None:
+    def _show_line(self, line: LogLine) -> None:
         if line.source == "go-plugin":
             self._note_process(line)
         elif line.source == "host":
-            self._hear_host(line)
-        elif line.source == "api":  # the plugin's Log calls: its own level is not asked there
+            self._show_host_line(line)
+        elif line.source == "api":  # the plugin's Log calls, to which its own level does not apply
             if LEVELS.index(line.level) >= self._level:
                 self._terminal.show(line)
         elif not (self._starting and _only_a_sentence(line)):
@@ -219,7 +223,7 @@ class DevSession:
             self._terminal.show(line)
 
     def _note_process(self, line: LogLine) -> None:
-        """go-plugin's remarks are about the process; a person needs one of them."""
+        """Note go-plugin's lines about the process, and show the one that a person needs."""
         pid = int(line.fields.get("pid", 0))
         if line.message == "plugin started":
             self._processes.add(pid)
@@ -229,13 +233,13 @@ class DevSession:
         elif line.message == "plugin failed to exit gracefully":
             self._terminal.say("the app did not end in time and is killed", bad=True)
 
-    def _hear_host(self, line: LogLine) -> None:
-        """The server's own lines: what becomes of a start is said in one sentence."""
+    def _show_host_line(self, line: LogLine) -> None:
+        """Show the server's own lines; the outcome of a start is one sentence."""
         if self._stop.is_set():
             return
         if stage := line.fields.get("stage"):
             error = line.message.removeprefix(f"plugin: it failed at {stage}: ")
-            hint = "; the next save may heal it" if self._saves is not None else ""
+            hint = "; the next save may mend it" if self._saves is not None else ""
             reason = start_reason(str(stage), error, self._fate, self._raw)
             self._terminal.say(f"{self._plugin_id} did not start: {reason}{hint}", bad=True)
         elif line.message.startswith("the plugin's process ended by itself"):
@@ -248,22 +252,22 @@ class DevSession:
             self._terminal.show(line)
 
 
-def _reachable(address: str) -> str:
-    """An address as a browser on this machine finds it."""
+def _local_address(address: str) -> str:
+    """Return an address as a browser on this machine can use it."""
     for anywhere in ("//0.0.0.0:", "//[::]:"):
         address = address.replace(anywhere, "//127.0.0.1:")
     return address
 
 
 def _only_a_sentence(line: LogLine) -> bool:
-    """Whether a line has only what the start's own sentence says: a fault without a traceback."""
+    """Return whether the start's own sentence has all of a line: a fault without the app's frames."""
     text = str(line.fields.get("exception") or "")
     return (
         line.module == "mm_asgi.life" and "\nmm_asgi.errors." in text and not has_app_frames(text)
     )
 
 
-def _listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
@@ -272,7 +276,11 @@ def _hclog_level(name: str) -> str:
 
 
 class Saves:
-    """Watches folders from `start` to `stop`; what was saved is kept until it is taken."""
+    """Watch folders from `start` to `stop`, and keep the names of saved files until `take`.
+
+    Args:
+        folders: the folders, which are watched with all folders below them.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -283,39 +291,47 @@ class Saves:
         self._fault: Exception | None = None
 
     async def start(self) -> None:
-        """Watch; a save from now on counts."""
-        self._task = asyncio.create_task(self._watch(), name="watchfiles")
-        # Its first step makes the watch, up to the thread that waits for what it sees.
+        """Begin to watch: every save from now on counts.
+
+        Raises:
+            ConfigError: the system cannot watch the folders.
+        """
+        self._task = asyncio.create_task(self._watch_folders(), name="watchfiles")
+        # The task's first step sets the watch up, up to the thread that waits for changes.
         await asyncio.sleep(0)
-        self._check()
+        self._raise_fault()
 
     async def stop(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stop.set()
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def wait(self) -> None:
-        """Wait until something has been saved that nobody has taken."""
+        """Wait until there are saved files that were not taken yet."""
         await self._some.wait()
 
     async def take(self) -> list[str]:
-        """The names of the files that were saved since the last time, at least one."""
+        """Wait for saved files, and return and forget their names.
+
+        Raises:
+            ConfigError: the system cannot watch the folders any more.
+        """
         await self._some.wait()
-        self._check()
+        self._raise_fault()
         self._some.clear()
         names, self._names = sorted(self._names), {}
         return names
 
-    def _check(self) -> None:
+    def _raise_fault(self) -> None:
         if self._fault is not None:
             raise ConfigError(f"reload: files cannot be watched here: {self._fault}")
 
-    async def _watch(self) -> None:
+    async def _watch_folders(self) -> None:
         try:
             async for changes in awatch(
                 *self._folders,
-                watch_filter=self._wanted,
+                watch_filter=self._is_wanted,
                 stop_event=self._stop,
                 step=STEP,
                 debounce=LONGEST_GROUP,
@@ -326,12 +342,12 @@ class Saves:
             self._fault = exc
             self._some.set()
 
-    def _wanted(self, change: Change, path: str) -> bool:
+    def _is_wanted(self, change: Change, path: str) -> bool:
         return any(matters(folder, Path(path)) for folder in self._folders)
 
 
 def matters(folder: Path, path: Path) -> bool:
-    """Whether a file below the folder belongs to what a running app was made from."""
+    """Return whether a file below the folder may be part of the app's source."""
     if not path.is_relative_to(folder):
         return False
     *above, name = path.relative_to(folder).parts or ("",)

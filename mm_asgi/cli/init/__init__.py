@@ -1,4 +1,4 @@
-"""``mm-asgi init``: the files that make a plugin of an app. No source file is changed."""
+"""``mm-asgi init``: write the files that make a plugin of an app. No source file is changed."""
 
 import argparse
 import json
@@ -23,7 +23,7 @@ _NUMBER = r"(0|[1-9]\d{0,8})"
 _SEMANTIC = re.compile(
     rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-[a-zA-Z][\da-zA-Z]*)?(\+[\da-zA-Z]+)?", re.ASCII
 )
-"""semver.org 2.0.0, with no more behind the numbers than is right for certain."""
+"""A subset of semver.org 2.0.0: only suffixes that every reader of the rules accepts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files, or none; the exit code."""
+    """Write all files or none, and return the exit code."""
     folder = Path.cwd()
-    text = _read(folder / PROJECT)
-    project = _parsed(text)
+    text = _read_text(folder / PROJECT)
+    project = _parse_project(text)
     app = arguments.app or _given_app(project) or find_target(folder)
-    plan = Plan(app, _id(arguments.id, app), _facts(project))
+    plan = Plan(app, _checked_id(arguments.id, app), _project_facts(project))
     _refuse_to_overwrite(folder)
-    appended = _appended(text, project, app)
+    appended = _text_to_append(text, project, app)
     (folder / MANIFEST).write_text(plan.manifest(), "utf-8")
     (folder / START_FILE).write_text(plan.start_file(), "utf-8")
     written = f"wrote {MANIFEST} (id {plan.id}), {START_FILE}"
@@ -61,20 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the files say."""
+    """The contents of the files."""
 
     app: str
     id: str
     facts: dict[str, str]
 
     def manifest(self) -> str:
-        """plugin.json."""
+        """Return the text of plugin.json."""
         name = self.facts.get("name") or self.id.rpartition(".")[2]
         words = name.replace("-", " ").replace("_", " ").strip()
         manifest: dict[str, Any] = {
             "id": self.id,
             "name": (words or self.id).capitalize(),
-            "version": _semantic(self.facts.get("version", "0.1.0")),
+            "version": _semantic_version(self.facts.get("version", "0.1.0")),
             "server": {"runtime": "python", "executable": START_FILE},
         }
         if "description" in self.facts:
@@ -82,12 +82,12 @@ class Plan:
         return json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
 
     def start_file(self) -> str:
-        """plugin.py."""
+        """Return the text of plugin.py."""
         return f"import mm_asgi\n\nmm_asgi.run({json.dumps(self.app)})\n"
 
 
-def _read(path: Path) -> str:
-    """A file's text, its line ends as they are; empty when there is none."""
+def _read_text(path: Path) -> str:
+    """Return a file's text, with its line ends unchanged; empty when there is no file."""
     try:
         return path.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -96,29 +96,29 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path.name}: it cannot be read ({exc})") from exc
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    # Imported here: serve does not need it.
+def _parse_project(text: str) -> dict[str, Any]:
+    # Imported here, since serve does not need it.
     import tomllib
 
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{PROJECT}: it is no TOML ({exc}); mend it first") from exc
+        raise ConfigError(f"{PROJECT}: it is not TOML ({exc}); correct it first") from exc
 
 
-def _table(project: dict[str, Any]) -> dict[str, Any] | None:
-    """[tool.mm-asgi], if there is one."""
+def _own_table(project: dict[str, Any]) -> dict[str, Any] | None:
+    """Return [tool.mm-asgi], or None."""
     tool = project.get("tool")
     table = tool.get("mm-asgi") if isinstance(tool, dict) else None
     return table if isinstance(table, dict) else None
 
 
 def _given_app(project: dict[str, Any]) -> str:
-    return str((_table(project) or {}).get("app", ""))
+    return str((_own_table(project) or {}).get("app", ""))
 
 
-def _facts(project: dict[str, Any]) -> dict[str, str]:
-    """What [project] says of the name, version and description, where it is text."""
+def _project_facts(project: dict[str, Any]) -> dict[str, str]:
+    """Return name, version and description of [project], those that are text."""
     given = project.get("project")
     names = ("name", "version", "description")
     return {
@@ -128,8 +128,8 @@ def _facts(project: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _semantic(version: str) -> str:
-    """A version as model/manifest.go, IsValid takes it; of another kind the first three numbers."""
+def _semantic_version(version: str) -> str:
+    """Return a version that model/manifest.go, IsValid accepts; of others the first three numbers."""
     if _SEMANTIC.fullmatch(version):
         return version
     release = re.match(r"v?(?:\d+!)?([\d.]*)", version, re.ASCII)
@@ -137,11 +137,13 @@ def _semantic(version: str) -> str:
     return ".".join(str(int(number)) for number in [*numbers, 0, 0, 0][:3])
 
 
-def _id(given: str, app: str) -> str:
+def _checked_id(given: str, app: str) -> str:
     module, colon, attribute = app.partition(":")
     names = [*module.split("."), *attribute.split(".")]
     if not (colon and all(name.isidentifier() for name in names)):
-        raise ConfigError(f"target: {app!r} came, expected module:attribute such as shop.main:app")
+        raise ConfigError(
+            f"target: {app!r} was given, expected module:attribute such as shop.main:app"
+        )
     name = module.partition(".")[0]
     id = given or f"com.example.{name if name.isascii() else 'plugin'}"
     if not VALID_ID.fullmatch(id):
@@ -154,7 +156,7 @@ def _id(given: str, app: str) -> str:
 
 def _refuse_to_overwrite(folder: Path) -> None:
     for name in (MANIFEST, START_FILE):
-        # A link to nowhere is there, too.
+        # A broken link counts, too.
         if (folder / name).exists() or (folder / name).is_symlink():
             raise ConfigError(
                 f"{name}: it is there already and init overwrites nothing; nothing was written."
@@ -162,9 +164,13 @@ def _refuse_to_overwrite(folder: Path) -> None:
             )
 
 
-def _appended(text: str, project: dict[str, Any], app: str) -> str:
-    """What is to stand behind the present text of pyproject.toml; empty when it has the app."""
-    present = _table(project)
+def _text_to_append(text: str, project: dict[str, Any], app: str) -> str:
+    """Return the text to append to pyproject.toml; empty when it has the app already.
+
+    Raises:
+        ConfigError: nothing can be appended that sets the app.
+    """
+    present = _own_table(project)
     if present is not None and present.get("app") == app:
         return ""
     line = f"app = {json.dumps(app)}"
@@ -173,7 +179,7 @@ def _appended(text: str, project: dict[str, Any], app: str) -> str:
     added = f"{gap}[tool.mm-asgi]{end}{line}{end}"
     if present is None:
         try:
-            if _given_app(_parsed(text + added)) == app:
+            if _given_app(_parse_project(text + added)) == app:
                 return added
         except ConfigError:
             pass  # such as `tool = {...}`, to which no table can be added

@@ -1,4 +1,4 @@
-"""Which app there is in a folder: read from the source, nothing is imported."""
+"""The search for the app in a folder. It reads the source and imports nothing."""
 
 import ast
 import os
@@ -14,11 +14,11 @@ MAKERS = (
     frozenset("FastAPI Starlette Quart Litestar Sanic BlackSheep get_asgi_application".split()),
     frozenset({"Flask", "get_wsgi_application"}),
 )
-"""Calls whose result is an app, by their last name. The first kind that is found counts: a Plugin
-holds an app, and Django has an ASGI app beside each WSGI one."""
+"""Calls that return an app, by their last name. The first kind that is found counts, since a Plugin
+contains an app, and Django has an ASGI app beside each WSGI one."""
 
 DEEPEST = 3
-"""Folders: shop/web/main.py is found."""
+"""Levels of folders to search, so that shop/web/main.py is found."""
 
 MOST_FILES = 2000
 
@@ -28,14 +28,14 @@ IGNORED = frozenset(
 
 
 def find_target(folder: Path) -> str:
-    """The one obvious app below the folder.
+    """Return the only app below the folder, as module:attribute.
 
     Raises:
-        ConfigError: there is none, or more than one; it says what to give.
+        ConfigError: there is none, or more than one; the text has an example to give.
     """
     found: list[tuple[str, str]] = []
-    for path in _files(folder):
-        found += targets_in(path, _module(path.relative_to(folder)))
+    for path in _source_files(folder):
+        found += targets_in(path, _module_name(path.relative_to(folder)))
     kinds = [[target for target, maker in found if maker in makers] for makers in MAKERS]
     targets = next(filter(None, kinds), [])
     if len(targets) == 1:
@@ -46,11 +46,11 @@ def find_target(folder: Path) -> str:
 
 
 def targets_in(path: Path, module: str) -> Iterator[tuple[str, str]]:
-    """Module-level names that are set to an app, each with what made it: ``app = FastAPI()``."""
+    """Yield the module-level names that are set to an app, such as ``app = FastAPI()``, with the call."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-        return  # not for init to judge
+        return  # init does not judge other files
     for node in tree.body:
         match node:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=function)):
@@ -68,7 +68,7 @@ def targets_in(path: Path, module: str) -> Iterator[tuple[str, str]]:
             yield f"{module}:{name}", maker
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _source_files(folder: Path) -> Iterator[Path]:
     count = 0
     for above, folders, names in os.walk(folder):
         depth = len(Path(above).relative_to(folder).parts)
@@ -85,7 +85,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(above, name)
 
 
-def _module(path: Path) -> str:
-    """The dotted name of a file, as it is imported from the folder."""
+def _module_name(path: Path) -> str:
+    """Return the dotted name under which a file is imported from the folder."""
     parts = path.with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)

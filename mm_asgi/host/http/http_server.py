@@ -91,7 +91,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise ConfigError(
-            f"port: {port} on {host} cannot be had ({exc.strerror});"
+            f"port: {port} on {host} cannot be bound ({exc.strerror});"
             " choose another one, or 0 for any free one"
         ) from exc
     return listener

@@ -54,7 +54,7 @@ def test_the_environment_stands_in(served: list[Settings], monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ([], "app: no target came, expected one such as shop.main:app as the argument of"),
+        ([], "app: no target was given, expected one such as shop.main:app as the argument of"),
         (["x:y", "--drain", "soon"], "drain: 'soon' came from the command line (--drain), expected a number of seconds, 0 or more\n"),
         (["x:y", "--wire", "grpc"], "wire: 'grpc' came from the command line (--wire), expected one of native, grpcio"),
         (["x:y", "--drian=3"], "--drian=3: serve has no such argument; did you mean --drain?\n"),
@@ -79,9 +79,9 @@ def test_a_wrong_call_is_one_sentence(
     ("argv", "sentence"),
     [
         ([], "a command is missing"),
-        (["unknown"], "unknown is no command"),
-        (["--unknown"], "--unknown is no command"),
-        (["chek", "x:y"], "chek is no command; did you mean check?"),
+        (["unknown"], "unknown is not a command"),
+        (["--unknown"], "--unknown is not a command"),
+        (["chek", "x:y"], "chek is not a command; did you mean check?"),
     ],
 )
 def test_no_command_shows_the_help(
@@ -124,7 +124,7 @@ def test_as_a_process(command: list[str], tmp_path: Path) -> None:
         [*command, "serve"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("mm-asgi: app: no target came")
+    assert done.stderr.startswith("mm-asgi: app: no target was given")
 
 
 def test_a_wrong_call_imports_no_wire(tmp_path: Path) -> None:

@@ -286,4 +286,4 @@ def test_wrong_calls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 2
     assert "as the argument of mm-asgi check" in capsys.readouterr().err
     assert main(["check", "x:y", "--get", "docs"]) == 2
-    assert "get: 'docs' came, expected a path such as /docs" in capsys.readouterr().err
+    assert "get: 'docs' was given, expected a path such as /docs" in capsys.readouterr().err

@@ -103,7 +103,7 @@ def test_the_command_is_serve_with_what_was_given(folder: Path) -> None:
 
 
 def test_without_a_target_it_is_the_start_file(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no target came and there is no plugin.py here"):
+    with pytest.raises(ConfigError, match=r"no target was given and there is no plugin.py here"):
         plugin_command(Settings(), {}, "dev")
     (folder / "plugin.py").write_text("")
     assert plugin_command(Settings(), {}, "dev") == [sys.executable, "plugin.py"]
@@ -155,7 +155,7 @@ def test_a_debugger_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"debug-port: {port} on 127.0.0.1 cannot be had"):
+        with pytest.raises(ConfigError, match=rf"debug-port: {port} on 127.0.0.1 cannot be bound"):
             Debugger.find(Settings(debug=True, debug_port=port))
     monkeypatch.setattr(sys, "path", [])
     with pytest.raises(ConfigError, match="debug: the package debugpy is missing; pip install"):
@@ -164,18 +164,18 @@ def test_a_debugger_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def variables(**given: object) -> dict[str, str]:
     """What the plugin finds in its environment beside what is always there."""
-    environ = dev._environment(dev._load(given), given)
+    environ = dev._plugin_environment(dev._load_settings(given), given)
     assert environ.pop("PYTHONUNBUFFERED") == "1"
     return environ
 
 
 def test_a_start_file_gets_the_flags_as_variables(folder: Path) -> None:
     given = {"access_log": False, "drain": "3", "port": "1"}
-    environ = dev._environment(Settings(), given)
+    environ = dev._plugin_environment(Settings(), given)
     assert environ["MM_ASGI_ACCESS_LOG"] == "False"
     assert environ["MM_ASGI_DRAIN"] == "3"
     assert "MM_ASGI_PORT" not in environ
-    assert "MM_ASGI_DRAIN" not in dev._environment(Settings(app="shop:app"), given)
+    assert "MM_ASGI_DRAIN" not in dev._plugin_environment(Settings(app="shop:app"), given)
 
 
 def test_the_folders_that_are_watched(
@@ -184,6 +184,6 @@ def test_the_folders_that_are_watched(
     other = tmp_path_factory.mktemp("other").resolve()
     here = folder.resolve()
     (folder / "src").mkdir()
-    assert dev._folders(Settings()) == [here]
-    assert dev._folders(Settings(app_dir=str(folder / "src"))) == [here]
-    assert dev._folders(Settings(app_dir=str(other))) == [here, other]
+    assert dev._watched_folders(Settings()) == [here]
+    assert dev._watched_folders(Settings(app_dir=str(folder / "src"))) == [here]
+    assert dev._watched_folders(Settings(app_dir=str(other))) == [here, other]

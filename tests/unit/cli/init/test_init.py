@@ -124,13 +124,13 @@ def test_an_app_that_stands_there_is_taken(folder: Path) -> None:
     [
         ("plugin.py", "", [], "plugin.py: it is there already and init overwrites nothing"),
         ("plugin.json", "", [], "plugin.json: it is there already and init overwrites nothing"),
-        ("pyproject.toml", "[tool", [], "pyproject.toml: it is no TOML"),
+        ("pyproject.toml", "[tool", [], "pyproject.toml: it is not TOML"),
         ("pyproject.toml", "a = '\xff'\n", ["--id", "a/b"], "id: 'a/b' came from the command line"),
         ("pyproject.toml", "tool = {a = 1}\n", [], "its [tool.mm-asgi] cannot be extended"),
         ("pyproject.toml", "[tool.mm-asgi]\ndrain = 1\n", [], "its [tool.mm-asgi] cannot be extended"),
         ("pyproject.toml", '[tool.mm-asgi]\napp = "a:b"\n', ["c:d"], "its [tool.mm-asgi] cannot be extended"),
-        ("x", "", ["shop/main.py"], "target: 'shop/main.py' came, expected module:attribute"),
-        ("x", "", ["shop.main:"], "target: 'shop.main:' came, expected module:attribute"),
+        ("x", "", ["shop/main.py"], "target: 'shop/main.py' was given, expected module:attribute"),
+        ("x", "", ["shop.main:"], "target: 'shop.main:' was given, expected module:attribute"),
         ("other.py", APP, [], "target: other:app, shop.main:app could be meant; say which: mm-asgi init other:app"),
     ],
 )  # fmt: skip
