@@ -66,10 +66,10 @@ def find_tests() -> Iterator[Test]:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
                 found := NAME.fullmatch(node.name)
             ):
-                yield Test(found[1], node.name, file.name, "".join(_roads(node)))
+                yield Test(found[1], node.name, file.name, "".join(roads_of(node)))
 
 
-def _roads(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+def roads_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     """The letters of the test's ``@on(...)``, with those that are like one of them."""
     for decorator in node.decorator_list:
         match decorator:

@@ -1,5 +1,9 @@
 """The roads on which the port's conformance suite runs: a server, and peers that call it.
 
+They are a family of their own beside tests/roads. There a plugin stands behind a host and a test is
+its browser; here there is no plugin, and the test is both ends of a bare RPC, which no road of the
+contract shows. What both need they share: the wire in memory (memory.py).
+
 The gRPC peer is grpcio's sync client: the asyncio one reports INTERNAL when the server ends the
 RPC first (grpc/grpc#36066). Its calls block, so each runs in a thread.
 """
