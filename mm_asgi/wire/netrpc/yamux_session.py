@@ -48,6 +48,8 @@ from mm_asgi.wire.netrpc.yamux_frames import (
 from mm_asgi.wire.netrpc.yamux_stream import MuxState, MuxStep, MuxStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mm_asgi.wire.netrpc.yamux_frames import Buffer
 
 __all__ = [
@@ -158,6 +160,7 @@ class MuxSession:
         client: whether this side has connected (the host's side) or listened (a plugin's).
         backlog: SYNs of this side that may be on the way without an ACK.
         max_streams: streams that the other side may have open; the next one is reset.
+        wake: called when there is something for ``take()`` where there was nothing.
 
     Attributes:
         streams: every stream that is not over, by its number.
@@ -168,7 +171,12 @@ class MuxSession:
     """
 
     def __init__(
-        self, *, client: bool, backlog: int = BACKLOG, max_streams: int = MAX_STREAMS
+        self,
+        *,
+        client: bool,
+        backlog: int = BACKLOG,
+        max_streams: int = MAX_STREAMS,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.streams: dict[int, MuxStream] = {}
         self.failure: HostProtocolError | None = None
@@ -184,6 +192,7 @@ class MuxSession:
         self._unacknowledged: set[int] = set()
         self._waiting: deque[tuple[MuxStream, Buffer]] = deque()
         self._output: list[Buffer] = []
+        self._wake = wake
         self._next_ping = 0
         self._pings: set[int] = set()
         self._events: list[MuxEvent] = []
@@ -204,6 +213,8 @@ class MuxSession:
         self, kind: int, flags: int, stream_id: int, length: int, payload: Buffer = b""
     ) -> None:
         """Queue one frame; ``length`` is the payload's for DATA."""
+        if not self._output:
+            self._wake()
         self._output.append(HEADER.pack(VERSION, kind, flags, stream_id, length))
         self.output_size += HEADER_SIZE
         if kind == DATA and length:
@@ -431,7 +442,7 @@ class MuxSession:
         stream.send_window += length
         if stream.send_window > MAX_ID:
             raise _Broken(f"a window over {MAX_ID} bytes on stream {stream.id}")
-        if stream.pump() and not stream.is_over:
+        if stream.pump():  # the FIN behind it may have ended the stream; a writer still waits
             self._events.append(StreamDrained(stream))
 
     def _finish(self, stream: MuxStream) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Side:
     """One session and its owner: keeps what came, by stream."""
 
-    def __init__(self, *, client: bool, **limits: int) -> None:
-        self.session = MuxSession(client=client, **limits)
+    def __init__(self, *, client: bool, backlog: int = 120, max_streams: int = 4096) -> None:
+        self.session = MuxSession(client=client, backlog=backlog, max_streams=max_streams)
         self.streams: dict[int, MuxStream] = {}
         self.received: dict[int, bytearray] = {}
         self.ended: dict[int, str] = {}

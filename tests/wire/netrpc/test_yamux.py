@@ -240,6 +240,16 @@ def test_a_close_waits_for_what_was_written(pair: Pair) -> None:
     assert len(pair.host.received[2]) == INITIAL_WINDOW * 2
 
 
+def test_the_last_bytes_of_a_stream_are_drained_though_it_is_over(plugin: Side) -> None:
+    stream = plugin.open()
+    stream.write(bytes(INITIAL_WINDOW + 1))
+    stream.close()
+    plugin.receive(frame(WINDOW, FIN, 2, 0))
+    events = plugin.receive(frame(WINDOW, 0, 2, 1))
+    assert events == [StreamDrained(stream)]
+    assert stream.state is MuxState.CLOSED
+
+
 def test_a_byte_over_the_window_ends_the_session(plugin: Side) -> None:
     plugin.consumes = False
     plugin.receive(frame(WINDOW, SYN, 1, 0))

@@ -1,0 +1,199 @@
+"""net/rpc on streams that are there: calls with futures, and calls that are answered.
+
+Both sides own a stream (mux_link.py) and a conversation (rpc_conversation.py). A caller may call
+before its stream is open; these calls are the stream's first bytes, so that a dial and the first
+call are one frame. Calls of one caller are sent in the order in which they are made and may be
+answered, and served, in any other: who needs an order waits for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.errors import HostProtocolError
+from mm_asgi.wire.netrpc.mux_link import StreamOwner
+from mm_asgi.wire.netrpc.rpc_conversation import AnswerSide, CallSide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mm_asgi.wire.netrpc.gob_types import GobType
+    from mm_asgi.wire.netrpc.rpc_conversation import GobBook, IncomingCall
+    from mm_asgi.wire.netrpc.yamux_stream import MuxStream
+
+__all__ = ["CallRefused", "RPCAnswerer", "RPCCaller"]
+
+
+class CallRefused(Exception):
+    """The other side answered a call with an error.
+
+    Args:
+        method: what was called.
+        text: the other side's word.
+    """
+
+    def __init__(self, method: str, text: str) -> None:
+        super().__init__(f"{method}: {text}")
+        self.method = method
+        self.text = text
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the other side has no such method: an older server."""
+        return self.text.startswith(("rpc: can't find method ", "rpc: can't find service "))
+
+
+class RPCCaller(StreamOwner):
+    """Makes calls on a stream.
+
+    Args:
+        book: what the session's gob streams share.
+
+    Attributes:
+        is_taken: whether the other side has acknowledged the dial.
+        is_lost: whether the stream is over; every further call fails.
+    """
+
+    def __init__(self, book: GobBook) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._side = CallSide(book)
+        self._calls: dict[int, tuple[str, asyncio.Future[Any]]] = {}
+        self._early: list[bytes] = []
+        self.is_taken = False
+        self.is_lost = False
+
+    def call(self, method: str, kind: GobType, value: Any) -> asyncio.Future[Any]:
+        """Call a method; the future's result is the reply, as GobReader reads it.
+
+        The future raises CallRefused for an error that the other side answered, ConnectionError
+        when the stream is lost, and HostProtocolError when its answers cannot be read.
+
+        Raises:
+            TypeError, ValueError: the value is not of that type. Nothing was sent.
+        """
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        if self.is_lost:
+            answer.set_exception(ConnectionError(f"{method}: the stream to the host is over"))
+            return answer
+        number, data = self._side.call(method, kind, value)
+        self._calls[number] = method, answer
+        if self.stream is None:
+            self._early.append(data)
+        else:
+            self.stream.write(data)
+        return answer
+
+    def first_bytes(self) -> bytes:
+        """Return the calls that were made before there was a stream, as far as they fit."""
+        first = b""
+        while self._early and len(first) + len(self._early[0]) <= _FIRST:
+            first += self._early.pop(0)
+        return first
+
+    def stream_opened(self, stream: MuxStream) -> None:
+        """The stream is there: send what did not fit its first frame."""
+        self.stream = stream
+        for data in self._early:
+            stream.write(data)
+        self._early.clear()
+
+    def stream_taken(self) -> None:
+        """The other side has acknowledged the dial."""
+        self.is_taken = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take answers."""
+        assert self.stream is not None
+        self.stream.consume(len(data))
+        try:
+            for outcome in self._side.receive(data):
+                method, answer = self._calls.pop(outcome.number)
+                if answer.done():  # who asked was cancelled
+                    continue
+                if outcome.error is None:
+                    answer.set_result(outcome.value)
+                else:
+                    answer.set_exception(CallRefused(method, outcome.error))
+        except HostProtocolError as error:
+            self._lose(error)
+            raise
+
+    def stream_ended(self, *, whole: bool) -> None:
+        """No more answers come."""
+        self._lose(ConnectionError("the host ended the stream"))
+        if whole:
+            self.close()
+
+    def _lose(self, error: Exception) -> None:
+        self.is_lost = True
+        calls, self._calls = self._calls, {}
+        for method, answer in calls.values():
+            if not answer.done():
+                if isinstance(error, HostProtocolError):
+                    answer.set_exception(error)
+                else:
+                    answer.set_exception(ConnectionError(f"{method}: {error}"))
+
+    def close(self) -> None:
+        """End this side of the stream. Calls that are under way may still be answered."""
+        if self.stream is not None:
+            self.stream.close()
+
+
+_FIRST = 200 * 1024
+"""Bytes of calls in the frame that opens a stream; the window is 256 KiB."""
+
+
+class RPCAnswerer(StreamOwner):
+    """Answers calls on a stream.
+
+    Args:
+        book: what the session's gob streams share.
+        handle: called with each call and this answerer; answers now or later, by ``reply()`` or
+            ``refuse()``, once. It does not raise.
+        on_fault: called when the stream cannot be read on; None: the stream is reset.
+    """
+
+    def __init__(
+        self,
+        book: GobBook,
+        handle: Callable[[IncomingCall, RPCAnswerer], None],
+        on_fault: Callable[[HostProtocolError], None] | None = None,
+    ) -> None:
+        self._side = AnswerSide(book)
+        self._handle = handle
+        self._on_fault = on_fault
+
+    def data_received(self, data: bytes) -> None:
+        """Take calls."""
+        assert self.stream is not None
+        self.stream.consume(len(data))
+        try:
+            for call in self._side.receive(data):
+                self._handle(call, self)
+        except HostProtocolError as error:
+            if self._on_fault is None:
+                raise
+            self._on_fault(error)
+
+    def stream_ended(self, *, whole: bool) -> None:
+        """No more calls come, and as in Go nobody waits for answers any more."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
+    def reply(self, call: IncomingCall, kind: GobType, value: Any) -> None:
+        """Answer a call. After the stream's end nothing happens.
+
+        Raises:
+            TypeError, ValueError: the value is not of that type. Nothing was sent, and the call can
+                still be refused. A wrong type that left would end the host's side for good.
+        """
+        if self.stream is not None:
+            self.stream.write(self._side.reply(call, kind, value))
+
+    def refuse(self, call: IncomingCall, text: str) -> None:
+        """Answer a call with an error, whose text the host sees. After the end nothing happens."""
+        if self.stream is not None:
+            self.stream.write(self._side.refuse(call, text))

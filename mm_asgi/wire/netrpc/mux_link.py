@@ -1,0 +1,414 @@
+"""A yamux session on asyncio, and the streams of the broker on it.
+
+Every stream has an owner, an object that is told what happens to its stream; the link reads the
+socket, hands each event to the owner that it concerns, and writes. What is sent during one turn of
+the loop leaves as one write, the acknowledgements of what was read with the answers to it.
+
+A brokered stream has two owners, one after the other. The first knows the four bytes that begin it
+(broker.py): of a dial it waits for the acknowledgement, of the other side's dial it finds the
+offer. Then the stream is given to the owner that it is for. That owner may write before: what it
+writes first leaves in the frame that opens the stream. It must not believe that somebody reads
+until ``stream_taken()`` was called.
+
+Owners run in the middle of a read. What one raises is its own stream's end, never the link's: a
+HostProtocolError, or any error of ours, which is logged. The link itself ends with the session, and
+then every stream's owner is told, before ``on_lost``.
+
+What waits to be sent is bounded by the windows, but for answers to what the other side asks (pings,
+SYNs). While the socket takes nothing, the link stops reading once they are too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from mm_asgi.errors import HostProtocolError
+from mm_asgi.wire.netrpc.broker import DIAL_TIMEOUT, MuxBroker, NumberReader, write_number
+from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
+from mm_asgi.wire.netrpc.yamux_session import (
+    DataReceived,
+    MuxSession,
+    SessionFailed,
+    StreamDrained,
+    StreamFinished,
+    StreamOpened,
+    StreamReset,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from mm_asgi.wire.netrpc.yamux_session import MuxEvent
+    from mm_asgi.wire.netrpc.yamux_stream import MuxStream
+
+__all__ = ["MuxLink", "StreamOwner"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+_JOIN: Final = 65_536
+"""Bytes up to which the pieces of one write are joined, as on the native gRPC wire."""
+
+_WAITING: Final = 1024 * 1024
+"""Bytes that may wait while the socket takes nothing, before the link stops to read."""
+
+
+class StreamOwner:
+    """Whom a stream belongs to. The methods do nothing; a subclass says what it needs.
+
+    Attributes:
+        stream: the stream, once there is one.
+    """
+
+    stream: MuxStream | None = None
+
+    def first_bytes(self) -> bytes:
+        """Return what leaves in the frame that opens the stream, right behind the broker's number.
+
+        At most 200 KiB.
+        """
+        return b""
+
+    def stream_opened(self, stream: MuxStream) -> None:
+        """The stream is there, and may be written to."""
+        self.stream = stream
+
+    def stream_taken(self) -> None:
+        """The other side has acknowledged the dial: somebody reads."""
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; ``stream.consume(len(data))`` gives their window back."""
+        assert self.stream is not None
+        self.stream.consume(len(data))
+
+    def stream_drained(self) -> None:
+        """Everything that was written has left."""
+
+    def stream_ended(self, *, whole: bool) -> None:
+        """The other side sends no more.
+
+        Called with ``whole=True`` for an orderly end; this side may still send then. Called with
+        ``whole=False``, perhaps after that, when nothing can be sent or received any more.
+        """
+
+
+class MuxLink(asyncio.Protocol):
+    """One connection to a host (or, with ``client``, to a plugin).
+
+    Args:
+        client: which side this is.
+        greet: returns the owner of a stream that the other side opened and that is not the
+            broker's; None: the broker's.
+        on_lost: called once when the connection is over, with the reason.
+
+    Attributes:
+        session: the yamux session.
+        closed: done when the transport is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: bool,
+        greet: Callable[[], StreamOwner | None] = lambda: None,
+        on_lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.session = MuxSession(client=client, wake=self._wake)
+        self.closed: asyncio.Future[None] = self.loop.create_future()
+        self._broker: MuxBroker[StreamOwner] = MuxBroker()
+        self._greet = greet
+        self._on_lost = on_lost
+        self._transport: Any = None
+        self._is_scheduled = False
+        self._is_paused = False
+        self._reads = True
+        self._dials: dict[_Dial, float] = {}  # without acknowledgement, by when it is due
+        self._dial_clock: asyncio.TimerHandle | None = None
+
+    # ---------------------------------------------------------------- the broker
+
+    def dial(self, number: int, owner: StreamOwner, *, fin: bool = False) -> MuxStream:
+        """Take up an offer of the other side.
+
+        The stream is written to at once and ends after 5 s without an acknowledgement.
+
+        Args:
+            number: what the other side offers.
+            owner: told by ``stream_taken()`` when the other side is there.
+            fin: whether this side sends nothing but ``first_bytes()``.
+
+        Raises:
+            ConnectionError: the connection is lost.
+        """
+        first = owner.first_bytes()
+        opening = write_number(number) + first
+        if len(opening) > INITIAL_WINDOW:
+            raise ValueError(f"{len(first)} bytes to begin a stream with, expected 200 KiB at most")
+        stream = self.session.open(opening, fin=fin)
+        dial = _Dial(self, number, owner)
+        dial.stream = stream
+        stream.owner = dial
+        owner.stream_opened(stream)
+        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT
+        if self._dial_clock is None:
+            self._dial_clock = self.loop.call_later(DIAL_TIMEOUT, self._look_at_dials)
+        return stream
+
+    def offer(self, owner: StreamOwner) -> int:
+        """Return a number that the other side may dial once; the stream is the owner's then."""
+        return self._broker.offer(lambda arrival: _hand_over(arrival, owner))
+
+    def withdraw(self, number: int) -> bool:
+        """Take an offer back; return whether it was still open."""
+        return self._broker.withdraw(number)
+
+    def claim(self, number: int) -> Callable[[StreamOwner], None] | None:
+        """Return what gives a stream that dialled to whom offered; None where nobody did."""
+        return self._broker.claim(number)
+
+    def dial_is_settled(self, dial: _Dial) -> None:
+        """A dial was acknowledged, or has failed."""
+        self._dials.pop(dial, None)
+
+    def _look_at_dials(self) -> None:
+        self._dial_clock = None
+        now = self.loop.time()
+        for dial, due in list(self._dials.items()):
+            if due > now:
+                self._dial_clock = self.loop.call_at(due, self._look_at_dials)
+                return
+            dial.expire()
+
+    # ---------------------------------------------------------------- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The transport is there."""
+        self._transport = transport
+        if self.session.output_size:
+            self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        """The transport has read."""
+        scheduled, self._is_scheduled = self._is_scheduled, True
+        self._tell(self.session.receive(data))
+        if not scheduled:
+            # After the tasks that were just started have run once: what they answer leaves with it.
+            self.loop.call_soon(self._flush)
+        if self._is_paused and self._reads and self.session.output_size > _WAITING:
+            self._reads = False
+            self._transport.pause_reading()
+
+    def eof_received(self) -> None:
+        """The other side sends no more: the session is over, as in Go."""
+
+    def pause_writing(self) -> None:
+        """The socket takes nothing for now."""
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        """The socket takes more again."""
+        self._is_paused = False
+        self._flush()
+        if not self._reads:
+            self._reads = True
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone."""
+        self._transport = None
+        if self._dial_clock is not None:
+            self._dial_clock.cancel()
+            self._dial_clock = None
+        why = "the connection is gone" if exc is None else f"the connection is gone: {exc}"
+        self._tell(self.session.lose(why))
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    # ---------------------------------------------------------------- events
+
+    def _tell(self, events: Iterable[MuxEvent]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is SessionFailed:
+                self._over(str(event.error))  # type: ignore[union-attr]
+                continue
+            stream: MuxStream | None = getattr(event, "stream", None)
+            if stream is None:
+                continue
+            try:
+                self._tell_owner(stream, event)
+            except HostProtocolError as error:
+                log.warning("yamux stream %d: %s; the stream was reset", stream.id, error)
+                self._drop(stream)
+            except Exception:
+                log.exception("yamux stream %d: its owner failed; the stream was reset", stream.id)
+                self._drop(stream)
+
+    def _tell_owner(self, stream: MuxStream, event: MuxEvent) -> None:
+        owner: StreamOwner | None = stream.owner
+        match event:
+            case StreamOpened():
+                owner = stream.owner = self._greet() or _Arrival(self)
+                owner.stream_opened(stream)
+            case DataReceived(_, data) if owner is not None:
+                owner.data_received(data)
+            case DataReceived(_, data):
+                stream.consume(len(data))
+            case StreamFinished() if owner is not None:
+                owner.stream_ended(whole=True)
+            case StreamReset() if owner is not None:
+                stream.owner = None
+                owner.stream_ended(whole=False)
+            case StreamDrained() if owner is not None:
+                owner.stream_drained()
+            case _:
+                pass
+
+    def _drop(self, stream: MuxStream) -> None:
+        """End a stream whose owner cannot go on, and tell it so."""
+        owner: StreamOwner | None = stream.owner
+        stream.owner = None
+        stream.reset()
+        if owner is not None:
+            try:
+                owner.stream_ended(whole=False)
+            except Exception:
+                log.exception("yamux stream %d: its owner failed at the end", stream.id)
+
+    def _over(self, why: str) -> None:
+        on_lost, self._on_lost = self._on_lost, lambda why: None
+        on_lost(why)
+
+    # ---------------------------------------------------------------- sending
+
+    def _wake(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_scheduled = False
+        session = self.session
+        if self._transport is None or self._is_paused:
+            return
+        size = session.output_size
+        if size:
+            output = session.take()
+            if len(output) == 1:
+                self._transport.write(output[0])
+            elif size <= _JOIN:
+                self._transport.write(b"".join(output))
+            else:
+                self._transport.writelines(output)
+        if session.failure is not None:
+            self._transport.close()
+
+    def fail(self, error: HostProtocolError) -> None:
+        """End the connection: what came on it cannot be understood."""
+        log.warning("the connection to the host was closed: %s", error)
+        self._tell(self.session.lose(str(error)))
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection once what was written has left."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection now; what was written and has not left is lost."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class _Dial(StreamOwner):
+    """A dial of ours, until it is acknowledged."""
+
+    def __init__(self, link: MuxLink, number: int, owner: StreamOwner) -> None:
+        self._link = link
+        self._number = number
+        self._owner = owner
+        self._reader = NumberReader(number)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the acknowledgement, and give the stream on."""
+        stream = self.stream
+        assert stream is not None
+        found = self._reader.receive(data)
+        if found is None:
+            stream.consume(len(data))
+            return
+        rest = found[1]
+        stream.consume(len(data) - len(rest))
+        self._link.dial_is_settled(self)
+        owner = stream.owner = self._owner
+        owner.stream_taken()
+        if rest:
+            owner.data_received(rest)
+
+    def stream_drained(self) -> None:
+        """What the owner wrote has left."""
+        self._owner.stream_drained()
+
+    def stream_ended(self, *, whole: bool) -> None:
+        """No acknowledgement will come."""
+        self._link.dial_is_settled(self)
+        if self.stream is not None:
+            self.stream.owner = None
+            self.stream.reset()
+        self._owner.stream_ended(whole=False)
+
+    def expire(self) -> None:
+        """The other side had 5 s."""
+        if self.stream is None or self.stream.owner is not self:
+            self._link.dial_is_settled(self)  # whom it was for has given the stream up
+            return
+        log.warning(
+            "MuxBroker: the dial of %d was not acknowledged in %g s", self._number, DIAL_TIMEOUT
+        )
+        self.stream_ended(whole=False)
+
+
+class _Arrival(StreamOwner):
+    """A dial of the other side, until its number is known."""
+
+    def __init__(self, link: MuxLink) -> None:
+        self._link = link
+        self._reader = NumberReader()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the number, and give the stream to whom offered it."""
+        stream = self.stream
+        assert stream is not None
+        found = self._reader.receive(data)
+        if found is None:
+            stream.consume(len(data))
+            return
+        number, rest = found
+        stream.consume(len(data) - len(rest))
+        taken = self._link.claim(number)
+        if taken is None:
+            log.debug("MuxBroker: the host dialled %d, which is not on offer", number)
+            stream.owner = None
+            stream.reset()
+            return
+        stream.write(write_number(number))  # before anything that the owner writes
+        taken(self)
+        owner: StreamOwner = stream.owner
+        owner.stream_taken()
+        if rest:
+            owner.data_received(rest)
+
+    def stream_ended(self, *, whole: bool) -> None:
+        """The other side left without a number."""
+        if self.stream is not None:
+            self.stream.close()
+
+
+def _hand_over(arrival: StreamOwner, owner: StreamOwner) -> None:
+    stream = arrival.stream
+    assert stream is not None
+    stream.owner = owner
+    owner.stream_opened(stream)

@@ -1,0 +1,159 @@
+"""A host's connection, as go-plugin begins it, and the endpoint that takes it.
+
+The host dials once, and the order is fixed: it opens the control stream, then standard output,
+then standard error; every further stream of its own is the broker's. On the control stream it
+calls ``Dispenser.Dispense("hooks")`` and gets a number, which it dials: that stream carries every
+hook, ServeHTTP among them. ``Control.Ping`` is the health check, ``Control.Quit`` asks for the end.
+
+What a plugin prints goes another way (goplugin/standard_streams.py), so that the two standard
+streams stay silent; the host only waits for them.
+
+A lost connection is the end: the host never dials a running plugin twice. A stream of calls that
+cannot be read is a lost connection too, because the host would go on believing in a plugin whose
+hooks are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+from mm_asgi.wire.netrpc.gob_types import UINT32
+from mm_asgi.wire.netrpc.live_calls import RPCAnswerer
+from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+    from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
+    from mm_asgi.wire.port import Listener
+
+__all__ = ["NetRPCEndpoint", "PluginSession"]
+
+log = logging.getLogger("mm_asgi.wire")
+
+_HOOKS: Final = "hooks"
+"""The one plugin that Mattermost's plugins have, in go-plugin's sense of the word."""
+
+
+class PluginSession:
+    """One host's connection, the plugin's side.
+
+    Args:
+        book: what all gob streams share.
+        handle: called with each hook's call (``Plugin.MessageWillBePosted``), the answerer for
+            ``reply()`` or ``refuse()``, and this session. It starts a task for what takes time.
+        on_quit: called when the host asks for the end; the answer leaves first.
+        on_lost: called once when the connection is over, with the reason.
+
+    Attributes:
+        book: what all gob streams share; for a caller of one's own.
+        link: dials and offers.
+    """
+
+    def __init__(
+        self,
+        book: GobBook,
+        *,
+        handle: Callable[[IncomingCall, RPCAnswerer, PluginSession], None],
+        on_quit: Callable[[], None],
+        on_lost: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        self.book = book
+        self._handle = handle
+        self._on_quit = on_quit
+        self.link = MuxLink(client=False, greet=self._greet, on_lost=on_lost)
+        # In the order in which the host opens them.
+        self._first: list[StreamOwner] = [
+            RPCAnswerer(book, self._control, self.link.fail),
+            StreamOwner(),
+            StreamOwner(),
+        ]
+
+    def _greet(self) -> StreamOwner | None:
+        return self._first.pop(0) if self._first else None
+
+    def _control(self, call: IncomingCall, answerer: RPCAnswerer) -> None:
+        if call.method == "Control.Ping":
+            answerer.reply(call, NOTHING, {})
+        elif call.method == "Control.Quit":
+            answerer.reply(call, NOTHING, {})
+            self._on_quit()
+        elif call.method != "Dispenser.Dispense":
+            answerer.refuse(call, _not_found(call.method))
+        elif call.arguments != _HOOKS:
+            answerer.refuse(call, f"unknown plugin type: {call.arguments}")
+        else:
+            hooks = RPCAnswerer(self.book, self._hook, self.link.fail)
+            answerer.reply(call, UINT32, self.link.offer(hooks))
+
+    def _hook(self, call: IncomingCall, answerer: RPCAnswerer) -> None:
+        self._handle(call, answerer, self)
+
+
+def _not_found(method: str) -> str:
+    """Go's own words, which hosts compare."""
+    service = method.rpartition(".")[0]
+    if not service:
+        return f"rpc: service/method request ill-formed: {method}"
+    what = "method" if service in ("Control", "Dispenser") else "service"
+    return f"rpc: can't find {what} {method}"
+
+
+class NetRPCEndpoint:
+    """The listener of a plugin: takes one host's connection at a time.
+
+    Args:
+        make_session: makes the session of a connection, on the loop.
+
+    Attributes:
+        session: the session of the connection that is open, or was last.
+    """
+
+    def __init__(self, make_session: Callable[[], PluginSession]) -> None:
+        self._make_session = make_session
+        self._server: asyncio.Server | None = None
+        self.session: PluginSession | None = None
+
+    async def start(self, listener: Listener, *, tls: ssl.SSLContext | None = None) -> None:
+        """Listen; return when the host may dial.
+
+        Raises:
+            ConfigError: the listener cannot be bound.
+        """
+        loop = asyncio.get_running_loop()
+        opened = listener.open()
+        opened.setblocking(False)
+        if opened.family == socket.AF_UNIX:
+            self._server = await loop.create_unix_server(self._connect, sock=opened, ssl=tls)
+        else:
+            self._server = await loop.create_server(self._connect, sock=opened, ssl=tls)
+
+    def _connect(self) -> asyncio.Protocol:
+        if self.session is not None and not self.session.link.closed.done():
+            log.warning("a second connection was refused: the host has one already")
+            return _Refused()
+        self.session = self._make_session()
+        return self.session.link
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, and close the open one; it has ``grace`` seconds to drain."""
+        if self._server is not None:
+            self._server.close()
+        session = self.session
+        if session is not None:
+            session.link.close()
+            await asyncio.wait((session.link.closed,), timeout=grace)
+            session.link.abort()
+
+
+class _Refused(asyncio.Protocol):
+    """A connection that nobody wants."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it at once."""
+        transport.close()
