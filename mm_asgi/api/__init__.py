@@ -4,7 +4,7 @@
     user = await api.get_user(user_id="...")
 
 ``aio.py`` and ``sync.py`` are written by proto/generate.py. Importing this package imports no
-messages: a call brings those of its group when it is first made.
+messages: the first call of a group imports those of the group.
 """
 
 from __future__ import annotations

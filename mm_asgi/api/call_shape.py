@@ -1,6 +1,6 @@
-"""What a call of the PluginAPI is: its messages, its natural answer, whether it only reads.
+"""The shape of a call of the PluginAPI: its messages, its answer in Python, whether it only reads.
 
-It follows from the descriptors, but for what facts.py says of single calls and fields. No I/O.
+It follows from the descriptors, and for single calls and fields from facts.py. No I/O.
 """
 
 from __future__ import annotations
@@ -26,22 +26,29 @@ REQUEST_LIMIT = 4 * 2**20  # bytes: grpc-go's default, which the host's server k
 
 
 def _answer_fields(response: Descriptor) -> list[FieldDescriptor]:
-    """The fields that carry the answer: all but ``error``."""
+    """Return the fields that carry the answer: all but ``error``."""
     return [field for field in response.fields if field.name != "error"]
 
 
 class CallShape:
-    """One call by its RPC's name.
+    """The shape of one call.
 
     Args:
         file: the .proto file of its messages, without the suffix.
-        name: of the RPC.
+        name: the RPC's name.
+
+    Attributes:
+        answer: makes of a response what the caller gets.
+        is_read: whether the call changes nothing on the host.
+        name: the RPC's name.
+        path: the RPC's path.
+        response: the class of the response.
     """
 
     __slots__ = ("_always", "_lists", "_request", "answer", "is_read", "name", "path", "response")
 
     def __init__(self, file: str, name: str) -> None:
-        # Here and not at the top: this is what makes the client lazy by group.
+        # Imported here, so that a client imports the messages of the groups that it uses.
         module = importlib.import_module(f"mm_asgi.protocol.{file}_pb2")
         self.name = name
         self.path = SERVICE + name
@@ -58,7 +65,7 @@ class CallShape:
         ]
 
     def request(self, fields: Mapping[str, Any]) -> Message:
-        """The request message, of a size that the host takes.
+        """Return the request message, of a size that the host takes.
 
         Raises:
             TypeError, ValueError: a value does not fit its field.
@@ -93,7 +100,7 @@ class CallShape:
 
 
 def _answer(name: str, response: Descriptor) -> Callable[[Any], Any]:
-    """How a response becomes what the caller gets."""
+    """Return a function that makes of a response what the caller gets."""
     fields = _answer_fields(response)
     if not fields:
         return lambda message: None

@@ -1,4 +1,4 @@
-"""What the generated classes, AsyncAPI and API, are built on."""
+"""The base classes of the generated AsyncAPI and API."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ class Client:
         source: another client, to share its connection and event loop; or the server's address
             as Go writes it (``host:port``, ``unix:/path``); None: the host's, from the
             environment, read at the first call.
-        timeout: seconds for a call, repetitions included; 0: no limit; None: the source's, which
-            is the setting api-timeout for ``plugin.api`` and else 10.
+        timeout: seconds for a call, repetitions included; 0: no limit; None: the source's timeout
+            (api-timeout for ``plugin.api``, otherwise 10 s).
 
     A call raises:
-        APIError: the subclass says what failed; both of the host's ways to say it end here.
+        APIError: the call failed, and the subclass says why, no matter in which of its two ways the
+            host reports it.
         TypeError, ValueError: an argument does not fit its field.
     """
 
@@ -46,7 +47,7 @@ class Client:
 
 
 class AsyncClient(Client):
-    """Calls are coroutines, for any event loop."""
+    """A client whose calls are coroutines, for any event loop."""
 
     def _call(self, file: str, name: str, /, **fields: Any) -> Awaitable[Any]:
         return self._connection.call(file, name, fields, self._limit())
@@ -64,7 +65,10 @@ class AsyncClient(Client):
 
 
 class BlockingClient(Client):
-    """Calls block, for threads; on an event loop's own thread they raise RuntimeError."""
+    """A client whose calls block, for threads.
+
+    On an event loop's own thread a call raises RuntimeError.
+    """
 
     def _call(self, file: str, name: str, /, **fields: Any) -> Any:
         return self._connection.call_blocking(file, name, fields, self._limit())

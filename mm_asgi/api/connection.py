@@ -1,8 +1,8 @@
-"""One way to the host's PluginAPI: its Channel, the loop that the Channel runs on, every call.
+"""The connection to the host's PluginAPI: a Channel, and the loop that it runs on.
 
 The address is not needed before the first call (row A2). The Channel belongs to the loop of the
-first call, or of ``use()``; calls from other loops and from threads go there. Without any loop,
-as in a script, it gets a thread with one of its own.
+first call, or of ``use()``. Calls from other loops and from threads are made there. Without any loop,
+as in a script, a thread with a loop of its own is started.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ if TYPE_CHECKING:
     from mm_asgi.wire.port import Channel
 
     Source = str | Callable[[], Channel] | None
-    """Where the API is: an address as Go writes it, or a function that opens the Channel, called on
-    the loop that the Channel is for; None: the environment's address, read at the first call."""
+    """The API's address as Go writes it, or a function that opens the Channel, called on the loop
+    that the Channel is for; None: the environment's address, read at the first call."""
 
 __all__ = ["TARGET", "TIMEOUT", "Connection", "Source"]
 
 TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 TIMEOUT = 10.0  # s, as the setting api-timeout
 
-PAUSES = (0.05, 0.25)  # s until a read that met UNAVAILABLE is made again
+PAUSES = (0.05, 0.25)  # s until a read that ended as UNAVAILABLE is repeated
 
 
 def _open_native(target: str) -> Channel:
-    # Lazy: a plugin that makes no calls does without.
+    # Imported here, because a plugin that makes no calls does not need it.
     from mm_asgi.wire.http2.channel import NativeChannel
 
     return NativeChannel(target)
 
 
 class Connection:
-    """What clients share.
+    """The connection that clients of one API share.
 
     Args:
-        source: where the API is; a function may raise Unavailable, and is called again then.
+        source: the API's address, or a function that opens the Channel. It may raise Unavailable,
+            and is called again at the next call then.
         timeout: seconds for a call with its repetitions; 0: no limit.
-        open_channel: makes the Channel to a target, on the loop that it is for.
+        open_channel: opens the Channel to a target, on the loop that the Channel is for.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class Connection:
         self._closed = False
 
     def use(self, source: Source, timeout: float) -> None:
-        """Go to this API, on this loop: before the first call or after ``close()``.
+        """Use this API on the running loop. Call it before the first call, or after ``close()``.
 
         Args:
-            source: where the API is; an empty address or None: there is none.
+            source: as for the class, but an empty address or None: there is no API.
             timeout: seconds for a call with its repetitions; 0: no limit.
         """
         self.timeout = timeout
@@ -85,11 +86,21 @@ class Connection:
 
     @property
     def is_used(self) -> bool:
-        """Whether somebody uses this on a loop that is still there, and has not closed it."""
+        """Whether it is in use: on a loop that is not closed, and not closed itself."""
         return not (self._closed or self._loop is None or self._loop.is_closed())
 
     async def call(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
-        """Make a call from any loop; ``Client`` says what comes back and what is raised."""
+        """Make a call from any loop, and return its answer.
+
+        Args:
+            file: the .proto file of its messages, without the suffix.
+            name: the RPC's name.
+            fields: the request's fields.
+            timeout: seconds, repetitions included; 0: no limit.
+
+        Raises:
+            APIError, TypeError, ValueError: as ``Client`` says.
+        """
         call, request = self._prepare(file, name, fields)
         here = asyncio.get_running_loop()
         loop = self._loop_for(here)
@@ -99,17 +110,18 @@ class Connection:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(made, loop))
 
     def call_blocking(self, file: str, name: str, fields: Mapping[str, Any], timeout: float) -> Any:
-        """Make a call from a thread that runs no loop.
+        """Make a call from a thread that runs no loop; the arguments are ``call()``'s.
 
         Raises:
-            RuntimeError: this thread runs one, which would stand still meanwhile.
+            RuntimeError: this thread runs a loop, which the call would block.
+            APIError, TypeError, ValueError: as ``Client`` says.
         """
         _refuse_on_a_loop(name)
         call, request = self._prepare(file, name, fields)
         return self._wait(self._call(call, request, timeout))
 
     async def close(self) -> None:
-        """End what is open; calls raise Unavailable from now on."""
+        """Close the Channel and end its calls; later calls raise Unavailable."""
         loop, ended = self._loop, self._close()
         if loop is None or loop.is_closed() or loop is asyncio.get_running_loop():
             await ended
@@ -118,7 +130,11 @@ class Connection:
         self._end_thread()
 
     def close_blocking(self) -> None:
-        """The same from a thread that runs no loop."""
+        """Do the same as ``close()``, from a thread that runs no loop.
+
+        Raises:
+            RuntimeError: this thread runs a loop.
+        """
         _refuse_on_a_loop("close")
         self._closed = True
         if self._channel is not None:
@@ -128,7 +144,7 @@ class Connection:
     def _prepare(
         self, file: str, name: str, fields: Mapping[str, Any]
     ) -> tuple[CallShape, Message]:
-        # In the caller's thread: the messages that it hands over are its own to change later.
+        # This is done in the caller's thread, because the caller may change its messages later.
         self._refuse_when_closed(name)
         call = self._calls.get(name) or self._calls.setdefault(name, CallShape(file, name))
         return call, call.request(fields)
@@ -189,7 +205,7 @@ class Connection:
     # ---------------------------------------------------------------- the loop
 
     def _loop_for(self, here: asyncio.AbstractEventLoop | None) -> asyncio.AbstractEventLoop:
-        """The loop of the Channel, chosen at the first call; a closed one is replaced."""
+        """Return the loop of the Channel, chosen at the first call; replace a closed one."""
         with self._lock:
             if self._loop is None or self._loop.is_closed():
                 self._channel = None

@@ -1,4 +1,4 @@
-"""The two ways in which the host tells a failure, as one tree of errors (row A1). Pure.
+"""The host's two ways to report a failure, as one tree of errors (row A1). Pure.
 
 Posts, the key-value store and files carry an AppError in an answer whose status is OK; all other
 calls end with a gRPC status whose text is ``<AppError id>: <message>``.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["from_app_error", "from_status"]
 
 # The host's own table, read backwards. RESOURCE_EXHAUSTED stands for two HTTP codes, and for
-# messages that gRPC finds too large; INTERNAL for whatever has no status of its own.
+# messages that gRPC finds too large; INTERNAL stands for all failures without their own status.
 _STATUS: dict[StatusCode, tuple[type[APIError], int]] = {
     StatusCode.INVALID_ARGUMENT: (InvalidArgument, 400),
     StatusCode.UNAUTHENTICATED: (Unauthenticated, 401),
@@ -40,7 +40,7 @@ _STATUS: dict[StatusCode, tuple[type[APIError], int]] = {
     StatusCode.INTERNAL: (Internal, 500),
     StatusCode.UNIMPLEMENTED: (Unimplemented, 501),
     StatusCode.UNAVAILABLE: (Unavailable, 503),
-    # Made on this side: no answer came, which is what Unavailable says.
+    # These come from this side: no answer came, which Unavailable means.
     StatusCode.DEADLINE_EXCEEDED: (Unavailable, 0),
     StatusCode.CANCELLED: (Unavailable, 0),
 }
@@ -52,7 +52,13 @@ _ID = re.compile(r"([\w-]+(?:\.[\w-]+)+): (.*)", re.DOTALL)
 
 
 def from_status(name: str, error: RPCError, timeout: float | None) -> APIError:
-    """The APIError of a call that ended with a status that is not OK."""
+    """Return the APIError of a call that ended with a status that is not OK.
+
+    Args:
+        name: the RPC's name.
+        error: the status.
+        timeout: the call's timeout in seconds, or None.
+    """
     kind, status_code = _STATUS.get(error.code, (Internal, 0))
     id, text = "", error.text
     if error.code is StatusCode.DEADLINE_EXCEEDED and timeout is not None:
@@ -70,7 +76,12 @@ def from_status(name: str, error: RPCError, timeout: float | None) -> APIError:
 
 
 def from_app_error(name: str, error: Any) -> APIError:
-    """The APIError of an answer whose field ``error`` is set."""
+    """Return the APIError of an answer whose field ``error`` is set.
+
+    Args:
+        name: the RPC's name.
+        error: the field, an AppError.
+    """
     made = _HTTP.get(error.status_code, Internal)(
         error.message,
         id=error.id,

@@ -1,8 +1,9 @@
-"""go-plugin's AutoMTLS: an own certificate for one life of the plugin, and the host's as its CA.
+"""go-plugin's AutoMTLS: a certificate for each start of the plugin, and the host's as its CA.
 
-What go-plugin's mtls.go and server.go do (hashicorp/go-plugin, dd3617a), with a P-256 key instead
-of P-521. Only a host that sets PLUGIN_CLIENT_CERT needs this, so ``cryptography`` (50 ms of import)
-is an extra and loaded here alone. Whatever fails is a ConfigError: nothing goes on in plain text.
+This does the same as go-plugin's mtls.go and server.go (hashicorp/go-plugin, dd3617a), with a P-256
+key instead of P-521. Only a host that sets PLUGIN_CLIENT_CERT needs it. So ``cryptography`` (50 ms of
+import) is an extra, and imported only here. Each failure is a ConfigError: the plugin never goes on
+in plain text.
 """
 
 from __future__ import annotations
@@ -22,21 +23,21 @@ if TYPE_CHECKING:
 __all__ = ["MutualTLS", "mutual_tls"]
 
 _NAME = "localhost"
-"""Who go-plugin's client expects (its ServerName), on a unix socket too."""
+"""The name that go-plugin's client expects (its ServerName), on a unix socket too."""
 
 _FOLDER = "/dev/fd"
 _CLOCKS_DIFFER = datetime.timedelta(seconds=30)
 _LIFE = datetime.timedelta(days=10_957)
-"""go-plugin's own: thirty years, since no certificate outlives its process."""
+"""Thirty years, as in go-plugin: no certificate outlives its process."""
 
 
 @dataclass(frozen=True, slots=True)
 class MutualTLS:
-    """What a server needs that has to speak AutoMTLS.
+    """The parts of AutoMTLS for a server and for the handshake.
 
     Attributes:
-        context: shows our certificate, and takes nobody who does not show the host's.
-        certificate: ours in DER form, for the handshake line.
+        context: a server's context; it accepts only clients with the host's certificate.
+        certificate: our certificate in DER form, for the handshake line.
     """
 
     context: ssl.SSLContext
@@ -54,7 +55,7 @@ def mutual_tls(client_certificate: str) -> MutualTLS:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
-    # As in Go what is given is trusted for its own sake, not for being a root.
+    # As in Go, the given certificate is trusted although it may not be a root.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     # A resumed session would show no certificate, and a host connects once.
     context.options |= ssl.OP_NO_TICKET
@@ -69,8 +70,8 @@ def _trust(context: ssl.SSLContext, client_certificate: str) -> None:
     try:
         context.load_verify_locations(cadata=client_certificate)
     except (ValueError, TypeError, ssl.SSLError) as exc:
-        # Whatever was in the variable is not repeated: it might be a key.
-        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else "it is no PEM"
+        # The variable's value is not repeated: it might be a key.
+        reason = exc.reason if isinstance(exc, ssl.SSLError) and exc.reason else "it is not PEM"
         raise ConfigError(
             "PLUGIN_CLIENT_CERT: the host demands mutual TLS (go-plugin's AutoMTLS) and its "
             f"certificate cannot be read ({reason}), expected PEM; correct the host or switch "
@@ -79,7 +80,7 @@ def _trust(context: ssl.SSLContext, client_certificate: str) -> None:
 
 
 def _make_certificate() -> tuple[bytes, bytes]:
-    """A new key and its self-signed certificate, both in PEM."""
+    """Return a new key and its self-signed certificate, both in PEM."""
     try:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
@@ -102,7 +103,7 @@ def _make_certificate() -> tuple[bytes, bytes]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _CLOCKS_DIFFER)
         .not_valid_after(now + _LIFE)
-        # Go looks for the name here alone.
+        # Go looks for the name only here.
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(_NAME)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -128,9 +129,10 @@ def _show(context: ssl.SSLContext, key: bytes, certificate: bytes) -> None:
 
 @contextlib.contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A path that gives ``content`` once. It is a pipe's: a key never touches a disk.
+    """Provide a path from which ``content`` can be read once.
 
-    ``content`` has to fit into a pipe (4 KiB at the least).
+    It is a pipe's path, so that a key is never written to a disk. ``content`` has to fit into a
+    pipe (4 KiB at the least).
     """
     reading, writing = os.pipe()
     try:

@@ -1,6 +1,6 @@
-"""What the host says to a plugin in environment variables, checked once. Pure.
+"""The environment variables that the host sets for a plugin, checked once. Pure.
 
-Every refusal is a ConfigError of one line with fewer than three pipe signs: before the handshake
+Every refusal is a ConfigError of one line with fewer than three pipe signs. Before the handshake
 the host shows such a line to its admin as "Unrecognized remote plugin message: <line>".
 """
 
@@ -24,24 +24,25 @@ _COOKIE_VALUE = "Securely message teams, anywhere."
 
 
 class StartedByHand(ConfigError):
-    """No host started this process: the magic cookie is missing or another one."""
+    """No host started this process: the magic cookie is missing or has another value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """The host's variables. None: the host did not set it (or set it to nothing).
+    """The host's variables. None: the host did not set the variable, or set it to nothing.
 
     Attributes:
-        plugin_id: empty when the host did not say it.
+        plugin_id: the plugin's id; empty: the host did not set it.
+        log_level: the name of the level that the host logs at.
         api_target: ``host:port`` of the host's PluginAPI server.
-        protocol_versions: what the host speaks; empty for a host that sends no list.
-        min_port, max_port: for the tcp network; both 0 is any port.
-        socket_dir: where the socket has to be; None: a directory of our own.
+        protocol_versions: the versions that the host speaks; empty: it sends no list.
+        min_port, max_port: the range of ports for the tcp network; both 0: any port.
+        socket_dir: the directory for the socket; None: a directory of our own.
         socket_group: name or number of the group that may connect to the socket.
         temporary_dir: the operator's TMPDIR.
-        client_certificate: PEM of the host's certificate: the host demands mutual TLS
-            (go-plugin's AutoMTLS), and plain text is never served then.
-        multiplex: the host asked whether one connection can carry the broker's too.
+        client_certificate: the host's certificate in PEM. With one the host demands mutual TLS
+            (go-plugin's AutoMTLS), and plain text is never served.
+        multiplex: whether the host asked if one connection can carry the broker's, too.
     """
 
     plugin_id: str
@@ -58,13 +59,13 @@ class Environment:
 
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
-    """The host's variables, checked.
+    """Read and check the host's variables.
 
     Args:
         environ: ``os.environ``, as it was when the process started.
 
     Raises:
-        ConfigError: one of them cannot be used; the certificate is checked where it is used.
+        ConfigError: one of them cannot be used. The certificate is checked where it is used.
     """
     if environ.get(_COOKIE) != _COOKIE_VALUE:
         found = "has another value here" if environ.get(_COOKIE) else "is missing here"
@@ -92,7 +93,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
 
 def _protocol_versions(environ: Mapping[str, str]) -> tuple[int, ...]:
     text = environ.get("PLUGIN_PROTOCOL_VERSIONS", "")
-    # go-plugin skips what is not a number, and a host from before the list sends none.
+    # As go-plugin, skip entries that are not numbers. Older hosts send no list.
     entries = (entry.strip() for entry in text.split(","))
     versions = tuple(int(entry) for entry in entries if _is_number(entry))
     if text and PROTOCOL_VERSION not in versions:
@@ -124,10 +125,10 @@ def _port(environ: Mapping[str, str], name: str) -> int:
 
 
 def _is_number(text: str) -> bool:
-    # int() alone takes " 1_0 " and other scripts' digits, and refuses thousands of digits.
+    # int() alone accepts " 1_0 " and other scripts' digits, and raises for thousands of digits.
     return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _quoted(text: str) -> str:
-    """A value from outside, fit for the host's one line: escaped, short, without pipe signs."""
+    """Return a foreign value as a part of the host's line: escaped, short, without pipe signs."""
     return ascii(text[:40]).replace("|", "/")

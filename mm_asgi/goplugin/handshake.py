@@ -1,4 +1,4 @@
-"""The first line on stdout: go-plugin's handshake, or the fault that prevented it. Pure."""
+"""The first line on stdout: go-plugin's handshake, or the fault that prevents it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["fault_line", "handshake_line"]
 
 _CORE_PROTOCOL = 1
 _FAULT_LIMIT = 1000
-"""Characters; a guess at what an admin reads. The host itself takes a line of 64 KiB."""
+"""Characters: a guess at how much an admin reads. The host itself takes a line of 64 KiB."""
 
 
 def handshake_line(
@@ -22,16 +22,19 @@ def handshake_line(
     certificate: bytes = b"",
     multiplex: bool = False,
 ) -> str:
-    """The line that tells the host where to connect, without its newline.
+    """Return the line that tells the host where to connect, without its newline.
 
     Args:
         network: ``unix`` or ``tcp``.
         address: the socket's path or ``127.0.0.1:port``.
-        protocol: what is spoken there, ``grpc`` or ``netrpc``.
-        certificate: the server's certificate in DER form, when the host demanded mutual TLS.
-        multiplex: whether PLUGIN_MULTIPLEX_GRPC was set. Hosts that do not set it split the
-            line in six and would take a seventh field for the end of the certificate; to those
-            that do, the answer is no.
+        protocol: the protocol that is spoken there, ``grpc`` or ``netrpc``.
+        certificate: the server's certificate in DER form, if the host demands mutual TLS.
+        multiplex: whether PLUGIN_MULTIPLEX_GRPC was set. The answer to hosts that set it is no.
+            Hosts that do not set it split the line in six, and would take a seventh field for the
+            end of the certificate.
+
+    Raises:
+        ConfigError: the address does not fit into the line.
     """
     if "|" in address or not address.isprintable():
         raise ConfigError(
@@ -48,6 +51,6 @@ def handshake_line(
 
 
 def fault_line(text: str) -> str:
-    """``text`` as one line that no host takes for a handshake, to be shown to the admin."""
+    """Return a text as one line for the admin, which no host takes for a handshake."""
     line = " ".join(text.split()).replace("|", "/")
     return "".join(char if char.isprintable() else "?" for char in line)[:_FAULT_LIMIT]

@@ -1,4 +1,4 @@
-"""Bytes in chunks of any size to lines of a bounded size. Pure."""
+"""Cuts bytes that come in chunks of any size into lines of a bounded size. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import codecs
 __all__ = ["LineSplitter"]
 
 KEEP = 48 * 1024
-"""Bytes kept of one line: with its JSON around it, usual text still fits the host's 64 KiB."""
+"""Bytes kept of one line. With its JSON around it, usual text still fits the host's 64 KiB."""
 
 
 class LineSplitter:
-    """Splits at newlines. Of a longer line than ``keep`` the rest is counted, not kept.
+    """Splits bytes at newlines.
 
-    The text is UTF-8; other bytes show as ``\\xff``. Empty lines are left out, and the carriage
-    return of a line that ends with one.
+    A line longer than ``keep`` bytes is cut, and its last words say how long it was. The text is
+    UTF-8; other bytes show as ``\\xff``. Empty lines are left out, and so is a carriage return at a
+    line's end.
     """
 
     __slots__ = ("_dropped", "_keep", "_kept")
@@ -26,11 +27,11 @@ class LineSplitter:
 
     @property
     def pending(self) -> bool:
-        """Whether a line was begun and not ended."""
+        """Whether an incomplete line is kept."""
         return bool(self._kept)
 
     def feed(self, chunk: bytes) -> list[str]:
-        """The lines that end in this chunk."""
+        """Return the lines that end in this chunk."""
         *ended, rest = chunk.split(b"\n")
         lines: list[str] = []
         for part in ended:
@@ -40,14 +41,14 @@ class LineSplitter:
         return lines
 
     def flush(self) -> list[str]:
-        """The line that was begun, as if it ended here; one line or none."""
+        """Return the incomplete line as if it ended here; a list of one line or of none."""
         kept, dropped = bytes(self._kept), self._dropped
         self._kept.clear()
         self._dropped = 0
         if not dropped:
             text = kept.removesuffix(b"\r").decode("utf-8", "backslashreplace")
             return [text] if text else []
-        # Not final: a character that the cut went through is left out.
+        # The decoder is not at its end, so it leaves out a character that the cut goes through.
         decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         return [f"{decoder.decode(kept)} [cut, {len(kept) + dropped} bytes in all]"]
 

@@ -1,4 +1,4 @@
-"""A bounded queue of lines before a file descriptor that may block: writers never wait for it."""
+"""A bounded queue of lines for a file descriptor that may block: its writers never wait."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 __all__ = ["LineWriter"]
 
 QUEUE_LIMIT = 4 * 1024 * 1024
-"""Bytes that may wait. A guess: some 20,000 usual lines while the host is busy elsewhere."""
+"""Bytes that may wait: a guess, some 20,000 usual lines while the host does not read."""
 
 _BATCH = 64 * 1024
-"""Bytes a system call, a pipe's usual capacity."""
+"""Bytes of one system call: a pipe's usual capacity."""
 
 
 class LineWriter:
-    """One thread writes what any thread hands over. Lines that find no room are dropped.
+    """Takes lines from any thread and writes them in one; drops lines for which there is no room.
 
     ``write`` may be called from a signal handler or a finalizer that interrupts another
-    ``write``: the lock is one that its holder can take again.
+    ``write``, because the lock is reentrant.
     """
 
     def __init__(self, fd: int, note: Callable[[int], bytes], *, limit: int = QUEUE_LIMIT) -> None:
         """Start the thread.
 
         Args:
-            fd: where to write; it stays the caller's.
-            note: makes the line that says how many were dropped.
+            fd: the descriptor to write to; the caller closes it.
+            note: returns the line that says how many lines were dropped.
             limit: bytes that may wait.
         """
         self._fd = fd
@@ -50,11 +50,15 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: bytes, *, share: float = 1.0) -> bool:
-        """Hand over a line without its newline; False if it was dropped.
+        """Queue a line.
 
         Args:
-            share: of the queue's room that this kind of line may fill, so that a chatty child
-                leaves room for the log.
+            line: the line without its newline.
+            share: the share of the queue's room that this kind of line may fill, so that a chatty
+                child leaves room for the log.
+
+        Returns:
+            whether there was room for it.
         """
         with self._changed:
             if self._broken or self._closing:
@@ -69,7 +73,14 @@ class LineWriter:
             return True
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything handed over is written; False if that took too long."""
+        """Wait until all queued lines are written.
+
+        Args:
+            timeout: seconds to wait at the most.
+
+        Returns:
+            whether they are.
+        """
         if threading.current_thread() is self._thread:
             return False
         with self._changed:
@@ -79,7 +90,7 @@ class LineWriter:
             )
 
     def close(self, timeout: float) -> None:
-        """Write what waits and end the thread, if the other side lets it."""
+        """Write the queued lines and end the thread; wait ``timeout`` seconds at the most."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -90,7 +101,7 @@ class LineWriter:
             try:
                 _write_all(self._fd, batch)
             except OSError:
-                # Nobody reads any more: the host is gone, and with it the log.
+                # The host is gone, and the log with it.
                 with self._changed:
                     self._broken = True
                     self._lines.clear()
@@ -98,7 +109,7 @@ class LineWriter:
                 return
 
     def _next(self) -> bytes:
-        """What to write next, of whole lines; empty at the end."""
+        """Wait for lines, and return the next ones to write; empty at the end."""
         with self._changed:
             self._writing = False
             self._changed.notify_all()
@@ -121,7 +132,7 @@ def _write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            # Someone who shares the host's end made it non-blocking.
+            # Another process that shares the host's end made it non-blocking.
             poll = select.poll()
             poll.register(fd, select.POLLOUT)
             with contextlib.suppress(InterruptedError):

@@ -1,8 +1,8 @@
-"""Where the host will connect: a unix socket in a directory of our own, or a loopback port.
+"""The address that the host connects to: a unix socket in a directory of our own, or a loopback port.
 
-A listener chooses the address and cleans up after it; what serves it binds it (``candidates``,
-then ``bound``) or takes the bound socket (``open``). Unix is the default because on TCP any local
-user could send any Mattermost-User-Id.
+A listener chooses the address and removes its files. A server binds the address itself
+(``candidates``, then ``bound``) or takes the bound socket (``open``). Unix is the default, because on
+TCP any local user could send any Mattermost-User-Id.
 """
 
 from __future__ import annotations
@@ -24,14 +24,18 @@ if TYPE_CHECKING:
 __all__ = ["TCPListener", "UnixListener", "make_listener"]
 
 _PATH_LIMIT = 103 if sys.platform == "darwin" else 107
-"""Bytes of a socket's path: sockaddr_un's sun_path without the closing NUL."""
+"""Bytes of a socket's path at the most: sockaddr_un's sun_path without the closing NUL."""
 
 _BACKLOG = 128
 _NAME = "plugin.sock"
 
 
 def make_listener(network: str, environment: Environment) -> UnixListener | TCPListener:
-    """The listener for a network, ``unix`` or ``tcp``; a unix one makes its directory now."""
+    """Return the listener for a network, ``unix`` or ``tcp``; a unix one makes its directory now.
+
+    Raises:
+        ConfigError: the network is another, the group is unknown, or no directory can be made.
+    """
     if network == "unix":
         return UnixListener(environment)
     if network == "tcp":
@@ -40,7 +44,7 @@ def make_listener(network: str, environment: Environment) -> UnixListener | TCPL
 
 
 class UnixListener:
-    """A socket file that only this user, and the group that the host names, can connect to."""
+    """A socket file for this user, and for the group that the host names, if it names one."""
 
     network = "unix"
 
@@ -51,21 +55,28 @@ class UnixListener:
         self.address = self._choose(environment)
 
     def candidates(self) -> Iterable[str]:
-        """The one path to bind."""
+        """Return the one path to bind."""
         return (self.address,)
 
     def bound(self, address: str) -> None:
-        """Let in whom the host named, and nobody else; go-plugin sets the same mode and group."""
+        """Give the file to the group that the host names, and close it to all others.
+
+        go-plugin sets the same mode and group.
+        """
         if self._group is not None:
             _give(address, self._group)
         os.chmod(address, 0o600 if self._group is None else 0o660)
 
     def open(self) -> socket.socket:
-        """A listening socket; whoever takes it closes it, ``close()`` removes the file."""
+        """Return a listening socket, which the caller closes; ``close()`` removes its file.
+
+        Raises:
+            ConfigError: the path cannot be bound, or not be given to the group.
+        """
         opened = socket.socket(socket.AF_UNIX)
         try:
             opened.bind(self.address)
-            # Before listen(): until then a connect is refused, so no mode is ever too wide.
+            # Before listen(): until then connects are refused, so the mode is never too wide.
             self.bound(self.address)
             opened.listen(_BACKLOG)
         except OSError as exc:
@@ -77,7 +88,7 @@ class UnixListener:
         return opened
 
     def close(self) -> None:
-        """Remove the socket and our directory. In a forked child: nothing, they are the parent's."""
+        """Remove the socket and our directory; in a forked child do nothing."""
         if os.getpid() != self._pid:
             return
         with contextlib.suppress(OSError):
@@ -129,7 +140,7 @@ class UnixListener:
 
 
 class TCPListener:
-    """A port on the loopback interface, out of the host's range. Never shared with another."""
+    """A port of the host's range on the loopback interface, never shared with another process."""
 
     network = "tcp"
 
@@ -138,7 +149,7 @@ class TCPListener:
         self.address = ""
 
     def candidates(self) -> Iterable[str]:
-        """Every port of the range in turn; port 0 is any port."""
+        """Return every port of the range in turn; port 0 is any port."""
         return (f"127.0.0.1:{port}" for port in self._ports)
 
     def bound(self, address: str) -> None:
@@ -146,11 +157,15 @@ class TCPListener:
         self.address = address
 
     def open(self) -> socket.socket:
-        """A listening socket on the first free port; whoever takes it closes it."""
+        """Return a listening socket on the first free port; the caller closes it.
+
+        Raises:
+            ConfigError: no port of the range can be bound.
+        """
         for port in self._ports:
             opened = socket.socket(socket.AF_INET)
             try:
-                # Past a TIME_WAIT only; SO_REUSEPORT, which shares a port, stays off.
+                # For ports in TIME_WAIT. SO_REUSEPORT, which would share a port, stays off.
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 opened.bind(("127.0.0.1", port))
                 opened.listen(_BACKLOG)
@@ -167,7 +182,7 @@ class TCPListener:
         )
 
     def close(self) -> None:
-        """Nothing is left in the file system."""
+        """Do nothing: a port leaves no files."""
 
 
 def _token() -> str:

@@ -1,6 +1,6 @@
-"""go-plugin's own RPCs beside the hooks: health, controller, stdio and broker, over any wire.
+"""go-plugin's own RPCs beside the hooks: health, controller, stdio and broker, over gRPC.
 
-None of them needs the app: they answer from the handshake on.
+They answer from the handshake on, because they do not need the app.
 """
 
 from __future__ import annotations
@@ -23,29 +23,31 @@ if TYPE_CHECKING:
 __all__ = ["Services"]
 
 _HEALTHY = ("plugin", "")
-"""What Check knows: the service that go-plugin's host asks for, and the server as a whole."""
+"""The services that Check knows: the one that go-plugin's host asks for, and the whole server."""
 
 _REQUEST_LIMIT = 4096
-"""Bytes; the longest real request is a health check's service name."""
+"""Bytes of a request at the most; the longest real one is a health check's service name."""
 
 _ANSWER_WITHIN = 1.0
-"""Seconds after which Shutdown stops waiting for a host that does not take its empty answer."""
+"""Seconds that Shutdown waits for a host to take its empty answer."""
 
 
 class Services:
     """The four services of one plugin process."""
 
     def __init__(self, on_shutdown: Callable[[], None]) -> None:
-        """Keep ``on_shutdown``: called once, on the loop, when the host asks the process to end.
+        """Make the services.
 
-        It must only start the end: the host's Kill waits for the RPC without a deadline.
+        Args:
+            on_shutdown: called once, on the loop, when the host asks the process to end. It must
+                only start the end: the host's Kill waits for the RPC without a deadline.
         """
         self._on_shutdown: Callable[[], None] | None = on_shutdown
         self._held: set[Stream] = set()
         self._stopped = False
 
     def methods(self) -> dict[str, Method]:
-        """The RPCs by their paths, for ``Server.start``."""
+        """Return the RPCs by their paths, for ``Server.start``."""
         handlers: dict[str, tuple[Callable[[Stream], Awaitable[None]], type[Message]]] = {
             "/grpc.health.v1.Health/Check": (unary(_check), health_pb2.HealthCheckRequest),
             "/grpc.health.v1.Health/Watch": (self._watch, health_pb2.HealthCheckRequest),
@@ -59,7 +61,7 @@ class Services:
         }
 
     def stop(self) -> None:
-        """End the streams that are held open, so that a graceful stop need not wait for them."""
+        """End the streams that are held open, so that a graceful stop does not wait for them."""
         self._stopped = True
         while self._held:
             self._held.pop().finish()
@@ -80,20 +82,20 @@ class Services:
                     await stream.write(goplugin_pb2.Empty())
             stream.finish()
         finally:
-            # Whatever became of the RPC: who calls it wants the process gone.
+            # Even if the RPC failed: its caller wants the process to end.
             on_shutdown, self._on_shutdown = self._on_shutdown, None
             if on_shutdown is not None:
                 on_shutdown()
 
     async def _stdio(self, stream: Stream) -> None:
-        # Nothing is sent: what the plugin prints reaches the host as log lines on stderr. Held
-        # open, because grpc-go closes a connection that has had no RPC for 30 minutes.
+        # Nothing is sent: the plugin's output reaches the host as log lines on stderr. The stream
+        # is held open, because grpc-go closes a connection that has had no RPC for 30 minutes.
         self._hold(stream)
 
     async def _broker(self, stream: Stream) -> None:
         self._hold(stream)
         while await stream.read() is not None:
-            # Offers of further connections, of which Mattermost makes none.
+            # The host offers further connections. Mattermost makes none.
             pass
         self._held.discard(stream)
         stream.finish()

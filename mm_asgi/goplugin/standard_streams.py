@@ -1,8 +1,8 @@
-"""File descriptors 1 and 2 belong to the plugin runtime: nothing reaches the host unsanitised.
+"""Owns file descriptors 1 and 2, so that nothing reaches the host unsanitised.
 
-The host dies of one malformed line on stderr (log_entry.go) and stops reading stdout after one
-line over 64 KiB, so the app gets pipes in their place and a thread turns what comes out of them
-into log lines. That holds for ``print``, ``os.write``, C code and children alike.
+The host dies of one malformed line on stderr (log_entry.go), and stops reading stdout after one
+line over 64 KiB. So the app gets pipes in their place, and a thread turns its output into log lines.
+That holds for ``print``, ``os.write``, C code and children alike.
 
 Known limit: C code that prints more than a pipe holds (256 KiB on Linux) without releasing
 Python's global lock blocks itself, because the thread that reads the pipe needs that lock.
@@ -33,11 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["StandardStreams"]
 
 _MOMENT = 0.2
-"""Seconds that unterminated output may lie: a prompt or progress dots, without a line for each."""
+"""Seconds after which an incomplete line is relayed, so that a prompt shows and progress dots do not
+make a line each."""
 
 _PIPE_SIZE = 256 * 1024
-"""Four times Linux's default, for bursts. More would eat into the pages that the kernel grants
-all pipes of one user, the host's own among them (pipe-user-pages-soft, 64 MiB)."""
+"""Four times Linux's default, for bursts. The kernel limits the pages of all pipes of one user, the
+host's own among them (pipe-user-pages-soft, 64 MiB)."""
 
 _CHUNK = 64 * 1024
 _DRAIN_CHUNKS = 64
@@ -46,7 +47,14 @@ _LEVELS = {"stdout": "info", "stderr": "warn"}
 
 
 class _RelayedPipe:
-    """The reading end of a pipe that stands where a standard stream was."""
+    """The reading end of a pipe that replaces a standard stream.
+
+    Attributes:
+        fd: its descriptor.
+        last: when bytes came last, on the monotonic clock (seconds).
+        name: ``stdout`` or ``stderr``.
+        splitter: cuts its bytes into lines.
+    """
 
     __slots__ = ("fd", "last", "name", "splitter")
 
@@ -60,12 +68,12 @@ class _RelayedPipe:
 class StandardStreams:
     """Owns the process's stdout and stderr from ``take()`` to the end, or to ``restore()``.
 
-    The real ones are private and closed on exec. A child that outlives the plugin can therefore
-    not hold them open, for which go-plugin's Kill would wait (client.go, clientWaitGroup).
+    The real ones are private and closed on exec. Otherwise a child that outlives the plugin would
+    hold them open, and go-plugin's Kill would wait for it (client.go, clientWaitGroup).
     """
 
     def __init__(self, encode: Callable[[str, str, str], bytes]) -> None:
-        """Use ``take()``."""
+        """Replace the descriptors; call ``take()`` instead, which also registers the end."""
         self._encode = encode
         self._flush_requests: deque[threading.Event] = deque()
         self._announced = False
@@ -82,8 +90,8 @@ class StandardStreams:
         os.set_blocking(self._wake_write, False)
         self._python = (sys.stdout, sys.stderr)
         sys.stdout, sys.stderr = _text(sys.stdout, 1), _text(sys.stderr, 2)
-        # A crash kills the thread that reads the pipes. These lines of plain text cannot be
-        # taken for JSON, so they may go straight to the host.
+        # A crash kills the thread that reads the pipes, so its report goes straight to the host.
+        # Its lines are plain text, which the host does not take for JSON.
         faulthandler.enable(self._real_err)
 
         self._writer = LineWriter(self._real_err, self._dropped_note)
@@ -92,14 +100,14 @@ class StandardStreams:
 
     @classmethod
     def take(cls, encode: Callable[[str, str, str], bytes]) -> StandardStreams:
-        """Put pipes in the place of fds 1 and 2; do it before anything can be printed.
+        """Replace fds 1 and 2 by pipes; call it before anything can be printed.
 
-        What was printed is flushed when the process ends by itself; before ``os._exit`` call
-        ``flush()``. A child made by fork alone writes into the pipes too.
+        Output is flushed when the process ends by itself; call ``flush()`` before ``os._exit``. A
+        child made by fork alone writes into the pipes, too.
 
         Args:
-            encode: makes a line for the host from level, logger's name and text, without its
-                newline: ``observe.hclog.relay``.
+            encode: returns a line for the host, without its newline, from level, logger's name and
+                text: ``observe.hclog.relay``.
         """
         streams = cls(encode)
         atexit.register(streams.flush)
@@ -108,11 +116,15 @@ class StandardStreams:
 
     @property
     def announced(self) -> bool:
-        """Whether the host's stdout has had its line."""
+        """Whether the line for the host's stdout was written."""
         return self._announced
 
     def announce(self, line: str) -> None:
-        """Write the one line that the host's stdout ever gets: handshake or fault."""
+        """Write the only line for the host's stdout: the handshake, or a fault.
+
+        Raises:
+            ConfigError: the host is gone.
+        """
         assert not self._announced, "stdout has had its line"
         self._announced = True
         data = line.encode("utf-8", "backslashreplace") + b"\n"
@@ -126,16 +138,23 @@ class StandardStreams:
             ) from exc
 
     def write(self, line: bytes) -> None:
-        """Send one line, made for the host, to the real stderr. Never blocks, never raises."""
+        """Send one encoded line to the real stderr; never block and never raise."""
         if not self._forked:
             self._writer.write(line)
             return
-        # The parent's thread reads this pipe and knows such lines again.
+        # The parent's thread reads this pipe, and relays such lines with their own level.
         with contextlib.suppress(OSError):
             os.write(2, line + b"\n")
 
     def flush(self, timeout: float = 1.0) -> bool:
-        """Wait until all that was printed or logged is at the host; False if it takes longer."""
+        """Wait until all output and log lines are written to the host.
+
+        Args:
+            timeout: seconds to wait at the most.
+
+        Returns:
+            whether they are.
+        """
         if self._forked or threading.current_thread() is self._reader:
             return False
         until = time.monotonic() + timeout
@@ -149,7 +168,7 @@ class StandardStreams:
         return self._writer.flush(max(until - time.monotonic(), 0.0))
 
     def restore(self, timeout: float = 1.0) -> None:
-        """Give fds 1 and 2 back, after the app can no longer print: for tests and for tools."""
+        """Restore fds 1 and 2, for tests and tools; the app must not print any more."""
         if self._restored:
             return
         self.flush(timeout)
@@ -166,7 +185,7 @@ class StandardStreams:
         if not self._reader.is_alive():
             self._close_pipes()
             os.close(self._real_out)
-            # A writer that hangs on a host that does not read still has its number.
+            # A writer that hangs, because the host does not read, still uses the descriptor.
             if self._writer.flush(0):
                 os.close(self._real_err)
 
@@ -190,7 +209,7 @@ class StandardStreams:
         self._drain()
 
     def _relay_some(self, source: _RelayedPipe) -> bytes | None:
-        """Relay a chunk; the chunk: None when there is none now, empty when there is no more."""
+        """Relay the next chunk and return it: None if there is none now, empty at the end."""
         chunk = _read_some(source.fd)
         if chunk:
             source.last = time.monotonic()
@@ -209,7 +228,7 @@ class StandardStreams:
                 self._relay(source, source.splitter.flush())
 
     def _serve_flush_requests(self) -> None:
-        # Counted before: one that comes while this drains asks for what was printed since.
+        # Counted first: a request that comes while this drains is for output that is newer.
         count = len(self._flush_requests)
         if count:
             self._drain()
@@ -231,14 +250,14 @@ class StandardStreams:
         return self._encode("warn", "mm_asgi.streams", text)
 
     def _wake(self) -> None:
-        # Full: it is awake already.
+        # The pipe is full if the thread is being woken already.
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake_write, b"x")
 
     def _in_forked_child(self) -> None:
-        # With the reading ends open here too, a child would block for ever on a pipe that
-        # nobody reads once the parent is gone, and hold the host's pipes open. In a child's own
-        # child they are closed already, and their numbers may belong to files of the app.
+        # If the reading ends stayed open here, a child would block for ever on a full pipe once
+        # the parent is gone, and hold the host's pipes open. In a child's own child they are closed
+        # already, and their numbers may belong to files of the app.
         if self._restored or self._forked:
             return
         self._forked = True
@@ -253,12 +272,12 @@ class StandardStreams:
 
 
 def _private(fd: int) -> int:
-    """A copy that children do not inherit, above the numbers of the standard streams."""
+    """Return a copy of a descriptor that children do not inherit, with a number above 2."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
 
 
 def _fill_missing() -> None:
-    """Open what the parent left closed: a pipe must not get a standard stream's number."""
+    """Open descriptors that the parent closed: a pipe must not get a standard stream's number."""
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(fd, True)
     os.close(fd)
@@ -276,7 +295,7 @@ def _replace(fd: int, name: str) -> _RelayedPipe:
 
 
 def _text(stream: TextIO, fd: int) -> TextIO:
-    """Python's stream for the fd: the same object where that works, since code may hold it."""
+    """Return Python's stream for the fd: the same object if possible, since code may hold it."""
     if isinstance(stream, io.TextIOWrapper):
         with contextlib.suppress(OSError, ValueError):
             if stream.fileno() == fd:
@@ -292,7 +311,7 @@ def _flush_quietly(stream: TextIO | None) -> None:
 
 
 def _read_some(fd: int) -> bytes | None:
-    """What can be read without waiting; None when that is nothing, empty at the end."""
+    """Return the bytes that can be read without waiting: None if there are none, empty at the end."""
     try:
         return os.read(fd, _CHUNK)
     except BlockingIOError:

@@ -1,1 +1,1 @@
-"""What can be seen of a running plugin: logs, access lines, who a log line belongs to, a watchdog."""
+"""The logs of a running plugin, its access lines, the request of a log line, and a watchdog."""

@@ -1,4 +1,4 @@
-"""The access line: one INFO record a request on the logger ``mm_asgi.access``."""
+"""The access line: one INFO record for each request, on the logger ``mm_asgi.access``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def log_access(
     """Log a request that was answered.
 
     Args:
-        path: the path as the client sent it; a query, where tokens live, is cut off.
+        method: the HTTP method.
+        path: the path as the client sent it; its query is cut off, because it may have tokens.
+        status: the status code.
         sent: bytes of the body.
         seconds: from the first message of the host to the last one to it.
         client: the client's address; None for a request of another plugin.

@@ -1,4 +1,4 @@
-"""Whose request the running code serves, for log lines: one context variable, one frozen fact."""
+"""The request that the running code serves, for log lines: one context variable."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ __all__ = ["LOG_CONTEXT", "LogContext"]
 
 
 class LogContext(NamedTuple):
-    """The two ids that every log line of a request carries; ``user_id`` None is anonymous."""
+    """The two ids on each log line of a request.
+
+    Attributes:
+        request_id: the request's id.
+        user_id: the logged-in user's id; None: nobody is logged in.
+    """
 
     request_id: str
     user_id: str | None = None
 
 
 LOG_CONTEXT: Final[ContextVar[LogContext | None]] = ContextVar("mm_asgi_log_context", default=None)
-"""Set it in the request's own context (``asyncio.Task(context=...)``, ``Context.run``), so that
-nothing has to reset it; tasks and threads that copy the context inherit it."""
+"""Set it in the request's own context (``asyncio.Task(context=...)``, ``Context.run``), so that it
+need not be reset. Tasks and threads that copy the context inherit it."""

@@ -1,8 +1,8 @@
-"""One log line as go-plugin's host reads it (hclog's JSON). Pure, and total: it never raises.
+"""Log lines as go-plugin's host reads them (hclog's JSON). Pure, and never raises.
 
-The host's reader asserts types without a check in a goroutine without recover (go-plugin dd3617a,
+The host's reader asserts types without a check, in a goroutine without recover (go-plugin dd3617a,
 log_entry.go parseJSON): one line ``{"@message": 5}`` ends the whole host. So every line on the
-real stderr is made here, whatever the app printed, logged or raised.
+real stderr is made here, no matter what the app printed, logged or raised.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ __all__ = ["LEVELS", "LINE_LIMIT", "encode", "relay", "safe_text"]
 
 LINE_LIMIT = 64 * 1024
 """Bytes of a line with its newline: the buffer of the host's reader (client.go,
-defaultPluginLogBufferSize). What is longer reaches the host's log in pieces, at debug."""
+defaultPluginLogBufferSize). A longer line reaches the host's log in pieces, at debug."""
 
 LEVELS = ("trace", "debug", "info", "warn", "error")
 
 _EXTRA_LIMIT = 1024
 _EXTRAS_LIMIT = 8 * 1024
 _DETAIL_LIMIT = 24 * 1024
-"""Bytes that a too long line leaves to one extra, to all of them, to a traceback or stack."""
+"""Bytes that a line which is too long keeps of one extra, of all extras, of a traceback and stack."""
 _DETAILS = ("exception", "stack")
 _NAME_LIMIT = 200
 
 _DEPTH = 3
 _ITEMS = 50
-# Go reads every number as a float64: above 2**53 it would change, above 1e308 fail the line.
+# Go reads every number as a float64: one above 2**53 would change, one above 1e308 fail the line.
 _EXACT = 2**53
 
 _encode_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
@@ -46,13 +46,14 @@ def encode(
     created: float | None = None,
     fields: Mapping[str, object] | None = None,
 ) -> bytes:
-    """A whole line, without its newline; with it at most LINE_LIMIT bytes.
+    """Return a whole line without its newline; with it, it has at most LINE_LIMIT bytes.
 
     Args:
         level: one of LEVELS; anything else becomes ``info``.
         module: the logger's name.
-        created: seconds since the epoch; None is now.
-        fields: facts of any type. Names that the host gives a meaning (``@...``) are renamed.
+        message: the text.
+        created: seconds since the epoch; None: now.
+        fields: facts of any type. Names with a meaning for the host (``@...``) are renamed.
     """
     entry: dict[str, object] = {
         "@level": level if level in LEVELS else "info",
@@ -70,10 +71,10 @@ def encode(
 
 
 def relay(level: str, module: str, text: str) -> bytes:
-    """A line that the app or a child printed, made fit for the host.
+    """Return a line for the host from one that the app or a child printed.
 
     A line that is hclog's JSON already, with the right types, keeps its own level, name and
-    fields: so log a child process that was forked from this one, or a Go program.
+    fields. Child processes that were forked from this one log this way, and Go programs.
     """
     if text.startswith('{"@'):
         try:
@@ -93,16 +94,16 @@ def relay(level: str, module: str, text: str) -> bytes:
 
 
 def safe_text(value: object) -> str:
-    """``str(value)``, or what can be said of a value whose ``str()`` raises."""
+    """Return ``str(value)``, or the type's name if that raises."""
     try:
         return value if type(value) is str else str.__str__(str(value))
-    # What a __str__ raises is the app's fault, SystemExit too; the line must not be lost.
+    # A __str__ that raises is the app's fault, SystemExit too; the line must not be lost.
     except BaseException:  # noqa: BLE001
         return f"<unprintable {type(value).__name__}>"
 
 
 def _timestamp(created: float | None) -> str:
-    """RFC 3339 with exactly six fraction digits: with any other the host takes no JSON at all."""
+    """Return a time as RFC 3339 with six fraction digits: the host takes no line with any other."""
     seconds = created if isinstance(created, float) else time.time()
     try:
         whole = math.floor(seconds)
@@ -124,7 +125,7 @@ def _field_name(name: object) -> str:
 
 
 def _plain(value: object, depth: int) -> object:
-    """The value in types that JSON and Go's reader both take."""
+    """Return a value in types that both JSON and Go's reader take."""
     if value is None or value is True or value is False or type(value) is str:
         return value
     kind = type(value)
@@ -132,7 +133,7 @@ def _plain(value: object, depth: int) -> object:
         return value if -_EXACT <= value <= _EXACT else safe_text(value)  # type: ignore[operator]
     if kind is float:
         return value if math.isfinite(value) else repr(value)  # type: ignore[arg-type]
-    # Of these exact types only: a subclass's methods are the app's code and may do anything.
+    # Exactly these types: a subclass's methods are the app's code and may do anything.
     if depth and kind is dict:
         items: Any = list(value.items())[:_ITEMS]  # type: ignore[attr-defined]
         return {_field_name(name): _plain(item, depth - 1) for name, item in items}
@@ -147,7 +148,7 @@ def _dump(entry: dict[str, object]) -> bytes:
 
 
 def _shortened(entry: dict[str, object]) -> dict[str, object]:
-    """The entry cut to fit, facts before message, each cut marked where it was made."""
+    """Return the entry cut to fit, facts before the message, with a mark at each cut."""
     kept: dict[str, object] = {}
     room = _EXTRAS_LIMIT
     lost = 0
@@ -173,7 +174,7 @@ def _shortened(entry: dict[str, object]) -> dict[str, object]:
 
 
 def _cut(text: str, limit: int, *, keep_end: bool = False) -> str:
-    """The text within ``limit`` encoded bytes, with a mark that says how long it was."""
+    """Return a text cut to ``limit`` encoded bytes, with a mark that says how long it was."""
     if _fits(text, limit):
         return text
     mark = f"[cut, {len(text)} characters in all]"
@@ -189,7 +190,7 @@ def _cut(text: str, limit: int, *, keep_end: bool = False) -> str:
 
 
 def _fits(value: object, limit: int) -> bool:
-    # No character takes less than a byte: a long text need not be encoded to know.
+    # A character takes a byte at least, so a text that is too long need not be encoded.
     return not (isinstance(value, str) and len(value) > limit) and _size(value) <= limit
 
 
@@ -198,5 +199,5 @@ def _as_text(value: object) -> str:
 
 
 def _size(value: object) -> int:
-    """Encoded bytes, quotes included."""
+    """Return the number of encoded bytes, quotes included."""
     return len(_encode_json(value).encode("utf-8", "backslashreplace"))

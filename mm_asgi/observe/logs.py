@@ -1,9 +1,9 @@
-"""Python's logging as the host's log: true level, logger name, request and user, own facts.
+"""Sends Python's logging to the host's log, with level, logger name, request, user and extra facts.
 
-A record becomes one line of hclog's JSON, which the host files under its level. Nothing here
-adds secrets: environment variables, headers, bodies and queries are never part of a line unless
-the app logs them itself. The host's own environment, with its database password, is inherited
-by every plugin: do not log ``os.environ``.
+A record becomes one line of hclog's JSON, which the host logs at its level. Nothing here adds
+secrets: environment variables, headers, bodies and queries are never part of a line unless the app
+logs them itself. Each plugin inherits the host's environment, with its database password: do not
+log ``os.environ``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TRACE = 5
-"""Below DEBUG; hclog and uvicorn have it, logging does not."""
+"""A level below DEBUG, which hclog and uvicorn have and logging has not."""
 
 _LEVELS = {
     "trace": TRACE,
@@ -45,20 +45,20 @@ _LEVELS = {
     "fatal": logging.CRITICAL,
 }
 
-# What logging itself puts on a record; taskName came with 3.12.
+# The attributes that logging itself sets on a record; taskName is new in 3.12.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _logger = logging.getLogger("mm_asgi.logs")
 
 
 class HclogFormatter(logging.Formatter):
-    """A record as one line of hclog's JSON. Never raises and never loses the record."""
+    """Formats a record as one line of hclog's JSON; never raises and never loses the record."""
 
     def format(self, record: logging.LogRecord) -> str:
         return self.line(record).decode()
 
     def line(self, record: logging.LogRecord) -> bytes:
-        """The line in bytes, without its newline; with it at most 64 KiB."""
+        """Return the line in bytes without its newline; with it, it has at most 64 KiB."""
         fields: dict[str, object] = {}
         context = LOG_CONTEXT.get()
         if context is not None:
@@ -82,7 +82,7 @@ class HclogFormatter(logging.Formatter):
 
 
 class HclogHandler(logging.Handler):
-    """Hands each line to ``write``, which must neither block nor raise."""
+    """Passes each line to ``write``, which must neither block nor raise."""
 
     def __init__(self, write: Callable[[bytes], object], level: int | str = logging.NOTSET) -> None:
         super().__init__(level)
@@ -90,22 +90,22 @@ class HclogHandler(logging.Handler):
         self._hclog = HclogFormatter()
 
     def createLock(self) -> None:
-        # write is safe from any thread. Without a lock, the watchdog's last words cannot wait
-        # for the very thread that they are about, and a forked child inherits none that is held.
+        # write is safe from any thread. Without a lock, the watchdog's last line never waits for
+        # the thread that it reports, and a forked child inherits no lock that is held.
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> Any:
-        # As logging's own, which since 3.13 takes the lock without asking whether there is one.
+        # The same as logging's own, which since 3.13 takes the lock even if it is None.
         kept = self.filter(record)
         if kept:
             self.emit(kept if isinstance(kept, logging.LogRecord) else record)
         return kept
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; a formatter that was set on the handler is not asked."""
+        """Write the record; a formatter that was set on the handler is not used."""
         try:
             line = self._hclog.line(record)
-        # A record class of the app's own; logging's handleError would print to stderr.
+        # The app may have a record class of its own; logging's handleError would print to stderr.
         except Exception as exc:  # noqa: BLE001
             line = encode("error", __name__, f"a log record was lost: {type(exc).__name__}")
         self._write(line)
@@ -114,14 +114,17 @@ class HclogHandler(logging.Handler):
 def configure_logging(
     level: str | None, write: Callable[[bytes], object], config: str | None = None
 ) -> None:
-    """Send the root logger's records to ``write``, and what Python would print about faults too.
+    """Send the root logger's records to ``write``, and the faults that Python would print.
 
     Args:
-        level: a level's name in any case; None is ``info``.
+        level: a level's name in any case; None: ``info``.
         write: takes one line without its newline.
         config: a file for ``logging.config`` (.json, .yaml, .yml, else ini), applied as uvicorn
-            does. If it says what the root logger does, that stands. Its handlers of the class
+            does. Its settings of the root logger replace ours. Its handlers of the class
             ``mm_asgi.observe.logs.HclogHandler`` write to the host.
+
+    Raises:
+        ConfigError: the file cannot be applied.
     """
     if logging.getLevelName(TRACE) == f"Level {TRACE}":
         logging.addLevelName(TRACE, "TRACE")
@@ -141,7 +144,7 @@ def configure_logging(
 
 
 def adopt_stream_handlers(write: Callable[[bytes], object]) -> int:
-    """Let handlers that print write to the host instead; how many there were.
+    """Replace handlers that print by ones that write to the host; return how many there were.
 
     An app that configures logging for a terminal (Django's LOGGING, ``basicConfig(force=True)``)
     prints its records to stderr, where their level, logger and request are lost. Call this
@@ -163,7 +166,7 @@ def adopt_stream_handlers(write: Callable[[bytes], object]) -> int:
 
 
 def level_number(name: str | None) -> int | None:
-    """The number of a level's name, in any case; INFO for None, None for an unknown name."""
+    """Return the number of a level's name in any case: INFO for None, None for an unknown name."""
     return logging.INFO if name is None else _LEVELS.get(name.strip().lower())
 
 
@@ -181,7 +184,7 @@ def _message(record: logging.LogRecord, fields: dict[str, object]) -> str:
     text = safe_text(record.msg)
     try:
         return str.__str__(text % record.args) if record.args else text
-    # The app's arguments run the app's code; whatever that does, the line is kept.
+    # Formatting runs the app's code. If that raises, the line is kept all the same.
     except BaseException as exc:  # noqa: BLE001
         fields["logging_error"] = f"{type(exc).__name__}: {safe_text(exc)}"
         return f"{text} {_arguments(record.args)}"
@@ -199,14 +202,14 @@ def _exception(record: logging.LogRecord) -> str:
         return record.exc_text if isinstance(record.exc_text, str) else ""
     try:
         return "".join(traceback.format_exception(exc)).rstrip()
-    # A fault's own code (__str__, __notes__, a source file) can be at fault as well.
+    # An exception's own code (__str__, __notes__, a source file) can raise, too.
     except BaseException:  # noqa: BLE001
         return f"{type(exc).__name__}: {safe_text(exc)} (its traceback cannot be shown)"
 
 
 def _apply(path: str, write: Callable[[bytes], object]) -> None:
     """Apply a logging configuration file; every fault in it is the operator's."""
-    # Late: logging.config takes 8 ms and nearly nobody asks for it.
+    # Imported here, because logging.config takes 8 ms and few plugins need it.
     import logging.config
 
     try:
@@ -217,7 +220,7 @@ def _apply(path: str, write: Callable[[bytes], object]) -> None:
                 logging.config.fileConfig(file, disable_existing_loggers=False)
     except ConfigError:
         raise
-    # The file names classes by import path: what their import or call raises is anything.
+    # The file names classes by import path. Their import or call may raise anything.
     except Exception as exc:
         reason = f"{type(exc).__name__}: {exc}"
         if exc.__cause__ is not None:
@@ -242,7 +245,7 @@ def _load(path: str) -> Any:
 
 
 def _prepared(config: Any, write: Callable[[bytes], object]) -> Any:
-    """The configuration with ``write`` given to its handlers of our class."""
+    """Return the configuration, with ``write`` as an argument of its handlers of our class."""
     # dictConfig's default would silence every logger that exists by now, ours too.
     config.setdefault("disable_existing_loggers", False)
     name = f"{HclogHandler.__module__}.{HclogHandler.__qualname__}"
@@ -257,7 +260,7 @@ def _log_uncaught(kind: type[BaseException], exc: BaseException, trace: Any) -> 
 
 
 def _log_thread(args: threading.ExceptHookArgs) -> None:
-    # As threading's own hook: a thread may end itself by SystemExit.
+    # As threading's own hook does: a thread may end itself by SystemExit.
     if args.exc_type is SystemExit or args.exc_value is None:
         return
     name = "unknown" if args.thread is None else args.thread.name
@@ -266,7 +269,7 @@ def _log_thread(args: threading.ExceptHookArgs) -> None:
 
 
 def _log_unraisable(args: sys.UnraisableHookArgs) -> None:
-    # The object is on its way out: only its type is named, so that nothing keeps it.
+    # The object is being deleted. Only its type is logged, so that nothing keeps it alive.
     what = args.err_msg or "exception ignored in"
     exc = args.exc_value
     info = None if exc is None else (type(exc), exc, args.exc_traceback)

@@ -1,4 +1,4 @@
-"""What threads are doing, as text for a log line, and whether a debugger holds one of them."""
+"""The stacks of threads as text for a log line, and whether a debugger holds one of them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _THREADS = 50
 
 
 def frame_of(thread_id: int) -> FrameType | None:
-    """The frame that a thread runs now; None when it is gone."""
+    """Return the frame that a thread runs now; None if the thread is gone."""
     return sys._current_frames().get(thread_id)
 
 
 def place_of(frame: FrameType | None) -> str:
-    """Where a frame is, in one line; below a library's code also where the app called that."""
+    """Return a frame's place in one line; for a library's frame, where the app called the library."""
     if frame is None:
         return "a thread that is gone"
     caller: FrameType | None = frame
@@ -43,17 +43,17 @@ def place_of(frame: FrameType | None) -> str:
 
 
 def _is_library(file: str) -> bool:
-    """Whether a file is Python's, an installed package's or this one's."""
+    """Return whether a file is Python's, an installed package's or mm_asgi's."""
     return file.startswith(_LIBRARIES) or "-packages" + os.sep in file
 
 
 def stack_text(frame: FrameType | None) -> str:
-    """The frame's stack, the innermost call last."""
+    """Return the frame's stack, the innermost call last."""
     return "" if frame is None else "".join(traceback.format_stack(frame, _FRAMES)).rstrip()
 
 
 def all_stacks() -> list[tuple[str, str]]:
-    """Each thread's name and stack, but the calling one's and those of mm_asgi's own threads."""
+    """Return name and stack of all threads but the calling one and mm_asgi's own."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     own = threading.get_ident()
     stacks = [
@@ -69,10 +69,10 @@ def all_stacks() -> list[tuple[str, str]]:
 
 
 def debugged(frame: FrameType | None) -> bool:
-    """Whether a debugger has to do with this process, or traces this stack.
+    """Return whether a debugger is loaded in this process, or traces this stack.
 
-    ``sys.gettrace()`` would tell of the calling thread only; a traced frame carries its tracer.
-    Coverage measurement traces too and is no debugger.
+    ``sys.gettrace()`` knows the calling thread only, but each traced frame has its tracer. Coverage
+    measurement traces too, and is not a debugger.
     """
     if "pydevd" in sys.modules or "debugpy" in sys.modules:
         return True

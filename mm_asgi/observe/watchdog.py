@@ -1,12 +1,12 @@
-"""One daemon thread that sees what the event loop cannot: that it is blocked, that the host died.
+"""A daemon thread that notices a blocked event loop, and the death of the host.
 
-go-plugin's Ping and Shutdown have no deadline, so one plugin whose loop stands still holds up the
-health checks of all plugins and the stop of the whole server (row L10). And a host that is killed
-tells nobody (row L5).
+The loop itself can notice neither. go-plugin's Ping and Shutdown have no deadline, so one plugin with
+a blocked loop holds up the health checks of all plugins and the stop of the whole server (row L10).
+And a host that is killed sends no notice (row L5).
 
 Known limit: code that keeps Python's global lock for long (a regular expression that backtracks,
-C code) stops this thread too. It says so as soon as it runs again, and counts that time if the
-process was busy in it; it cannot end the process before.
+C code) stops this thread, too. It reports that as soon as it runs again, and counts the time if the
+process was busy in it. It cannot end the process before.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _EXIT_ORPHANED = 1
 _TICK = 0.5
 _SHORTEST_TICK = 0.05
 _LATE = 3
-"""Intervals. After a longer gap the process was suspended, or the machine, or the lock was kept."""
+"""Intervals between two ticks, from which on the tick is late: the process or the machine was
+suspended, or the lock was kept."""
 
 _LAST_WORDS = 0.5
 """Seconds for the log, and again for the cleanup, before the process ends without them."""
@@ -44,21 +45,28 @@ _logger = logging.getLogger("mm_asgi.watchdog")
 
 
 class Verdict(enum.Enum):
-    """What a tick found out."""
+    """The result of a tick."""
 
-    WARN = "blocked for long: said once an episode"
+    WARN = "blocked for long: once an episode"
     KILL = "blocked for too long"
     RUNS = "runs again after a warning"
 
 
 class Pulse:
-    """How long the loop has not answered, and what to do about it. Pure: it is told the clocks.
+    """Counts how long the loop has not answered, and decides what to do. Pure: it reads no clock.
 
     Time in which this process did not run (a suspended machine, SIGSTOP, a paused container) is
-    not the loop's fault. It shows as a tick that comes far too late while the process used no
-    processor time.
+    not the loop's fault. In such a case a tick comes far too late, and the process has used no
+    processor time since the last one.
+
+    Args:
+        warn: seconds without an answer until WARN; 0: never.
+        kill: seconds until KILL; 0: never.
+        now: the monotonic clock (seconds).
+        cpu: the process's processor time (seconds).
 
     Attributes:
+        interval: seconds between two ticks.
         blocked: seconds without an answer.
         lasted: seconds of the last time without an answer, for RUNS.
     """
@@ -84,7 +92,7 @@ class Pulse:
             return Verdict.RUNS if warned else None
         late = elapsed > _LATE * self.interval
         self.blocked += elapsed if not late or busy > elapsed / 2 else self.interval
-        # After a gap the loop gets a tick to answer in, before it is held to be blocked still.
+        # After a gap the loop gets one more tick to answer in.
         if 0 < self._kill <= self.blocked and not late:
             return Verdict.KILL
         if 0 < self._warn <= self.blocked and not self._warned:
@@ -93,7 +101,7 @@ class Pulse:
         return None
 
     def forgive(self) -> None:
-        """Begin to count anew: a debugger held the loop."""
+        """Start counting again from 0: a debugger held the loop."""
         self.blocked = 0.0
         self._warned = False
 
@@ -103,16 +111,15 @@ class Watchdog:
 
     Args:
         loop: the loop to watch. None: the parent and ``exit_after`` only.
-        warn: seconds without an answer after which the loop's stack is logged; 0 is never.
-        kill: seconds after which the process ends with EXIT_BLOCKED; 0 is never. Neither
-            happens while a debugger is at work.
-        on_orphan: called once on the loop when the parent is another one than ``parent``.
-        cleanup: called, in any thread, before the process is ended; what it does must be safe
-            to do twice.
-        parent: ``os.getppid()`` as the process found it at its very start: a host that dies
-            before this object exists would else go unnoticed.
+        warn: seconds without an answer after which the loop's stack is logged; 0: never.
+        kill: seconds after which the process ends with EXIT_BLOCKED; 0: never. Neither happens
+            while a debugger is at work.
+        on_orphan: called once, on the loop, when the parent is not ``parent`` any more.
+        cleanup: called in any thread before the process is ended; it may be called twice.
+        parent: ``os.getppid()`` at the very start of the process, so that the death of a host
+            before this object exists is noticed; None: its value now.
         orphan_grace: seconds that an orphan has for its own end.
-        exit: what ends the process.
+        exit: ends the process.
     """
 
     def __init__(
@@ -127,7 +134,7 @@ class Watchdog:
         orphan_grace: float = 2.0,
         exit: Callable[[int], object] = os._exit,
     ) -> None:
-        # What it was told.
+        # The arguments.
         self._loop = loop
         self._on_orphan = on_orphan
         self._cleanup = cleanup
@@ -155,12 +162,15 @@ class Watchdog:
         self._ensure_thread()
 
     def stop(self) -> None:
-        """Watch no more and end nothing any more."""
+        """Stop watching, and end the process in no case any more."""
         self._stopped = True
         self._changed.set()
 
     def exit_after(self, seconds: float, code: int) -> None:
-        """End the process with ``code`` in ``seconds``, whatever holds it up. The earliest wins."""
+        """End the process with ``code`` in ``seconds``, even if it is blocked.
+
+        Of several calls the one with the earliest end counts.
+        """
         deadline = time.monotonic() + seconds
         if self._deadline is None or deadline < self._deadline[0]:
             self._deadline = (deadline, code)
@@ -204,7 +214,7 @@ class Watchdog:
         answered = self._beats != self._beats_seen
         verdict = pulse.tick(answered, now=now, cpu=time.process_time())
         if answered:
-            # One beat at a time: a blocked loop's queue must not grow.
+            # One beat at a time, so that a blocked loop's queue does not grow.
             self._beats_seen = self._beats
             self._call_loop(self._beat)
         if verdict is None:
@@ -230,12 +240,12 @@ class Watchdog:
         try:
             self._loop.call_soon_threadsafe(callback)
         except RuntimeError:
-            # The loop is closed: the process is about to end, by itself or by the deadline.
+            # The loop is closed, so the process is about to end, by itself or by the deadline.
             self._loop = None
 
     def _end(self, code: int, report: Callable[[], object]) -> None:
-        # The log first, since the cleanup flushes it. Each may hang on a lock that the blocked
-        # thread holds, so neither is waited for without a bound.
+        # The log comes first, since the cleanup flushes it. Either may hang on a lock that the
+        # blocked thread holds, so the wait for each has a bound.
         _aside(report)
         _aside(self._cleanup)
         if not self._stopped:
@@ -275,7 +285,7 @@ def _report_threads(level: int) -> None:
 
 
 def _aside(function: Callable[[], object]) -> None:
-    """Call it in a thread of its own, and go on after a while whether it is done or not."""
+    """Call a function in a thread of its own, and wait _LAST_WORDS seconds for it at the most."""
     thread = threading.Thread(target=function, name="mm_asgi-last-words", daemon=True)
     try:
         thread.start()
