@@ -12,7 +12,7 @@ from tests.mutants.caught_before import CaughtBefore, Fingerprints
 from tests.mutants.fault import Fault
 from tests.mutants.planted_tree import PlantedTree, why_not_planted
 from tests.mutants.registry import EVERY_FAULT
-from tests.mutants.trial import BROKEN, CAUGHT, PASSED, Outcome, Trial, shards
+from tests.mutants.trial import BROKEN, CAUGHT, PASSED, Outcome, PytestRun, Trial, shards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +117,17 @@ def test_a_shard_has_the_same_tests_and_is_not_large() -> None:
     assert found[2].paths == ("tests/test_lid.py",)
     # A fault whose tests are not selected wants them all.
     assert shards([faults[0], replace(FAULT, only="")])[0].only == ""
+
+
+def test_the_files_are_those_whose_tests_ran() -> None:
+    said = (
+        "collected 9 items / 6 deselected / 3 selected\n\n"
+        "tests/contract/test_S_scope.py::test_S2_x[a::b] PASSED  [ 33%]\n"
+        "tests/contract/test_S_scope.py::test_S2_y PASSED  [ 66%]\n"
+        "tests/unit/test_a.py::test_S2_z PASSED  [100%]\n"
+    )
+    run = PytestRun(PASSED, 1.0, said)
+    assert run.files == ["tests/contract/test_S_scope.py", "tests/unit/test_a.py"]
 
 
 @pytest.mark.full

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -87,6 +88,31 @@ class Outcome:
     tail: str = ""
 
 
+@dataclass(frozen=True)
+class PytestRun:
+    """A run of pytest that has ended.
+
+    Attributes:
+        verdict: PASSED, CAUGHT or BROKEN.
+        seconds: how long it took.
+        said: all that pytest said, a line a test.
+    """
+
+    verdict: str
+    seconds: float
+    said: str
+
+    @property
+    def tail(self) -> str:
+        """The last lines."""
+        return "\n".join(self.said.splitlines()[-TAIL:])
+
+    @property
+    def files(self) -> list[str]:
+        """The files whose tests ran. A folder's others need not be collected again."""
+        return list(dict.fromkeys(re.findall(r"^(\S+\.py)::", self.said, re.MULTILINE)))
+
+
 class Trial:
     """A run of shards.
 
@@ -133,25 +159,25 @@ class Trial:
                             self._tell(outcome)
 
     def _try_shard(self, shard: Shard, tree: PlantedTree) -> Iterator[Outcome]:
-        verdict, tail, seconds = self._run_tests(tree, shard.paths, shard.only, SOUND_LIMIT)
+        sound = self._run_tests(tree, shard.paths, shard.only, SOUND_LIMIT)
         for fault in shard.faults:
             if self._stopped.is_set():
                 return
-            if verdict != PASSED:
-                why = f"its tests do not pass without a fault:\n{tail}"
-                yield Outcome(fault, BROKEN, seconds, why)
+            if sound.verdict != PASSED:
+                why = f"its tests do not pass without a fault:\n{sound.tail}"
+                yield Outcome(fault, BROKEN, sound.seconds, why)
                 continue
             with tree.planted(fault):
-                found, end, took = self._run_tests(tree, fault.paths, fault.only, LIMIT)
+                found = self._run_tests(tree, sound.files, fault.only, LIMIT)
             if not self._stopped.is_set():
-                yield Outcome(fault, found, took, end if found == BROKEN else "")
+                tail = found.tail if found.verdict == BROKEN else ""
+                yield Outcome(fault, found.verdict, found.seconds, tail)
 
     def _run_tests(
         self, tree: PlantedTree, paths: Iterable[str], only: str, limit: float
-    ) -> tuple[str, str, float]:
-        """Return the verdict, pytest's last lines and the seconds."""
+    ) -> PytestRun:
         command = [
-            sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider",
+            sys.executable, "-m", "pytest", "-x", "-v", "--no-header", "-p", "no:cacheprovider",
             "--timeout=15", "-k", only, *paths,
         ]  # fmt: skip
         begun = time.monotonic()
@@ -169,13 +195,13 @@ class Trial:
             try:
                 said, _ = process.communicate(timeout=limit)
             except subprocess.TimeoutExpired:
-                return CAUGHT, f"no end after {limit:g} s", time.monotonic() - begun
+                return PytestRun(CAUGHT, time.monotonic() - begun, f"no end after {limit:g} s")
             finally:
                 # What a fault left running is ended too: plugins, hosts.
                 _kill(process)
                 self._running.discard(process)
         verdict = {0: PASSED, 1: CAUGHT}.get(process.returncode, BROKEN)
-        return verdict, "\n".join(said.splitlines()[-TAIL:]), time.monotonic() - begun
+        return PytestRun(verdict, time.monotonic() - begun, said)
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
