@@ -1,4 +1,6 @@
-"""What a call of the host's API costs: a client's process of its own, a server of grpc-go's."""
+"""What a call of the host's API costs: a client's process of its own and a server of grpc-go's; the
+plugin in Go calls the host that it runs in.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import httpx
+
+from tests.benchmarks import proc
 from tests.benchmarks.processes import (
     START_LIMIT,
     BenchmarkError,
@@ -16,6 +21,7 @@ from tests.benchmarks.processes import (
     stderr_end,
     wire_of,
 )
+from tests.benchmarks.targets import GO_PLUGIN
 from tests.wire import tools
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ def api_calls(workers: int) -> Callable[[Target, str], Awaitable[dict[str, float
     """So many calls at a time."""
 
     async def measure(target: Target, app: str) -> dict[str, float]:
+        if target.kind == GO_PLUGIN:
+            return await _from_inside(target, app, workers)
         try:
             server = await asyncio.to_thread(tools.tool, "compressed")
         except tools.ToolError as error:
@@ -49,6 +57,25 @@ def api_calls(workers: int) -> Callable[[Target, str], Awaitable[dict[str, float
                     return found
 
     return measure
+
+
+async def _from_inside(target: Target, app: str, workers: int) -> dict[str, float]:
+    path = f"/calls?workers={workers}&seconds="
+    async with target.start(app) as running:
+        client = httpx.AsyncClient(base_url=running.url, trust_env=False, timeout=START_LIMIT)
+        async with client:
+            await client.get(f"{path}0.3")  # warm
+            proc.reset_peak(running.pid)
+            facts = (await client.get(f"{path}{SECONDS}")).json()
+        if facts["errors"]:
+            raise BenchmarkError(f"{facts['errors']} of {facts['count']} API calls failed")
+        return {
+            "rate": facts["count"] / facts["seconds"],
+            "p50": facts["p50_us"] / 1000,
+            "p99": facts["p99_us"] / 1000,
+            "cpu": facts["cpu_s"] / facts["count"] * 1e6,
+            "peak": proc.peak_rss_mib(running.pid),
+        }
 
 
 async def _line(process: asyncio.subprocess.Process, folder: Path) -> str:

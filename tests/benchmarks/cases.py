@@ -9,7 +9,7 @@ from tests.benchmarks.api import api_calls
 from tests.benchmarks.apps import raw
 from tests.benchmarks.load import Load, hook_load, http_load
 from tests.benchmarks.startup import measure_start
-from tests.benchmarks.targets import BARE, GO, HTTP, WIRE
+from tests.benchmarks.targets import BARE, GO, GO_PLUGIN, HTTP, WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -184,7 +184,8 @@ async def hooks(running: Running, options: Options, share: float) -> Sample:
 RAW = "tests.benchmarks.apps.raw:app"
 ITEM = "tests.benchmarks.apps.item:app"
 HOOKED = "tests.benchmarks.apps.hooked:plugin"
-ALL, CARRYING, SERVING = (WIRE, BARE, GO, HTTP), (WIRE, GO, HTTP), (WIRE, HTTP)
+PLUGINS = (WIRE, GO_PLUGIN)
+ALL, CARRYING, SERVING = (*PLUGINS, BARE, GO, HTTP), (*PLUGINS, GO, HTTP), (*PLUGINS, HTTP)
 SIZE = len(raw.HELLO)
 
 CASES = (
@@ -195,8 +196,8 @@ CASES = (
     Case("up", "{size} MiB up", RAW, CARRYING, TRANSFER, upload, long=True),
     Case("down", "{size} MiB down, 64 KiB chunks", RAW, CARRYING, TRANSFER, download, long=True),
     Case("sse", "{streams} event streams, {events} events each, one a second", RAW, SERVING, STREAMS, streams, long=True),
-    Case("start", "exec to handshake (plugin, app not imported) or first answer (server), FastAPI app", ITEM, SERVING, START, measure_start=measure_start, long=True),
-    Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub)", "", (WIRE,), REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),
-    Case("api-1", "the same, one at a time", "", (WIRE,), REQUESTS, measure_start=api_calls(1), long=True),
-    Case("hook", f"{HOOK}, 32 at a time, beside raw hello", HOOKED, (WIRE,), HOOKS, hooks),
+    Case("start", "exec to handshake (plugin, app not imported) or first answer (server), FastAPI app", ITEM, (WIRE, HTTP), START, measure_start=measure_start, long=True),
+    Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub; netrpc-go: to its own host)", "", PLUGINS, REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),
+    Case("api-1", "the same, one at a time", "", PLUGINS, REQUESTS, measure_start=api_calls(1), long=True),
+    Case("hook", f"{HOOK}, 32 at a time, beside raw hello", HOOKED, PLUGINS, HOOKS, hooks),
 )  # fmt: skip

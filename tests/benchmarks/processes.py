@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import compiled
-from tests.go_host import GoHost, build
+from tests.go_host import GoHost, HostProcess, build
+from tests.net_host import NetHost, go_plugin_bundle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ class Running:
 
     pid: int
     url: str
-    host: GoHost
+    host: HostProcess
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +66,15 @@ def wire_of(name: str) -> str:
 def python_path(name: str) -> str:
     """Where such a target's mm_asgi is."""
     return f"{compiled.FOLDER}{os.pathsep}{ROOT}" if name == COMPILED else str(ROOT)
+
+
+@contextlib.asynccontextmanager
+async def go_plugin(app: str) -> AsyncIterator[Running]:
+    """The plugin in Go over net/rpc, which has the paths and the hook of every app."""
+    with socket_folder() as folder:
+        bundle = await asyncio.to_thread(go_plugin_bundle, folder)
+        async with NetHost(bundle) as host:
+            yield Running(host.pid, host.plugin_url, host)
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Who is measured: each wire that the settings offer, a bare grpc.aio handler, HTTP servers."""
+"""Who is measured: each wire that the settings offer, a plugin in Go, bare handlers, HTTP servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.go_host import find_go
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-WIRE, BARE, GO, HTTP = "wire", "bare", "go", "http"
+WIRE, GO_PLUGIN, BARE, GO, HTTP = "wire", "go-plugin", "bare", "go", "http"
 SERVERS = ("uvicorn", "granian")
 PACKAGES = (
     "mm-asgi", "protobuf", "grpcio", "uvicorn", "httptools", "uvloop", "granian", "fastapi",
@@ -30,7 +30,7 @@ class Target:
 
     Attributes:
         name: as the tables and --targets spell it.
-        kind: WIRE, BARE, GO or HTTP.
+        kind: WIRE, GO_PLUGIN, BARE, GO or HTTP.
         path: the PYTHONPATH of a package that is measured on the native wire; empty: the name says
             which.
     """
@@ -40,9 +40,11 @@ class Target:
     path: str = ""
 
     def start(self, app: str) -> AbstractAsyncContextManager[processes.Running]:
-        """Run `app` (module:attribute) on it, behind the Go host."""
+        """Run `app` (module:attribute) on it, behind a Go host."""
         if self.kind == WIRE:
             return processes.plugin(self.name, app, self.path)
+        if self.kind == GO_PLUGIN:
+            return processes.go_plugin(app)
         if self.kind == BARE:
             return processes.bare(app)
         if self.kind == GO:
@@ -56,6 +58,7 @@ def all_targets() -> tuple[Target, ...]:
     return (
         Target(processes.COMPILED, WIRE),
         *(Target(wire, WIRE) for wire in sorted(wires, key=lambda wire: wire != "native")),
+        Target("netrpc-go", GO_PLUGIN),
         Target("bare", BARE),
         Target("go", GO),
         *(Target(server, HTTP) for server in SERVERS),

@@ -1,7 +1,7 @@
 // Command goplugin is a plugin in Go for the benchmarks and for a first look at the host: the app of
 // tests/benchmarks/apps with the plugin package's own client.
 //
-//	hello, item             fixed answers, as text and as JSON
+//	/, hello, item          fixed answers, as text and as JSON
 //	up                      reads the body: its length, and with ?hash=1 its SHA-256
 //	down?bytes=N            N zero bytes
 //	events?count=N          an event at once, then one each second
@@ -48,7 +48,7 @@ var chunk [64 * 1024]byte
 
 func (p *benchmarked) ServeHTTP(c *plugin.Context, w http.ResponseWriter, r *http.Request) {
 	switch path.Base(r.URL.Path) {
-	case "hello":
+	case "/", "hello":
 		write(w, "text/plain", []byte("Hello, world!"))
 	case "item":
 		text, _ := json.Marshal(item{ID: 1, Name: "teapot", Price: 12.5, Tags: []string{"kitchen", "blue"}})

@@ -18,8 +18,8 @@ import (
 // hookCall is a method of plugin.Hooks with arguments from JSON: a list, in the order of the Go
 // signature, each in the JSON that Mattermost has for its type. plugin.Context takes its Go names
 // ("UserAgent"). An io.Reader is the base64 of its bytes; an io.Writer is left out, and what was
-// written stands in the answer's `written`. The answer's `response` is the list of results without
-// the error.
+// written stands in the answer's `written`. No body at all: the zero value of each, pointers to it.
+// The answer's `response` is the list of results without the error.
 type hookCall struct {
 	name      string
 	method    reflect.Value
@@ -61,6 +61,10 @@ func (h *hookCall) read(given []json.RawMessage) error {
 			h.arguments = append(h.arguments, reflect.ValueOf(h.written))
 			continue
 		}
+		if given == nil {
+			h.arguments = append(h.arguments, zero(parameter))
+			continue
+		}
 		if len(given) == 0 {
 			return fmt.Errorf("%s wants more arguments: %s", h.name, of)
 		}
@@ -75,6 +79,16 @@ func (h *hookCall) read(given []json.RawMessage) error {
 		return fmt.Errorf("%s wants %d arguments less: %s", h.name, len(given), of)
 	}
 	return nil
+}
+
+func zero(of reflect.Type) reflect.Value {
+	switch {
+	case of.Kind() == reflect.Pointer:
+		return reflect.New(of.Elem())
+	case of == reflect.TypeFor[io.Reader]():
+		return reflect.ValueOf(http.NoBody)
+	}
+	return reflect.Zero(of)
 }
 
 func (h *hookCall) argument(at int, of reflect.Type, text json.RawMessage) (reflect.Value, error) {

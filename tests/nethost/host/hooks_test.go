@@ -40,6 +40,16 @@ func TestArgumentsComeFromJSON(t *testing.T) {
 	}
 }
 
+func TestNoBodyIsZeroValues(t *testing.T) {
+	call := &hookCall{name: "Upside", method: reflect.ValueOf(upside)}
+	if err := call.read(nil); err != nil {
+		t.Fatal(err)
+	}
+	if results := call.run(); results[0].IsNil() || call.written.String() != "  " {
+		t.Errorf("%q", call.written)
+	}
+}
+
 func TestWrongArgumentsAreTold(t *testing.T) {
 	for arguments, say := range map[string]string{
 		`[{}, {}]`:                "wants more arguments",
