@@ -1,7 +1,7 @@
 """aio.py and sync.py of mm_asgi/api: the two classes with a method for each call.
 
 Both come from one template. What all methods share, such as the errors, stands in the class's
-docstring once; a method says only where it differs.
+docstring once; a method's has only the differences.
 """
 
 import itertools
@@ -68,9 +68,9 @@ __all__ = ["{face.name}"]
 class {face.name}({face.base}):
     """The host's PluginAPI {face.title}.
 
-    {face.base} says what the constructor takes. A method makes the call that its last lines
-    name: get_user() makes PluginAPI.GetUser. The sections are the calls' groups. What holds for all
-    methods is said here and not again.
+    {face.base} documents the constructor. A method makes the call that its last lines name:
+    get_user() makes PluginAPI.GetUser. The sections are the groups of the calls. The text below holds
+    for all methods, and their docstrings do not repeat it.
 
     `user_id`, `post_ids` and the like are the ids of what they name: 26 characters of a-z and 0-9.
     `page` counts from 0, and `per_page` is the largest number of answers in one page.

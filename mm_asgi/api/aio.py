@@ -17,9 +17,9 @@ __all__ = ["AsyncAPI"]
 class AsyncAPI(AsyncClient):
     """The host's PluginAPI as coroutines.
 
-    AsyncClient says what the constructor takes. A method makes the call that its last lines
-    name: get_user() makes PluginAPI.GetUser. The sections are the calls' groups. What holds for all
-    methods is said here and not again.
+    AsyncClient documents the constructor. A method makes the call that its last lines name:
+    get_user() makes PluginAPI.GetUser. The sections are the groups of the calls. The text below holds
+    for all methods, and their docstrings do not repeat it.
 
     `user_id`, `post_ids` and the like are the ids of what they name: 26 characters of a-z and 0-9.
     `page` counts from 0, and `per_page` is the largest number of answers in one page.
@@ -74,23 +74,23 @@ class AsyncAPI(AsyncClient):
 
         Args:
             in_team_id: only members of this team.
-            not_in_team_id: nobody of this team.
+            not_in_team_id: no members of this team.
             in_channel_id: only members of this channel.
-            not_in_channel_id: nobody of this channel.
+            not_in_channel_id: no members of this channel.
             in_group_id: only members of this group.
-            not_in_group_id: nobody of this group.
+            not_in_group_id: no members of this group.
             group_constrained: only of teams and channels that groups manage.
             without_team: only users without a team.
             inactive: only deactivated users.
             active: only active users.
-            role: only who has this system role.
-            roles: only who has one of these system roles.
-            channel_roles: only who has one of these roles in the channel.
-            team_roles: only who has one of these roles in the team.
-            sort: what the answers are sorted by.
-            updated_after: only who changed after this, in Unix milliseconds; 0: all.
+            role: only users with this system role.
+            roles: only users with one of these system roles.
+            channel_roles: only users with one of these roles in the channel.
+            team_roles: only users with one of these roles in the team.
+            sort: the order of the answers.
+            updated_after: only users that changed after this, in Unix milliseconds; 0: all.
             view_restrictions: teams and channels whose members may be seen; left out: no
-                restriction; empty: nobody is seen.
+                restriction; empty: none are seen.
         """
         answer: list[types.User] = await self._call(
             "api_user_team",
@@ -242,7 +242,7 @@ class AsyncAPI(AsyncClient):
         """Get the users of a channel.
 
         Args:
-            sort_by: what the answers are sorted by.
+            sort_by: the order of the answers.
         """
         answer: list[types.User] = await self._call(
             "api_user_team",
@@ -289,20 +289,20 @@ class AsyncAPI(AsyncClient):
         """Search users by name, nickname or address.
 
         Args:
-            term: what to look for.
-            not_in_team_id: nobody of this team.
+            term: the text to search for.
+            not_in_team_id: no members of this team.
             in_channel_id: only members of this channel.
-            not_in_channel_id: nobody of this channel.
+            not_in_channel_id: no members of this channel.
             in_group_id: only members of this group.
             group_constrained: only of teams and channels that groups manage.
             allow_inactive: deactivated users too.
             without_team: only users without a team.
             limit: answers at most.
-            role: only who has this system role.
-            roles: only who has one of these system roles.
-            channel_roles: only who has one of these roles in the channel.
-            team_roles: only who has one of these roles in the team.
-            not_in_group_id: nobody of this group.
+            role: only users with this system role.
+            roles: only users with one of these system roles.
+            channel_roles: only users with one of these roles in the channel.
+            team_roles: only users with one of these roles in the team.
+            not_in_group_id: no members of this group.
         """
         answer: list[types.User] = await self._call(
             "api_user_team",
@@ -538,7 +538,7 @@ class AsyncAPI(AsyncClient):
         """Search the teams.
 
         Args:
-            term: what to look for.
+            term: the text to search for.
         """
         answer: list[types.Team] = await self._call("api_user_team", "SearchTeams", term=term)
         return answer
@@ -563,7 +563,7 @@ class AsyncAPI(AsyncClient):
         """Add users to a team: all or, at a failure, none.
 
         Args:
-            requestor_id: id of the user who asks for it; empty: nobody.
+            requestor_id: id of the user that asks for it; empty: none.
         """
         answer: list[types.TeamMember] = await self._call(
             "api_user_team",
@@ -577,13 +577,13 @@ class AsyncAPI(AsyncClient):
     async def create_team_members_gracefully(
         self, *, team_id: str, user_ids: Iterable[str], requestor_id: str = ""
     ) -> list[types.TeamMemberWithError]:
-        """Add users to a team; who cannot be added is an entry with an error.
+        """Add users to a team; return an entry for each, with an error for those not added.
 
         The host: whole-call failure is a gRPC status; a failure for one user comes in that entry's
         own error field.
 
         Args:
-            requestor_id: id of the user who asks for it; empty: nobody.
+            requestor_id: id of the user that asks for it; empty: none.
         """
         answer: list[types.TeamMemberWithError] = await self._call(
             "api_user_team",
@@ -600,7 +600,7 @@ class AsyncAPI(AsyncClient):
         """Remove a user from a team.
 
         Args:
-            requestor_id: id of the user who asks for it; empty: nobody.
+            requestor_id: id of the user that asks for it; empty: none.
         """
         await self._call(
             "api_user_team",
@@ -813,7 +813,7 @@ class AsyncAPI(AsyncClient):
         """Search the channels.
 
         Args:
-            term: what to look for.
+            term: the text to search for.
         """
         answer: list[types.Channel] = await self._call(
             "api_channel_post", "SearchChannels", team_id=team_id, term=term
@@ -838,7 +838,7 @@ class AsyncAPI(AsyncClient):
         The host: as if as_user_id invited the user: normal notification.
 
         Args:
-            as_user_id: id of the user who invites.
+            as_user_id: id of the user that invites.
         """
         answer: types.ChannelMember = await self._call(
             "api_channel_post",
@@ -1006,10 +1006,10 @@ class AsyncAPI(AsyncClient):
     # -------------------------------------------------------------------- posts
 
     async def create_post(self, *, post: types.Post) -> types.Post:
-        """Create a post; gives it as the server keeps it.
+        """Create a post; return it as the server keeps it.
 
         Args:
-            post: the post; user_id, channel_id and message are what it needs.
+            post: the post; user_id, channel_id and message are required.
         """
         answer: types.Post = await self._call("api_channel_post", "CreatePost", post=post)
         return answer
@@ -1047,7 +1047,7 @@ class AsyncAPI(AsyncClient):
         unset.
 
         Args:
-            post: the post; user_id, channel_id and message are what it needs.
+            post: the post; user_id, channel_id and message are required.
 
         Raises:
             APIError: only when no answer came (Unavailable); the host reports no failure of this
@@ -1191,7 +1191,7 @@ class AsyncAPI(AsyncClient):
         """Search the posts of a team.
 
         Args:
-            params_list: what to look for; the answers to all.
+            params_list: the searches; the answer has the results of all.
         """
         answer: list[types.Post] = await self._call(
             "api_channel_post", "SearchPostsInTeam", team_id=team_id, params_list=params_list
@@ -1228,7 +1228,7 @@ class AsyncAPI(AsyncClient):
         The host: sort_by: name is the one named choice.
 
         Args:
-            sort_by: what the answers are sorted by.
+            sort_by: the order of the answers.
         """
         answer: list[types.Emoji] = await self._call(
             "api_channel_post", "GetEmojiList", sort_by=sort_by, page=page, per_page=per_page
@@ -1270,7 +1270,7 @@ class AsyncAPI(AsyncClient):
         await self._call("api_kv_config", "KVSet", key=key, value=value)
 
     async def kv_compare_and_set(self, *, key: str, old_value: bytes, new_value: bytes) -> bool:
-        """Set a key if it has the expected value; gives whether it did.
+        """Set a key if it has the expected value; return whether it was set.
 
         The host: success=false without error: current value differs, or key exists while old_value
         is empty; empty old_value means insert only if missing; empty new_value acts as
@@ -1278,7 +1278,7 @@ class AsyncAPI(AsyncClient):
 
         Args:
             key: of the plugin's own store, at most 150 characters.
-            old_value: what has to be there now; empty: nothing.
+            old_value: the expected value; empty: the key must be missing.
             new_value: the value to set; empty deletes.
         """
         answer: bool = await self._call(
@@ -1287,13 +1287,13 @@ class AsyncAPI(AsyncClient):
         return answer
 
     async def kv_compare_and_delete(self, *, key: str, old_value: bytes) -> bool:
-        """Delete a key if it has the expected value; gives whether it did.
+        """Delete a key if it has the expected value; return whether it was deleted.
 
         The host: success=false without error: value differs or key missing.
 
         Args:
             key: of the plugin's own store, at most 150 characters.
-            old_value: what has to be there now.
+            old_value: the expected value.
         """
         answer: bool = await self._call(
             "api_kv_config", "KVCompareAndDelete", key=key, old_value=old_value
@@ -1303,7 +1303,7 @@ class AsyncAPI(AsyncClient):
     async def kv_set_with_options(
         self, *, key: str, value: bytes, options: types.PluginKVSetOptions | None = None
     ) -> bool:
-        """Set a key, atomically or with an expiry; gives whether it was set.
+        """Set a key, atomically or with an expiry; return whether it was set.
 
         The host: success=false without error: not set because the atomic comparison failed;
         old_value given with atomic=false: AppError with status_code 400; atomic with empty
@@ -1385,7 +1385,7 @@ class AsyncAPI(AsyncClient):
         payload: types.Struct | Mapping[str, Any],
         broadcast: types.WebsocketBroadcast | None = None,
     ) -> None:
-        """Send an event to the browsers of those who are logged in.
+        """Send an event to the browsers of logged-in users.
 
         The host: fire and forget; server prefixes the event name with custom_<pluginid>_;
         omit_users list becomes a set; omit_connection_id=true leaves out the connection named by
@@ -1395,7 +1395,7 @@ class AsyncAPI(AsyncClient):
         Args:
             event: name of the event.
             payload: the event's data, a dict or a Struct.
-            broadcast: who gets it; left out: everybody.
+            broadcast: its receivers; left out: all users.
 
         Raises:
             APIError: only when no answer came (Unavailable); the host reports no failure of this
@@ -1641,7 +1641,7 @@ class AsyncAPI(AsyncClient):
     # -------------------------------------------------------------------- files
 
     async def copy_file_infos(self, *, user_id: str, file_ids: Iterable[str]) -> list[str]:
-        """Copy file records, so that another post can have the same files; gives the new ids.
+        """Copy file records, so that another post can have the same files; return the new ids.
 
         The host: new records for the same stored files, in the order of the request ids; not linked
         to a post yet.
@@ -1729,8 +1729,8 @@ class AsyncAPI(AsyncClient):
         The host: remote_id and req_file_id are not carried over by this server.
 
         Args:
-            upload_session: type, channel_id or user_id, filename and file_size in bytes are what it
-                needs.
+            upload_session: type, channel_id or user_id, filename and file_size in bytes are
+                required.
         """
         answer: types.UploadSession = await self._call(
             "api_file_bot", "CreateUploadSession", upload_session=upload_session
@@ -1740,7 +1740,7 @@ class AsyncAPI(AsyncClient):
     async def upload_data(
         self, *, upload_session: types.UploadSession, data: bytes
     ) -> types.FileInfo | None:
-        """Upload the next part of a file; gives its record after the last part, else None.
+        """Upload the next part of a file; return its record after the last part, else None.
 
         The host: unary, no stream: send the parts as several calls; each call must carry the
         session with file_offset as the server has it (fetch with GetUploadSession between parts),
@@ -1777,7 +1777,7 @@ class AsyncAPI(AsyncClient):
         """Create a bot.
 
         Args:
-            bot: the bot; username is what it needs.
+            bot: the bot; username is required.
         """
         answer: types.Bot = await self._call("api_file_bot", "CreateBot", bot=bot)
         return answer
@@ -1790,7 +1790,7 @@ class AsyncAPI(AsyncClient):
 
         Args:
             bot_user_id: user id of the bot.
-            bot_patch: the fields to change; what is not set stays.
+            bot_patch: the fields to change; fields that are not set stay.
         """
         answer: types.Bot = await self._call(
             "api_file_bot", "PatchBot", bot_user_id=bot_user_id, bot_patch=bot_patch
@@ -1841,12 +1841,12 @@ class AsyncAPI(AsyncClient):
         await self._call("api_file_bot", "PermanentDeleteBot", bot_user_id=bot_user_id)
 
     async def ensure_bot_user(self, *, bot: types.Bot) -> str:
-        """Create the plugin's bot or bring it up to date; gives its user id.
+        """Create the plugin's bot or bring it up to date; return its user id.
 
         The host: creates the bot or updates it; server sets the owner to the calling plugin.
 
         Args:
-            bot: the bot; username is what it needs.
+            bot: the bot; username is required.
         """
         answer: str = await self._call("api_file_bot", "EnsureBotUser", bot=bot)
         return answer
@@ -1923,7 +1923,7 @@ class AsyncAPI(AsyncClient):
         on the wire.
 
         Args:
-            command: the command; trigger is what it needs.
+            command: the command; trigger is required.
         """
         await self._call("api_remaining", "RegisterCommand", command=command)
 
@@ -2341,7 +2341,7 @@ class AsyncAPI(AsyncClient):
         Args:
             opts: the options.
             view_restrictions: teams and channels whose members may be seen; left out: no
-                restriction; empty: nobody is seen.
+                restriction; empty: none are seen.
 
         Raises:
             Unimplemented: always; this host does not have the call.
@@ -2380,12 +2380,12 @@ class AsyncAPI(AsyncClient):
     # -------------------------------------------------------------------- sharedchannels
 
     async def register_plugin_for_shared_channels(self, *, opts: types.RegisterPluginOpts) -> str:
-        """Register the plugin as a remote of shared channels; gives the remote's id.
+        """Register the plugin as a remote of shared channels; return the remote's id.
 
         The host: only display_name is used: plugin_id and description are dropped.
 
         Args:
-            opts: display_name is what it needs.
+            opts: the plugin as a remote; display_name is required.
         """
         answer: str = await self._call(
             "api_remaining", "RegisterPluginForSharedChannels", opts=opts
@@ -2425,7 +2425,7 @@ class AsyncAPI(AsyncClient):
         return answer
 
     async def unshare_channel(self, *, channel_id: str) -> bool:
-        """Stop sharing a channel; gives whether it was shared.
+        """Stop sharing a channel; return whether it was shared.
 
         The host: unshared tells whether a share was removed.
         """
@@ -2961,7 +2961,7 @@ class AsyncAPI(AsyncClient):
         """Request the trial license.
 
         Args:
-            requester_id: id of the user who asks.
+            requester_id: id of the user that asks for it.
             users: how many users the licence is for.
             terms_accepted: whether the terms of service are accepted.
             receive_emails_accepted: whether the requester wants mail.
@@ -3016,7 +3016,7 @@ class AsyncAPI(AsyncClient):
         all sessions of the user.
 
         Args:
-            notification: what the phone shows.
+            notification: the notification that the phone shows.
         """
         await self._call(
             "api_remaining", "SendPushNotification", notification=notification, user_id=user_id

@@ -100,5 +100,5 @@ def test_a_method_explains_no_id_that_says_what_it_is(name: str) -> None:
     texts = methods(name)
     assert not [call for call, text in texts.items() if " user_id: id of the user.\n" in text]
     # Here the name says too little.
-    assert "as_user_id: id of the user who invites." in texts["AddUserToChannel"]
+    assert "as_user_id: id of the user that invites." in texts["AddUserToChannel"]
     assert "bot_user_id: user id of the bot." in texts["GetBot"]
