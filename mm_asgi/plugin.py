@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
 from mm_asgi import types
-from mm_asgi.api.connection import Connection
+from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.commands import Command, Commands
 from mm_asgi.errors import APIError, ConfigError, Unavailable, Unimplemented
 from mm_asgi.functions import Function, signature_of
@@ -57,7 +57,7 @@ class Loaded:
     app: Any
     hooks: Mapping[str, Handler]
     commands: tuple[Command, ...]
-    connection: Connection
+    connection: APIConnection
     site: Site
 
     async def register_commands(self) -> None:
@@ -96,7 +96,7 @@ class Plugin:
 
     def __init__(self, app: App | None = None) -> None:
         self.app: Any = app
-        self.connection = Connection()
+        self.connection = APIConnection()
         self._site = Site(self.connection)
         self._hooks: dict[str, Handler] = {}
         self._commands: dict[str, Command] = {}

@@ -11,24 +11,24 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mm_asgi.api.api_connection import APIConnection
     from mm_asgi.api.client import Client
-    from mm_asgi.api.connection import Connection
 
 __all__ = ["RUNNING", "running_source"]
 
-RUNNING: ContextVar[Client | Connection] = ContextVar("mm_asgi.running")
+RUNNING: ContextVar[Client | APIConnection] = ContextVar("mm_asgi.running")
 """The source of API clients for the plugin that runs here.
 
 Set before its requests, hooks and lifespan get their context.
 """
 
 
-def running_source() -> Client | Connection:
+def running_source() -> Client | APIConnection:
     """Return the source for a client; without a plugin, one whose calls raise Unavailable."""
     found = RUNNING.get(None)
     if found is not None:
         return found
     # Lazy: a plugin's process imports this module before its handshake.
-    from mm_asgi.api.connection import Connection
+    from mm_asgi.api.api_connection import APIConnection
 
-    return Connection("")
+    return APIConnection("")

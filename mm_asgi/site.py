@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from mm_asgi.errors import APIError, Unavailable, Unimplemented
 
 if TYPE_CHECKING:
-    from mm_asgi.api.connection import Connection
+    from mm_asgi.api.api_connection import APIConnection
 
 __all__ = ["Site"]
 
@@ -35,7 +35,7 @@ class Site:
         config: the plugin's settings.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: APIConnection) -> None:
         self.url: str | None = None
         self.config: dict[str, Any] = {}
         self._connection = connection

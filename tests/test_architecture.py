@@ -60,10 +60,8 @@ CIRCLES_OF_TYPES = (
 )  # fmt: skip
 # Names that stand more than once, and where. The list may shrink, it may not grow.
 NAMES_TWICE = {
-    "Connection": {"api/connection.py", "wire/http2/connection.py"},
     "WireTransport": {"testing/httpx2.py", "testing/wire_transport.py"},
     "_Stream": {"testing/httpx2.py", "testing/wire_transport.py"},
-    "connection.py": {"api/connection.py", "wire/http2/connection.py"},
 }
 LONGEST_MODULE = 600
 # Modules that are longer and may be: path -> the reason why two modules would read worse.

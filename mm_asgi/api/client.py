@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi.api.connection import TIMEOUT, Connection
+from mm_asgi.api.api_connection import TIMEOUT, APIConnection
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -30,7 +30,7 @@ class Client:
     """
 
     def __init__(
-        self, source: Client | Connection | str | None = None, *, timeout: float | None = None
+        self, source: Client | APIConnection | str | None = None, *, timeout: float | None = None
     ) -> None:
         self._owned = source is None or isinstance(source, str)
         self._timeout = timeout
@@ -38,9 +38,9 @@ class Client:
             if timeout is None:
                 self._timeout = source._timeout
             source = source._connection
-        elif not isinstance(source, Connection):
-            source = Connection(source, timeout=TIMEOUT if timeout is None else timeout)
-        self._connection: Connection = source
+        elif not isinstance(source, APIConnection):
+            source = APIConnection(source, timeout=TIMEOUT if timeout is None else timeout)
+        self._connection: APIConnection = source
 
     def _limit(self) -> float:
         return self._connection.timeout if self._timeout is None else self._timeout

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from mm_asgi.api.connection import Source
+    from mm_asgi.api.api_connection import Source
     from mm_asgi.goplugin.environ import Environment
     from mm_asgi.serving import Serving
     from mm_asgi.wire.port import Listener, Server

@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from urllib.parse import quote
 
-from mm_asgi.api.connection import Connection
+from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.bridge.lifespan import Lifespan
 from mm_asgi.bridge.request import HTTPRequest
 from mm_asgi.bridge.scope import Mount, build_http
@@ -87,7 +87,7 @@ def as_user(
             f" {', '.join(Facts.__annotations__)}"
         )
     prefix = f"/plugins/{plugin_id}" if root_path is None else root_path.rstrip("/")
-    source = Connection("") if api is None else api
+    source = APIConnection("") if api is None else api
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         token = RUNNING.set(source)

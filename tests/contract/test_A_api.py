@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from mm_asgi import errors, types
 from mm_asgi.api import API, AsyncAPI
-from mm_asgi.api.connection import Connection
+from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.protocol import api_pb2
 from mm_asgi.protocol.api_kv_config_pb2 import KVSetRequest, KVSetResponse
 from mm_asgi.wire.http2.channel import NativeChannel
@@ -67,7 +67,7 @@ async def go(host: GoHost) -> AsyncIterator[GoAPI]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def api(request: pytest.FixtureRequest, go: GoAPI) -> AsyncIterator[AsyncAPI]:
-    connection = Connection(go.target, open_channel=CHANNELS[request.param])
+    connection = APIConnection(go.target, open_channel=CHANNELS[request.param])
     yield AsyncAPI(connection)
     await connection.close()
 

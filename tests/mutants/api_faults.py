@@ -7,7 +7,7 @@ from tests.mutants.fault import Fault
 __all__ = ["API_FAULTS"]
 
 CALLS = "mm_asgi/api/call_shape.py"
-CONNECTION = "mm_asgi/api/connection.py"
+CONNECTION = "mm_asgi/api/api_connection.py"
 CHANNEL = "tests/wire/grpcio_channel.py"
 FAILURES = "mm_asgi/api/failures.py"
 FACTS = "mm_asgi/api/facts.py"
@@ -19,7 +19,7 @@ CHANNELS = ("tests/wire/test_channel.py",)
 API_FAULTS: tuple[Fault, ...] = (
     Fault(
         "A2: the wire's own way to the API is passed over",
-        "mm_asgi/api/connection.py",
+        "mm_asgi/api/api_connection.py",
         "        if callable(self._source):\n",
         "        if False:\n",
         ("tests/unit/api/test_api_connection.py",),

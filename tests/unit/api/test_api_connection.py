@@ -13,7 +13,7 @@ import pytest
 
 from mm_asgi import Plugin, errors, types
 from mm_asgi.api import API, AsyncAPI
-from mm_asgi.api.connection import Connection
+from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.protocol import api_channel_post_pb2, api_kv_config_pb2, api_user_team_pb2
 from mm_asgi.wire.http2.channel import NativeChannel
 from tests.unit.api.loopback import Loopback, Status, loopback
@@ -273,7 +273,7 @@ async def test_the_channel_is_the_one_that_was_given(host: Loopback) -> None:
         opened.append(target)
         return GrpcioChannel(target)
 
-    connection = Connection(host.target, open_channel=open_channel)
+    connection = APIConnection(host.target, open_channel=open_channel)
     api = AsyncAPI(connection)
     assert await api.get_teams() == await AsyncAPI(api).get_teams() == []
     assert opened == [host.target]

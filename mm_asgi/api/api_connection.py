@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     """The API's address as Go writes it, or a function that opens the Channel, called on the loop
     that the Channel is for; None: the environment's address, read at the first call."""
 
-__all__ = ["TARGET", "TIMEOUT", "Connection", "Source"]
+__all__ = ["TARGET", "TIMEOUT", "APIConnection", "Source"]
 
 TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 TIMEOUT = 10.0  # s, as the setting api-timeout
@@ -43,7 +43,7 @@ def _open_native(target: str) -> Channel:
     return NativeChannel(target)
 
 
-class Connection:
+class APIConnection:
     """The connection that clients of one API share.
 
     Args:
