@@ -56,10 +56,10 @@ class Gateway:
         """An ASGI app for uvicorn with ``lifespan="off"``."""
         line: Line | None = scope.get(LINE)
         headers = dict(scope["headers"])
-        body = Body(receive, closing=_closes(scope["http_version"], headers), line=line)
+        body = Body(receive, closing=_ends_connection(scope["http_version"], headers), line=line)
         answer = Answer(scope["method"], body, send, line)
         try:
-            await self._answer(scope, body, answer)
+            await self._answer_request(scope, body, answer)
         except Exception as exc:
             # An error of ours or of uvicorn, such as a header that h11 refuses. Log it, and let
             # uvicorn close the connection.
@@ -68,7 +68,9 @@ class Gateway:
             )
             raise
 
-    async def _answer(self, scope: MutableMapping[str, Any], body: Body, answer: Answer) -> None:
+    async def _answer_request(
+        self, scope: MutableMapping[str, Any], body: Body, answer: Answer
+    ) -> None:
         try:
             request = read_request(scope)
         except ValueError:
@@ -83,15 +85,15 @@ class Gateway:
             return
         way = route(request.url, self._rules)
         if way.kind == "redirect":
-            await _redirect(way, request, answer)
+            await _send_redirect(way, request, answer)
         elif way.kind == "not found":
             await answer.plain(404, "404 page not found")
         elif way.kind == "public":
             await serve_file(self._public, way.file, answer)
         else:
-            await self._ask(request, body, answer)
+            await self._ask_plugin(request, body, answer)
 
-    async def _ask(self, request: GoRequest, body: Body, answer: Answer) -> None:
+    async def _ask_plugin(self, request: GoRequest, body: Body, answer: Answer) -> None:
         rewritten = rewrite(request, self._rules)
         if rewritten.form_of is not None:
             whole = await body.read_all()
@@ -120,7 +122,7 @@ class Gateway:
             self._running.discard(exchange)
 
 
-async def _redirect(way: Route, request: GoRequest, answer: Answer) -> None:
+async def _send_redirect(way: Route, request: GoRequest, answer: Answer) -> None:
     pairs = [("Location", way.location)]
     data = b""
     if way.status == 302:
@@ -132,7 +134,7 @@ async def _redirect(way: Route, request: GoRequest, answer: Answer) -> None:
     await answer.whole(way.status, pairs, data)
 
 
-def _closes(http_version: str, headers: dict[bytes, bytes]) -> bool:
+def _ends_connection(http_version: str, headers: dict[bytes, bytes]) -> bool:
     """Whether the connection ends with this request, so that net/http reads no rest of it."""
     return (
         http_version == "1.0"

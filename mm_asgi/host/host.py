@@ -133,9 +133,11 @@ class Host:
 
     async def __aenter__(self) -> Self:
         self._server = HTTPServer(
-            self._app(), *self._address,
-            read_timeout=self.read_timeout, write_timeout=self.write_timeout,
-        )  # fmt: skip
+            self._app(),
+            *self._address,
+            read_timeout=self.read_timeout,
+            write_timeout=self.write_timeout,
+        )
         try:
             await self._start_api()
             self._life.watch(lambda: self.health_interval)

@@ -1,4 +1,22 @@
-"""One HTTP request over one ServeHTTP stream, in the order of hooks_grpc_client.go."""
+"""One HTTP request over one ServeHTTP stream, in the order of hooks_grpc_client.go.
+
+Two tasks work on a stream, as two goroutines do in the host. The sender reads the client's body and
+writes messages; the receiver reads messages and writes the client's answer. They meet in four places:
+
+- The sender waits for the first bytes of the body before it sends ``init``, as the host does. Until then
+  the plugin has got nothing, and the gate may lead to another plugin: the exchange has *moved*, and the
+  caller starts it anew with the bytes that were read.
+- Once ``init`` is sent the request belongs to its plugin. It counts as unanswered at the gate until the
+  first message of the answer, and a restart waits for that.
+- The receiver may be done before the sender. It waits for the sender before it cancels the RPC: the
+  sender may wait for the client, or for flow control that only the end of the RPC releases.
+- After the body's end the sender waits for the client to leave. A leave cancels the RPC, which ends the
+  receiver with CANCELLED.
+
+The answer's outcome follows from how the stream ended: body_complete finishes it; an end before the first
+message is a 502; an end after it just ends the answer, which then looks broken (Content-Length) or whole
+(chunked) to the client.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +60,15 @@ class HostExchange:
     """
 
     def __init__(
-        self, request: GoRequest, context: Context, body: Body, answer: Answer,
-        *, gate: Gate, log: HostLog,
-    ) -> None:  # fmt: skip
+        self,
+        request: GoRequest,
+        context: Context,
+        body: Body,
+        answer: Answer,
+        *,
+        gate: Gate,
+        log: HostLog,
+    ) -> None:
         self.moved = False
         self._request = request
         self._context = context

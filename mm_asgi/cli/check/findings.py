@@ -46,10 +46,25 @@ _CANCELLED = re.compile(r"drain: \d+ tasks were still running and are cancelled:
 
 
 Code = Literal[
-    "start", "slow-handshake", "slow-import", "blocked-loop", "app-fault", "server-error",
-    "no-answer", "broken-answer", "ignores-disconnect", "lifespan", "drain", "killed", "crash",
-    "printed", "print-flood", "stderr", "public-route", "log",
-]  # fmt: skip
+    "start",
+    "slow-handshake",
+    "slow-import",
+    "blocked-loop",
+    "app-fault",
+    "server-error",
+    "no-answer",
+    "broken-answer",
+    "ignores-disconnect",
+    "lifespan",
+    "drain",
+    "killed",
+    "crash",
+    "printed",
+    "print-flood",
+    "stderr",
+    "public-route",
+    "log",
+]
 
 
 @dataclass(frozen=True, slots=True)

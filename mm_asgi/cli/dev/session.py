@@ -38,9 +38,8 @@ SLOW = 5.0
 """Seconds after which the next save interrupts a reload, whose plugin may hang."""
 
 ENDINGS = frozenset(
-    ".py .pyi .toml .html .htm .css .js .mjs .jinja .jinja2 .j2 .mako .tmpl .tpl .ini .cfg .yaml .yml"
-    .split()
-)  # fmt: skip
+    ".py .pyi .toml .html .htm .css .js .mjs .jinja .jinja2 .j2 .mako .tmpl .tpl .ini .cfg .yaml .yml".split()
+)
 """Endings of files that people write and apps do not: JSON, text or a database may be an app's data."""
 
 NAMES = frozenset((".env", "plugin.json"))

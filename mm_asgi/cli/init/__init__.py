@@ -28,9 +28,12 @@ _SEMANTIC = re.compile(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "app", metavar="TARGET", nargs="?", default="",
+        "app",
+        metavar="TARGET",
+        nargs="?",
+        default="",
         help="the app to serve, as module:attribute [default: the one that is found here]",
-    )  # fmt: skip
+    )
     parser.add_argument(
         "--id", default="", help="the plugin's id, such as com.acme.shop [default com.example.NAME]"
     )

@@ -64,7 +64,7 @@ class Body:
             if self._closed:
                 raise ConnectionError("http: invalid Read on closed Body")
             if not self._rest and not self.at_end:
-                await self._fill()
+                await self._read_event()
             chunk, self._rest = self._rest[:CHUNK], self._rest[CHUNK:]
             return chunk, self.at_end and not self._rest
 
@@ -84,15 +84,15 @@ class Body:
         self._rest = b"".join(parts)
         return self._rest
 
-    async def _fill(self) -> None:
+    async def _read_event(self) -> None:
         while not self._rest and not self.at_end:
             if self.broken:
                 raise ConnectionError("unexpected EOF")
-            event = await self._next()
+            event = await self._next_event()
             self._rest = event.get("body", b"")
             self.at_end = not event.get("more_body", False)
 
-    async def _next(self) -> MutableMapping[str, Any]:
+    async def _next_event(self) -> MutableMapping[str, Any]:
         if self._line is not None and self._line.malformed:
             raise ConnectionError("malformed chunked encoding")
         try:
@@ -124,7 +124,7 @@ class Body:
             self._rest = b""
             try:
                 while not self.at_end and discarded <= MOST_DISCARDED:
-                    await self._fill()
+                    await self._read_event()
                     discarded += len(self._rest)
                     self._rest = b""
             except ConnectionError:
@@ -138,7 +138,7 @@ class Body:
             async with asyncio.timeout(LINGER), self._lock:
                 while not self.at_end:
                     self._rest = b""
-                    await self._fill()
+                    await self._read_event()
 
     async def left(self) -> None:
         """Wait until the client is gone. Call this after the body's end only."""

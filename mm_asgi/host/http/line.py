@@ -90,8 +90,8 @@ class Protocol(H11Protocol):
         self._end_head()
         line = Line(
             self,
-            _after(self._begun, self._read_timeout),
-            _after(self.loop.time(), self._write_timeout),
+            _end_of_limit(self._begun, self._read_timeout),
+            _end_of_limit(self.loop.time(), self._write_timeout),
         )
         await self._gateway({**scope, LINE: line}, receive, send)
 
@@ -104,13 +104,13 @@ class Protocol(H11Protocol):
         self._begin_head()
 
     def data_received(self, data: bytes) -> None:
-        if self._idle and self._head_timer is None:
+        if self._is_idle and self._head_timer is None:
             self._begin_head()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._idle and self.conn.trailing_data[0]:
+        if self._is_idle and self.conn.trailing_data[0]:
             self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -118,7 +118,7 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     @property
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
     def _begin_head(self) -> None:
@@ -133,14 +133,14 @@ class Protocol(H11Protocol):
 
     def _head_is_late(self) -> None:
         self._head_timer = None
-        if self._idle and not self.transport.is_closing():
+        if self._is_idle and not self.transport.is_closing():
             if self.conn.trailing_data[0]:
                 self.transport.write(BAD_REQUEST)
             self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
         """Answer 400 to malformed HTTP. In a body it does not end the answer, as in net/http."""
-        if self._idle:
+        if self._is_idle:
             self.transport.write(BAD_REQUEST)
             self.transport.close()
             return
@@ -148,6 +148,6 @@ class Protocol(H11Protocol):
         self.cycle.message_event.set()
 
 
-def _after(time: float, seconds: float) -> float | None:
+def _end_of_limit(time: float, seconds: float) -> float | None:
     """Return the end of a time limit; 0 means no limit, as in net/http."""
     return time + seconds if seconds > 0 else None

@@ -59,23 +59,23 @@ class URL:
 
     def __str__(self) -> str:
         text = f"{self.scheme}:" if self.scheme else ""
-        text += self.opaque or self._authority() + self._shown_path(text)
+        text += self.opaque or self._authority_text() + self._path_text(text)
         if self.force_query or self.raw_query:
             text += f"?{self.raw_query}"
         return text
 
-    def _authority(self) -> str:
+    def _authority_text(self) -> str:
         if not (self.scheme or self.host or self.user) or self.omit_host:
             return ""
         user = f"{self.user}@" if self.user else ""
         slashes = "//" if self.host or self.path or user else ""
         return slashes + user + _escape(self.host, _HOST)
 
-    def _shown_path(self, before: str) -> str:
+    def _path_text(self, before: str) -> str:
         path = self.escaped_path()
         if path and path[0] != "/" and self.host:
             return f"/{path}"
-        if not (before or self._authority()) and ":" in path.partition("/")[0]:
+        if not (before or self._authority_text()) and ":" in path.partition("/")[0]:
             return f"./{path}"  # a first segment with a colon would look like a scheme
         return path
 
@@ -124,13 +124,13 @@ def _parse_authority(authority: str) -> tuple[str, str]:
     user = _escape(unescape(name), _USER)
     if colon:
         user += ":" + _escape(unescape(password), _USER)
-    port = host[host.rfind("]") + 1 :] if host.startswith("[") else host[len(_name(host)) :]
+    port = host[host.rfind("]") + 1 :] if host.startswith("[") else host[len(_host_name(host)) :]
     if not _AUTHORITY_PORT.fullmatch(port) or host.find("[") > 0 or re.search(r"[ \\^`{|}]", host):
         raise ValueError("invalid host")
     return user if at else "", unescape(host)
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     return host.partition(":")[0]
 
 

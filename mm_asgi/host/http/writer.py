@@ -94,10 +94,10 @@ class ResponseWriter:
             if self._first:
                 self._first += rest[:free]
                 rest = rest[free:]
-                self._pass_on(bytes(self._first))
+                self._move_to_wire(bytes(self._first))
                 self._first.clear()
             else:
-                self._pass_on(bytes(rest))
+                self._move_to_wire(bytes(rest))
                 rest = rest[:0]
         self._first += rest
 
@@ -107,7 +107,7 @@ class ResponseWriter:
             self.write_header(200, ())
         self._flush_first()
         if not self.head_decided:
-            self._decide(b"")
+            self._decide_head(b"")
         self._flush_wire()
 
     def finish(self) -> None:
@@ -138,36 +138,36 @@ class ResponseWriter:
 
     def _flush_first(self) -> None:
         if self._first:
-            self._pass_on(bytes(self._first))
+            self._move_to_wire(bytes(self._first))
             self._first.clear()
 
-    def _pass_on(self, data: bytes) -> None:
+    def _move_to_wire(self, data: bytes) -> None:
         """Move bytes from the first buffer to the connection's."""
         if not self.head_decided:
-            self._decide(data)
+            self._decide_head(data)
         if self._method == "HEAD":
             return
         framing = 0 if self._length != -1 else len(f"{len(data):x}") + 4
         self._wire += data
         self._wire_used += len(data) + framing
         if self._wire_used > WIRE_BUFFER:
-            self._let_go(len(data))
+            self._send_full_buffer(len(data))
 
-    def _let_go(self, newest: int) -> None:
+    def _send_full_buffer(self, newest: int) -> None:
         """Send the bytes that do not fit. bufio keeps a rest smaller than its buffer."""
         kept = 0 if newest >= WIRE_BUFFER else min(self._wire_used % WIRE_BUFFER, newest)
         data = bytes(self._wire[: len(self._wire) - kept])
         del self._wire[: len(data)]
         self._wire_used = kept
-        self._emit(data)
+        self._queue_events(data)
 
     def _flush_wire(self) -> None:
         data = bytes(self._wire)
         self._wire.clear()
         self._wire_used = 0
-        self._emit(data)
+        self._queue_events(data)
 
-    def _emit(self, data: bytes) -> None:
+    def _queue_events(self, data: bytes) -> None:
         if not self._start_is_out:
             assert self._start is not None
             self._start_is_out = True
@@ -177,7 +177,7 @@ class ResponseWriter:
 
     # ---------------------------------------------------------------- the head
 
-    def _decide(self, beginning: bytes) -> None:
+    def _decide_head(self, beginning: bytes) -> None:
         """Add and remove headers as net/http does (chunkWriter.writeHeader)."""
         self.head_decided = True
         header, allowed = self._header, self._body_allowed()
@@ -200,7 +200,7 @@ class ResponseWriter:
             header["Content-Type"] = [detect_content_type(beginning)]
         header.setdefault("Date", [formatdate(usegmt=True)])
         pairs = [
-            (name.encode("latin-1", "replace"), _sendable(value))
+            (name.encode("latin-1", "replace"), _clean_bytes(value))
             for name, values in sorted(header.items())
             if is_token(name)
             for value in values
@@ -209,7 +209,7 @@ class ResponseWriter:
         self._start = {"type": "http.response.start", "status": self._status, "headers": pairs}
 
 
-def _sendable(value: str) -> bytes:
+def _clean_bytes(value: str) -> bytes:
     """Return a header's value without control characters, which the HTTP server below refuses."""
     data = clean_value(value).encode("utf-8", "surrogatepass")
     return bytes(

@@ -57,7 +57,7 @@ async def answer(mm: ServerState, name: str, request: Message) -> Message:
     response: Message | None = None
     error = ""
     try:
-        response = await _respond(mm, name, request)
+        response = await _make_response(mm, name, request)
     except AppError as exc:
         if name in IN_RESPONSE:
             response = GetMessageClass(METHODS[name].output_type)(error=exc.to_wire())
@@ -75,7 +75,7 @@ async def answer(mm: ServerState, name: str, request: Message) -> Message:
             error=failed.details if failed is not None else error,
             time=mm.clock.now(),
             seconds=time.monotonic() - started,
-        )  # fmt: skip
+        )
     )
     if failed is not None:
         raise failed
@@ -83,7 +83,7 @@ async def answer(mm: ServerState, name: str, request: Message) -> Message:
     return response
 
 
-async def _respond(mm: ServerState, name: str, request: Message) -> Message:
+async def _make_response(mm: ServerState, name: str, request: Message) -> Message:
     call = CALLS.get(name)
     if call is None:
         raise RPCRefused("UNIMPLEMENTED", f"method {name} not implemented")
@@ -96,7 +96,7 @@ async def _respond(mm: ServerState, name: str, request: Message) -> Message:
         raise
     except Exception as exc:
         # A fault of the simulated server itself: log it and go on.
-        _log(mm, "error", "the simulated API failed", call=name, error=repr(exc))
+        _log_line(mm, "error", "the simulated API failed", call=name, error=repr(exc))
         raise RPCRefused("INTERNAL", f"{name}: {exc!r}") from exc
     return GetMessageClass(METHODS[name].output_type)(**(fields or {}))
 
@@ -108,10 +108,10 @@ def _check_fields(mm: ServerState, name: str, request: Message) -> None:
     field = MUST_BE_SENT.get(name)
     if field is not None and not request.HasField(field):
         text = f"{name}: {field} is not set, and a real server would crash here; always send it"
-        _log(mm, "error", text)
+        _log_line(mm, "error", text)
         raise RPCRefused("INTERNAL", text)
 
 
-def _log(mm: ServerState, level: str, message: str, **fields: object) -> None:
+def _log_line(mm: ServerState, level: str, message: str, **fields: object) -> None:
     if mm.log is not None:
         mm.log.host(level, message, **fields)

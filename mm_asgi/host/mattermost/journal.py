@@ -110,22 +110,22 @@ class Journal:
             self.hooks.append(entry)
         else:
             self.events.append(entry)
-        if _size(entry) > LARGE:
-            _trim(self.calls)
-            _trim(self.hooks)
+        if _size_of(entry) > LARGE:
+            _drop_oldest(self.calls)
+            _drop_oldest(self.hooks)
         for listener in tuple(self._listeners):
             listener(entry)
 
 
-def _size(entry: APICall | HookCall | Event) -> int:
+def _size_of(entry: APICall | HookCall | Event) -> int:
     if isinstance(entry, Event):
         return 0
     answer = entry.response if isinstance(entry, APICall) else entry.answer.response
     return entry.request.ByteSize() + (answer.ByteSize() if answer is not None else 0)
 
 
-def _trim(entries: deque[Any]) -> None:
+def _drop_oldest(entries: deque[Any]) -> None:
     """Drop the oldest entries until the rest is small enough. The newest always stays."""
-    total = sum(map(_size, entries))
+    total = sum(map(_size_of, entries))
     while total > KEPT_SIZE and len(entries) > 1:
-        total -= _size(entries.popleft())
+        total -= _size_of(entries.popleft())

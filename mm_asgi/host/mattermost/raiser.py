@@ -43,18 +43,20 @@ class Raiser:
         self._clock = clock
         self._tasks: set[asyncio.Task[HookAnswer]] = set()
 
-    async def ask(
+    async def call(
         self, name: str, context: PluginContext | None = None, **fields: Any
     ) -> HookAnswer:
         """Call a hook and return its answer."""
-        return await self._call(name, _request(name, context, fields))
+        return await self._call_plugin(name, _make_request(name, context, fields))
 
-    def tell(self, name: str, context: PluginContext | None = None, **fields: Any) -> None:
+    def notify(self, name: str, context: PluginContext | None = None, **fields: Any) -> None:
         """Call a hook that cannot change anything, in a task, as the server does in a goroutine."""
         if self.caller is None:
             return
         # Make the request now, so that it has the state of this moment.
-        task = asyncio.create_task(self._call(name, _request(name, context, fields)), name=name)
+        task = asyncio.create_task(
+            self._call_plugin(name, _make_request(name, context, fields)), name=name
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -70,7 +72,7 @@ class Raiser:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _call(self, name: str, request: Message) -> HookAnswer:
+    async def _call_plugin(self, name: str, request: Message) -> HookAnswer:
         if self.caller is None:
             return HookAnswer(listed=False, called=False)
         answer = await self.caller(name, request)
@@ -81,7 +83,7 @@ class Raiser:
         return answer
 
 
-def _request(name: str, context: PluginContext | None, fields: Mapping[str, Any]) -> Message:
+def _make_request(name: str, context: PluginContext | None, fields: Mapping[str, Any]) -> Message:
     method = _METHODS[name]
     given = dict(fields)
     if "plugin_context" in method.input_type.fields_by_name:

@@ -27,15 +27,26 @@ def fill(mm: ServerState) -> None:
     mm.config = _default_config(mm.plugin_id)
     now = mm.clock.now()
     team = Team(
-        id=stable_id(f"team {TEAM}"), name=TEAM, display_name="Demo", type=TEAM_TYPE_OPEN,
-        create_at=now, update_at=now, allow_open_invite=True, email="sysadmin@example.com",
-    )  # fmt: skip
+        id=stable_id(f"team {TEAM}"),
+        name=TEAM,
+        display_name="Demo",
+        type=TEAM_TYPE_OPEN,
+        create_at=now,
+        update_at=now,
+        allow_open_invite=True,
+        email="sysadmin@example.com",
+    )
     mm.teams[team.id] = team
     for name, shown in DEFAULT_CHANNELS.items():
         channel = Channel(
-            id=stable_id(f"channel {TEAM} {name}"), team_id=team.id, name=name, display_name=shown,
-            type=CHANNEL_TYPE_OPEN, create_at=now, update_at=now,
-        )  # fmt: skip
+            id=stable_id(f"channel {TEAM} {name}"),
+            team_id=team.id,
+            name=name,
+            display_name=shown,
+            type=CHANNEL_TYPE_OPEN,
+            create_at=now,
+            update_at=now,
+        )
         mm.channels[channel.id] = channel
     ensure_account(mm, "sysadmin", roles="system_admin system_user")
     ensure_account(mm, "alice")
@@ -81,19 +92,33 @@ def ensure_account(mm: ServerState, name: str, roles: str = "system_user") -> No
         return
     now = mm.clock.now()
     mm.users[name] = User(
-        id=name, username=name.lower(), email=f"{name.lower()}@example.com", email_verified=True,
-        first_name=name.capitalize(), roles=roles, locale="en", create_at=now, update_at=now,
-    )  # fmt: skip
+        id=name,
+        username=name.lower(),
+        email=f"{name.lower()}@example.com",
+        email_verified=True,
+        first_name=name.capitalize(),
+        roles=roles,
+        locale="en",
+        create_at=now,
+        update_at=now,
+    )
     mm.statuses[name] = Status(user_id=name, status="offline", last_activity_at=now)
     team_id = next(iter(mm.teams))
     is_admin = "system_admin" in roles
     mm.team_members[team_id, name] = TeamMember(
-        team_id=team_id, user_id=name, roles="team_user team_admin" if is_admin else "team_user",
-        scheme_user=True, scheme_admin=is_admin, create_at=now,
-    )  # fmt: skip
+        team_id=team_id,
+        user_id=name,
+        roles="team_user team_admin" if is_admin else "team_user",
+        scheme_user=True,
+        scheme_admin=is_admin,
+        create_at=now,
+    )
     for channel in mm.channels.values():
         if channel.team_id == team_id and channel.name in DEFAULT_CHANNELS:
             mm.channel_members[channel.id, name] = ChannelMember(
-                channel_id=channel.id, user_id=name, roles="channel_user", scheme_user=True,
+                channel_id=channel.id,
+                user_id=name,
+                roles="channel_user",
+                scheme_user=True,
                 last_update_at=now,
-            )  # fmt: skip
+            )

@@ -93,7 +93,7 @@ class Page:
         self._feed = Feed(self._snapshot)
         folder = Path(__file__).parent / "static"
         self._files = {file.name: file.read_bytes() for file in folder.iterdir()}
-        self._stop_listening = [mattermost.listen(self._hear), log.listen(self._hear_line)]
+        self._stop_listening = [mattermost.listen(self._note_entry), log.listen(self._note_line)]
         gate.on_change = self._note_state
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Page:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             path = scope["path"]
             if path in ("/", PATH[:-1]) or path.startswith(PATH):
-                await self._serve(scope, receive, send)
+                await self._serve_request(scope, receive, send)
             else:
                 await gateway(scope, receive, send)
 
@@ -117,7 +117,7 @@ class Page:
 
     # ---------------------------------------------------------------- live events
 
-    def _hear(self, entry: APICall | HookCall | Event) -> None:
+    def _note_entry(self, entry: APICall | HookCall | Event) -> None:
         if not self._feed.watched:
             return
         if isinstance(entry, APICall):
@@ -127,7 +127,7 @@ class Page:
         else:
             self._feed.send({"kind": "event", "name": entry.name, "channel": entry.channel_id})
 
-    def _hear_line(self, line: LogLine) -> None:
+    def _note_line(self, line: LogLine) -> None:
         if self._feed.watched:
             self._feed.send(line_facts(line))
 
@@ -161,45 +161,47 @@ class Page:
         return {
             "kind": "snapshot",
             "state": self._state_facts(),
-            "log": [line_facts(line) for line in _latest(self._log.lines())],
-            "hooks": [hook_facts(hook) for hook in _latest(self._mm.hook_calls)],
-            "calls": [call_facts(call) for call in _latest(self._mm.calls)],
+            "log": [line_facts(line) for line in _latest_of(self._log.lines())],
+            "hooks": [hook_facts(hook) for hook in _latest_of(self._mm.hook_calls)],
+            "calls": [call_facts(call) for call in _latest_of(self._mm.calls)],
         }
 
     # ---------------------------------------------------------------- HTTP
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
         header = make_header(
             (k.decode("latin-1"), v.decode("latin-1")) for k, v in scope["headers"]
         )
         method, path = scope["method"], scope["path"]
         if sentence := refusal(method, header, self._listens):
-            await _fail(send, 403, sentence)
+            await _send_failure(send, 403, sentence)
         elif path in ("/", PATH[:-1], PATH + "users"):
-            await _answer(send, 302, "text/plain", b"", [("Location", PATH)])
+            await _send_answer(send, 302, "text/plain", b"", [("Location", PATH)])
         elif method in ("GET", "HEAD"):
-            await self._show(scope, header, receive, send)
+            await self._send_file_or_facts(scope, header, receive, send)
         elif method == "POST" and path in (PATH + "user", PATH + "message"):
-            await self._act(path.removeprefix(PATH), header, receive, send)
+            await self._do_act(path.removeprefix(PATH), header, receive, send)
         else:
-            await _fail(send, 405, f"{method} is not for {path[:100]}")
+            await _send_failure(send, 405, f"{method} is not for {path[:100]}")
 
-    async def _show(self, scope: Scope, header: Header, receive: Receive, send: Send) -> None:
+    async def _send_file_or_facts(
+        self, scope: Scope, header: Header, receive: Receive, send: Send
+    ) -> None:
         name = scope["path"].removeprefix(PATH) or "index.html"
         if name in self._files:
-            await _answer(send, 200, _KINDS[Path(name).suffix], self._files[name])
+            await _send_answer(send, 200, _KINDS[Path(name).suffix], self._files[name])
         elif name == "places":
-            await _json(send, self._places(header))
+            await _send_json(send, self._place_facts(header))
         elif name == "posts":
             channel = scope["query_string"].decode("latin-1")
             _, user = find_user(header, self._rules.user)
-            await _json(send, posts_facts(self._mm, channel, user))
+            await _send_json(send, posts_facts(self._mm, channel, user))
         elif name == "events" and scope["method"] == "GET":
-            await self._stream(receive, send)
+            await self._stream_events(receive, send)
         else:
-            await _fail(send, 404, "there is no such page")
+            await _send_failure(send, 404, "there is no such page")
 
-    def _places(self, header: Header) -> dict[str, Any]:
+    def _place_facts(self, header: Header) -> dict[str, Any]:
         kind, user_id = find_user(header, self._rules.user)
         if user_id:
             self._mm.log_in(user_id)
@@ -212,33 +214,33 @@ class Page:
             **place_facts(self._mm),
         }
 
-    async def _stream(self, receive: Receive, send: Send) -> None:
+    async def _stream_events(self, receive: Receive, send: Send) -> None:
         if self._feed.full:
-            await _fail(send, 503, "too many pages are open, or the host is being stopped")
+            await _send_failure(send, 503, "too many pages are open, or the host is being stopped")
             return
-        await _start(send, 200, [("Content-Type", "text/event-stream")])
+        await _send_start(send, 200, [("Content-Type", "text/event-stream")])
 
         async def pass_on(data: bytes) -> None:
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         await self._feed.serve(receive, pass_on)
 
-    async def _act(self, what: str, header: Header, receive: Receive, send: Send) -> None:
+    async def _do_act(self, what: str, header: Header, receive: Receive, send: Send) -> None:
         try:
             given = await _read_json(receive)
             if what == "user":
-                kind, user = _text(given, "as"), _text(given, "user")
+                kind, user = _text_field(given, "as"), _text_field(given, "user")
                 lines = login_cookies(self._mm, kind, user)
-                await _json(send, {"as": kind}, [("Set-Cookie", line) for line in lines])
+                await _send_json(send, {"as": kind}, [("Set-Cookie", line) for line in lines])
             else:
                 _, user = find_user(header, self._rules.user)
-                channel, text = _text(given, "channel"), _text(given, "text")
-                await _json(send, await send_text(self._mm, user, channel, text))
+                channel, text = _text_field(given, "channel"), _text_field(given, "text")
+                await _send_json(send, await send_text(self._mm, user, channel, text))
         except Refused as exc:
-            await _fail(send, exc.status, str(exc))
+            await _send_failure(send, exc.status, str(exc))
 
 
-def _latest(entries: Any) -> list[Any]:
+def _latest_of(entries: Any) -> list[Any]:
     return list(itertools.islice(entries, max(0, len(entries) - SHOWN), None))
 
 
@@ -264,7 +266,7 @@ async def _read_json(receive: Receive) -> dict[str, Any]:
     return given
 
 
-def _text(given: dict[str, Any], name: str) -> str:
+def _text_field(given: dict[str, Any], name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
         raise Refused(400, f"{name} is not a text")
@@ -276,23 +278,25 @@ def _text(given: dict[str, Any], name: str) -> str:
     return value
 
 
-async def _json(send: Send, facts: dict[str, Any], pairs: Iterable[tuple[str, str]] = ()) -> None:
-    await _answer(send, 200, "application/json", json.dumps(facts).encode(), pairs)
+async def _send_json(
+    send: Send, facts: dict[str, Any], pairs: Iterable[tuple[str, str]] = ()
+) -> None:
+    await _send_answer(send, 200, "application/json", json.dumps(facts).encode(), pairs)
 
 
-async def _fail(send: Send, status: int, sentence: str) -> None:
-    await _answer(send, status, "application/json", json.dumps({"error": sentence}).encode())
+async def _send_failure(send: Send, status: int, sentence: str) -> None:
+    await _send_answer(send, status, "application/json", json.dumps({"error": sentence}).encode())
 
 
-async def _answer(
+async def _send_answer(
     send: Send, status: int, kind: str, body: bytes, pairs: Iterable[tuple[str, str]] = ()
 ) -> None:
     length = ("Content-Length", str(len(body)))
-    await _start(send, status, [("Content-Type", kind), length, *pairs])
+    await _send_start(send, status, [("Content-Type", kind), length, *pairs])
     await send({"type": "http.response.body", "body": body})
 
 
-async def _start(send: Send, status: int, pairs: Iterable[tuple[str, str]]) -> None:
+async def _send_start(send: Send, status: int, pairs: Iterable[tuple[str, str]]) -> None:
     headers = [
         (name.lower().encode(), value.encode("latin-1"))
         for name, value in (*pairs, *_HEADERS.items())

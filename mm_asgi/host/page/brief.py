@@ -28,7 +28,7 @@ def brief(message: Message, limit: int = 300) -> str:
         message: any message. Its long fields are never copied whole.
         limit: characters.
     """
-    return shortened(_joined(_fields(message, limit), limit), limit)
+    return shortened(_join_parts(_field_parts(message, limit), limit), limit)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -36,7 +36,7 @@ def shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _joined(parts: Iterator[str], limit: int) -> str:
+def _join_parts(parts: Iterator[str], limit: int) -> str:
     """Join as many parts as the limit shows; the others are not even made."""
     kept, size = [], 0
     for part in parts:
@@ -47,27 +47,29 @@ def _joined(parts: Iterator[str], limit: int) -> str:
     return ", ".join(kept)
 
 
-def _fields(message: Message, limit: int) -> Iterator[str]:
+def _field_parts(message: Message, limit: int) -> Iterator[str]:
     for field, value in message.ListFields():
         if field.name not in HIDDEN:
-            shown = "…" if field.name in SECRET else _value(value, limit)
+            shown = "…" if field.name in SECRET else _value_text(value, limit)
             yield f"{field.name}={shown}"
 
 
-def _value(value: Any, limit: int) -> str:
+def _value_text(value: Any, limit: int) -> str:
     if isinstance(value, Message):
-        return f"{{{_joined(_fields(value, limit), limit)}}}"
+        return f"{{{_join_parts(_field_parts(value, limit), limit)}}}"
     if isinstance(value, str):
         return json.dumps(shortened(value, limit), ensure_ascii=False)
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     if hasattr(value, "items"):
-        shown = [f"{key}: {_value(value[key], limit)}" for key in list(value)[:ITEMS]]
-        return f"{{{', '.join(shown)}{_rest(value)}}}"
+        shown = [f"{key}: {_value_text(value[key], limit)}" for key in list(value)[:ITEMS]]
+        return f"{{{', '.join(shown)}{_rest_text(value)}}}"
     if hasattr(value, "__len__"):
-        return f"[{', '.join(_value(item, limit) for item in value[:ITEMS])}{_rest(value)}]"
+        return (
+            f"[{', '.join(_value_text(item, limit) for item in value[:ITEMS])}{_rest_text(value)}]"
+        )
     return str(value)
 
 
-def _rest(items: Any) -> str:
+def _rest_text(items: Any) -> str:
     return f", {len(items) - ITEMS} more" if len(items) > ITEMS else ""

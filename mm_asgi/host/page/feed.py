@@ -56,7 +56,7 @@ class _Reader:
 
     def take(self, snapshot: Callable[[], Mapping[str, Any]]) -> bytes:
         self._news.clear()
-        data = _event(snapshot()) if self.behind else b"".join(self._waiting)
+        data = _event_bytes(snapshot()) if self.behind else b"".join(self._waiting)
         self._waiting.clear()
         self._size = 0
         self.behind = False
@@ -93,7 +93,7 @@ class Feed:
     def send(self, facts: Mapping[str, Any]) -> None:
         """Send one event to every reader."""
         if self._readers:
-            event = _event(facts)
+            event = _event_bytes(facts)
             for reader in self._readers:
                 reader.add(event)
 
@@ -142,6 +142,6 @@ async def _wait_for_leave(
     reader.leave()
 
 
-def _event(facts: Mapping[str, Any]) -> bytes:
+def _event_bytes(facts: Mapping[str, Any]) -> bytes:
     # Always one line: JSON escapes line ends.
     return b"data: " + json.dumps(facts, separators=(",", ":")).encode() + b"\n\n"

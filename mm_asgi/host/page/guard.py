@@ -32,14 +32,14 @@ def refusal(method: str, header: Header, listens: str) -> str:
     """
     hosts = header.get("Host", [])
     host = hosts[0] if len(hosts) == 1 else ""
-    name = _name(host)
+    name = _name_in(host)
     if not (name in LOOPBACK or name == listens.lower() or _is_address_of(name, listens)):
         return (
             f"the Host header is {host[:100]!r}, and this page answers only to localhost and the"
             " address that mm-asgi dev listens on"
         )
     origins = header.get("Origin", [])
-    if any(_netloc(origin) != host for origin in origins):
+    if any(_netloc_of(origin) != host for origin in origins):
         return "the request comes from another site's page"
     site = first(header, "Sec-Fetch-Site")
     if site not in ("", "same-origin", "none") and not _is_navigation(method, header):
@@ -52,14 +52,14 @@ def refusal(method: str, header: Header, listens: str) -> str:
     return ""
 
 
-def _name(host: str) -> str:
+def _name_in(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
 
 
-def _netloc(origin: str) -> str:
+def _netloc_of(origin: str) -> str:
     """Return host and port of an origin; empty for ``null``."""
     try:
         return urlsplit(origin).netloc

@@ -60,7 +60,7 @@ def call_facts(call: APICall) -> dict[str, Any]:
         "ok": not call.error and call.code == "OK",
         "code": call.code,
         "error": shortened(call.error, 300),
-        "ms": _ms(call.seconds),
+        "ms": _milliseconds(call.seconds),
     }
 
 
@@ -70,8 +70,8 @@ def hook_facts(hook: HookCall) -> dict[str, Any]:
     ``outcome`` is ``ok`` (let through), ``changed``, ``rejected``, ``dismissed``, ``answered``,
     ``failed`` or ``overran``. ``action`` is the id of the request that raised it.
     """
-    changes = list(_changes(hook.request, hook.answer.response))
-    outcome, text = _outcome(hook, changes)
+    changes = list(_changes_of(hook.request, hook.answer.response))
+    outcome, text = _outcome_of(hook, changes)
     return {
         "kind": "hook",
         "time": hook.time,
@@ -81,7 +81,7 @@ def hook_facts(hook: HookCall) -> dict[str, Any]:
         "outcome": outcome,
         "text": shortened(text, LONGEST_TEXT),
         "changes": changes if outcome == "changed" else [],
-        "ms": _ms(hook.answer.seconds),
+        "ms": _milliseconds(hook.answer.seconds),
     }
 
 
@@ -91,7 +91,7 @@ def action_of(hook: HookCall) -> str:
     return str(context.request_id) if context is not None else ""
 
 
-def _outcome(hook: HookCall, changes: list[dict[str, str]]) -> tuple[str, str]:
+def _outcome_of(hook: HookCall, changes: list[dict[str, str]]) -> tuple[str, str]:
     answer = hook.answer
     if answer.code == "DEADLINE_EXCEEDED":
         return "overran", answer.message
@@ -111,13 +111,13 @@ def _outcome(hook: HookCall, changes: list[dict[str, str]]) -> tuple[str, str]:
     return "ok", ""
 
 
-def _changes(request: Message, response: Message | None) -> Iterator[dict[str, str]]:
+def _changes_of(request: Message, response: Message | None) -> Iterator[dict[str, str]]:
     """Yield the differences between the answer's ``modified_...`` fields and the request's."""
     for field, value in response.ListFields() if response is not None else ():
         if not field.name.startswith("modified_"):
             continue
         if not isinstance(value, Message):
-            yield _change(field.name.removeprefix("modified_"), None, value)
+            yield _change_facts(field.name.removeprefix("modified_"), None, value)
             continue
         given = next(
             (
@@ -127,21 +127,21 @@ def _changes(request: Message, response: Message | None) -> Iterator[dict[str, s
             ),
             None,
         )
-        yield from _differences(given if given is not None else type(value)(), value)
+        yield from _differing_fields(given if given is not None else type(value)(), value)
 
 
-def _differences(before: Message, after: Message) -> Iterator[dict[str, str]]:
+def _differing_fields(before: Message, after: Message) -> Iterator[dict[str, str]]:
     for field in after.DESCRIPTOR.fields:
         old, new = getattr(before, field.name), getattr(after, field.name)
         if old != new:
-            yield _change(field.name, old, new)
+            yield _change_facts(field.name, old, new)
 
 
-def _change(field: str, before: Any, after: Any) -> dict[str, str]:
-    return {"field": field, "before": _text(before), "after": _text(after)}
+def _change_facts(field: str, before: Any, after: Any) -> dict[str, str]:
+    return {"field": field, "before": _value_text(before), "after": _value_text(after)}
 
 
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, Message):
         return brief(value)
     if isinstance(value, bytes):
@@ -149,5 +149,5 @@ def _text(value: Any) -> str:
     return shortened("" if value is None else str(value), LONGEST_TEXT)
 
 
-def _ms(seconds: float) -> float:
+def _milliseconds(seconds: float) -> float:
     return round(seconds * 1000, 1)

@@ -41,7 +41,9 @@ def place_facts(mm: Mattermost) -> dict[str, Any]:
         for team in mm.teams.values()
         if not team.delete_at
     )
-    channels = (_channel(mm, channel) for channel in mm.channels.values() if not channel.delete_at)
+    channels = (
+        _channel_facts(mm, channel) for channel in mm.channels.values() if not channel.delete_at
+    )
     commands = (
         {
             "trigger": command.trigger,
@@ -51,26 +53,26 @@ def place_facts(mm: Mattermost) -> dict[str, Any]:
         for command in mm.plugin_commands.values()
     )
     return {
-        "users": _some(users),
-        "teams": _some(teams),
-        "channels": _some(channels),
-        "commands": _some(commands),
+        "users": _first_listed(users),
+        "teams": _first_listed(teams),
+        "channels": _first_listed(channels),
+        "commands": _first_listed(commands),
     }
 
 
-def _some(things: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def _first_listed(things: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(itertools.islice(things, LISTED))
 
 
-def _channel(mm: Mattermost, channel: Channel) -> dict[str, Any]:
+def _channel_facts(mm: Mattermost, channel: Channel) -> dict[str, Any]:
     kind = _TYPES.get(channel.type, "open")
     title = channel.display_name or channel.name
     if kind == "direct":
-        title = " and ".join(_name(mm, user) for user in dict.fromkeys(channel.name.split("__")))
+        title = " and ".join(_name_of(mm, user) for user in dict.fromkeys(channel.name.split("__")))
     return {"id": channel.id, "team": channel.team_id, "title": title, "type": kind}
 
 
-def _name(mm: Mattermost, user_id: str) -> str:
+def _name_of(mm: Mattermost, user_id: str) -> str:
     user = mm.users.get(user_id)
     return user.username if user is not None else user_id
 
@@ -89,19 +91,20 @@ def posts_facts(mm: Mattermost, channel_id: str, user_id: str) -> dict[str, Any]
         reactions.setdefault(post_id, Counter())[emoji] += 1
     return {
         "posts": [
-            _post(mm, post, reactions.get(post.id, Counter())) for post in posts[-SHOWN_POSTS:]
+            _post_facts(mm, post, reactions.get(post.id, Counter()))
+            for post in posts[-SHOWN_POSTS:]
         ],
         "older": max(0, len(posts) - SHOWN_POSTS),
     }
 
 
-def _post(mm: Mattermost, post: Post, reactions: Mapping[str, int]) -> dict[str, Any]:
+def _post_facts(mm: Mattermost, post: Post, reactions: Mapping[str, int]) -> dict[str, Any]:
     user = mm.users.get(post.user_id)
     root = mm.posts.get(post.root_id)
     stored = (mm.files.get(file_id) for file_id in post.file_ids)
     return {
         "id": post.id,
-        "user": _name(mm, post.user_id),
+        "user": _name_of(mm, post.user_id),
         "bot": user is not None and user.is_bot,
         "by_plugin": "from_plugin" in post.props.fields,
         "message": post.message,

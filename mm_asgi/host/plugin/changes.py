@@ -40,7 +40,7 @@ class Changes:
             try:
                 await asyncio.wait((task,))
             except BaseException:
-                await _end(task)
+                await _end_task(task)
                 raise
             finally:
                 self._task = None
@@ -54,10 +54,10 @@ class Changes:
         """Cancel the running change, and let no other follow."""
         self._closed = True
         if self._task is not None:
-            await _end(self._task)
+            await _end_task(self._task)
 
 
-async def _end(task: asyncio.Task[None]) -> None:
+async def _end_task(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait((task,))
     if not task.cancelled():

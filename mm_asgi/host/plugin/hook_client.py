@@ -59,17 +59,17 @@ class HookClient:
         Raises:
             HostError: either call failed; the start has failed then.
         """
-        self.names = await self._implemented(
+        self.names = await self._ask_implemented(
             "failed to create gRPC hooks client: failed to query implemented hooks: "
         )
         for name in self.names:
             if name not in _METHODS and name != "ServeMetrics":
                 self._log.host("warn", "Unknown hook name from Python plugin", name=name)
         self._first = frozenset(self.names)
-        self._second = frozenset(await self._implemented("failed to query implemented hooks: "))
+        self._second = frozenset(await self._ask_implemented("failed to query implemented hooks: "))
 
-    async def _implemented(self, about: str) -> tuple[str, ...]:
-        answer = await self._invoke("Implemented", None, self.timeout)
+    async def _ask_implemented(self, about: str) -> tuple[str, ...]:
+        answer = await self._call_rpc("Implemented", None, self.timeout)
         if answer.error is not None:
             raise HostError("implemented", about + answer.error)
         if answer.code != "OK":
@@ -93,7 +93,7 @@ class HookClient:
         """Call a lifecycle hook if it is listed, and return its error as the admin sees it."""
         if not self.lists(name):
             return None
-        answer = await self._invoke(name, None, timeout or self.timeout)
+        answer = await self._call_rpc(name, None, timeout or self.timeout)
         if answer.code != "OK":
             error = f"gRPC {name} call failed: {answer.code}: {answer.message}"
             self._log.host("error", f"gRPC {name} call failed", error=error)
@@ -126,7 +126,7 @@ class HookClient:
         listed = self.callable(name)
         if not (listed or force):
             return HookAnswer(listed=False, called=False)
-        answer = await self._invoke(name, request, timeout or self.timeout, listed=listed)
+        answer = await self._call_rpc(name, request, timeout or self.timeout, listed=listed)
         if answer.code != "OK":
             # The server only logs it, and goes on as if the plugin did not have the hook. Hooks
             # with an AppError in their answer are the exception.
@@ -134,7 +134,7 @@ class HookClient:
             self._log.host("error", f"gRPC {name} call failed", error=error)
         return answer
 
-    async def _invoke(
+    async def _call_rpc(
         self,
         name: str,
         given: Message | Mapping[str, Any] | str | None,
@@ -143,7 +143,7 @@ class HookClient:
         listed: bool = True,
     ) -> HookAnswer:
         method = _METHODS[name]
-        request = _message(method, given)
+        request = _make_message(method, given)
         started = time.monotonic()
         try:
             response = await self._connection.unary(
@@ -151,16 +151,24 @@ class HookClient:
             )
         except RPCFailed as exc:
             return HookAnswer(
-                listed=listed, called=True, code=exc.code, message=exc.details,
+                listed=listed,
+                called=True,
+                code=exc.code,
+                message=exc.details,
                 seconds=time.monotonic() - started,
-            )  # fmt: skip
+            )
         return HookAnswer(
-            listed=listed, called=True, response=response, error=error_of(response),
+            listed=listed,
+            called=True,
+            response=response,
+            error=error_of(response),
             seconds=time.monotonic() - started,
-        )  # fmt: skip
+        )
 
 
-def _message(method: MethodDescriptor, given: Message | Mapping[str, Any] | str | None) -> Message:
+def _make_message(
+    method: MethodDescriptor, given: Message | Mapping[str, Any] | str | None
+) -> Message:
     if isinstance(given, Message):
         return given
     message = GetMessageClass(method.input_type)()

@@ -80,11 +80,13 @@ class HostConnection:
     def hold_streams(self) -> None:
         """Open broker and stdio, as go-plugin does right after dialling."""
         self._held = [
-            asyncio.create_task(self._hold(self._broker), name="GRPCBroker/StartStream"),
-            asyncio.create_task(self._hold(self._stdio), name="GRPCStdio/StreamStdio"),
+            asyncio.create_task(
+                self._hold_stream(self._read_broker), name="GRPCBroker/StartStream"
+            ),
+            asyncio.create_task(self._hold_stream(self._read_stdio), name="GRPCStdio/StreamStdio"),
         ]
 
-    async def _hold(self, stream: Callable[[], Awaitable[None]]) -> None:
+    async def _hold_stream(self, stream: Callable[[], Awaitable[None]]) -> None:
         try:
             with _raise_rpc_failed():
                 await stream()
@@ -92,13 +94,13 @@ class HostConnection:
             # A plugin without these services fails in the same way; go-plugin tolerates it.
             self._log.go_plugin("debug", "received EOF, stopping recv loop", err=str(exc))
 
-    async def _broker(self) -> None:
+    async def _read_broker(self) -> None:
         call: grpc.aio.StreamStreamCall[bytes, bytes]
         call = self._channel.stream_stream("/plugin.GRPCBroker/StartStream")()
         async for _ in call:
             pass  # the plugin offers further connections, and Mattermost takes none
 
-    async def _stdio(self) -> None:
+    async def _read_stdio(self) -> None:
         open_stream = self._channel.unary_stream(
             "/plugin.GRPCStdio/StreamStdio",
             request_serializer=empty_pb2.Empty.SerializeToString,

@@ -32,7 +32,7 @@ class HostLog:
         self._listeners = [] if on_line is None else [on_line]
         self._kept: deque[LogLine] = deque()
         self._count = 0
-        self._size = 0
+        self._size_of = 0
         self._closed = False
         self._news = asyncio.Event()
 
@@ -43,14 +43,14 @@ class HostLog:
     def add(self, line: LogLine) -> None:
         """Add a line. Its time becomes the present."""
         line = replace(line, time=time.time())
-        self._size += _size(line)
+        self._size_of += _size_of(line)
         if len(self._kept) == KEPT:
-            self._size -= _size(self._kept.popleft())
+            self._size_of -= _size_of(self._kept.popleft())
         self._kept.append(line)
-        while self._size > KEPT_SIZE and len(self._kept) > 1:
-            self._size -= _size(self._kept.popleft())
+        while self._size_of > KEPT_SIZE and len(self._kept) > 1:
+            self._size_of -= _size_of(self._kept.popleft())
         self._count += 1
-        self._wake()
+        self._wake_readers()
         for listener in tuple(self._listeners):
             listener(line)
 
@@ -70,9 +70,9 @@ class HostLog:
     def close(self) -> None:
         """End every iteration."""
         self._closed = True
-        self._wake()
+        self._wake_readers()
 
-    def _wake(self) -> None:
+    def _wake_readers(self) -> None:
         news, self._news = self._news, asyncio.Event()
         news.set()
 
@@ -108,6 +108,6 @@ class HostLog:
         raise LookupError("the host was closed before such a line was added")
 
 
-def _size(line: LogLine) -> int:
+def _size_of(line: LogLine) -> int:
     texts = (value for value in line.fields.values() if isinstance(value, str))
     return len(line.message) + sum(map(len, texts))

@@ -1,4 +1,11 @@
-"""The plugin's life behind the gate: started, replaced, healed, deactivated, ended."""
+"""The plugin's life behind the gate: started, replaced, restarted, deactivated, ended.
+
+A life is a sequence of plugins, at most one at a time: the old one's process is gone before the next one
+starts, since it may hold locks. Changes (a start, a replacement, a restart after a failed health check)
+run one after the other, each in a task that the host's end cancels. What requests meet follows from the
+change: a start holds them at the gate, a failure refuses them with its reason, an active plugin lets them
+through. A process that ends by itself refuses them until the health check or a caller starts the next.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +73,7 @@ class PluginLife:
         Raises:
             HostError: it did not start.
         """
-        await self._changes.run(self._start())
+        await self._changes.run(self._start_next())
 
     async def restart(self) -> None:
         """Replace the plugin while requests wait.
@@ -74,7 +81,7 @@ class PluginLife:
         Raises:
             HostError: the new one did not start.
         """
-        await self._changes.run(self._replace())
+        await self._changes.run(self._replace_plugin())
 
     async def deactivate(self, timeout: float) -> Fate | None:
         """Deactivate the plugin and end its process: OnDeactivate, Shutdown, 2 s, SIGKILL.
@@ -135,10 +142,10 @@ class PluginLife:
         if plugin.stopping:
             return True  # the host asked it to end meanwhile
         with contextlib.suppress(HostError):  # the log has it already
-            await self._changes.run(self._heal(plugin))
+            await self._changes.run(self._replace_failed(plugin))
         return False
 
-    async def _heal(self, plugin: RunningPlugin) -> None:
+    async def _replace_failed(self, plugin: RunningPlugin) -> None:
         if self.plugin is not plugin:
             return  # another change has replaced it
         name, restart = self._plugin_id, self._health.fail()
@@ -152,14 +159,14 @@ class PluginLife:
             self._gate.fail(f"{name} failed to stay running and was deactivated", status=404)
             return
         try:
-            await self._start(wait=False)
+            await self._start_next(wait=False)
         except HostError as exc:
             self._log.host("error", "Failed to restart plugin", id=name, error=exc.error)
             raise
 
     # ---------------------------------------------------------------- the steps
 
-    async def _replace(self) -> None:
+    async def _replace_plugin(self) -> None:
         self._gate.close()
         try:
             if self.plugin is not None:
@@ -167,13 +174,13 @@ class PluginLife:
                 await self.plugin.deactivate(self._patience)
                 await self.plugin.kill(shutdown_timeout=self._patience / 3)
                 self.plugin = None
-            await self._start()
+            await self._start_next()
         except BaseException:
             if not self._gate.failure:
                 self._gate.fail("the plugin's restart was interrupted")
             raise
 
-    async def _start(self, *, wait: bool = True) -> None:
+    async def _start_next(self, *, wait: bool = True) -> None:
         """Start a plugin and open the gate.
 
         Args:
@@ -193,9 +200,9 @@ class PluginLife:
         self.plugin = plugin
         self.ended.clear()
         self._gate.open(plugin)
-        plugin.process.on_exit(lambda: self._exited(plugin))
+        plugin.process.on_exit(lambda: self._note_exit(plugin))
 
-    def _exited(self, plugin: RunningPlugin) -> None:
+    def _note_exit(self, plugin: RunningPlugin) -> None:
         """Refuse requests from now on if the process has ended by itself."""
         if not plugin.stopping and self.plugin is plugin:
             fate = plugin.process.fate

@@ -116,7 +116,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self.pid = 0
         self.target = ""
         self.fate: Fate | None = None
-        self._said: deque[LogLine] = deque(maxlen=REMEMBERED)
+        self._last_lines: deque[LogLine] = deque(maxlen=REMEMBERED)
         self._log = log
         self._transport: asyncio.SubprocessTransport | None = None
         self._stderr = StderrReader()
@@ -178,7 +178,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         try:
             self.target = read_handshake(line)
         except HostError as exc:
-            await self._settle()
+            await self._wait_for_last_lines()
             raise HostError(exc.stage, exc.error, self.last_words()) from None
 
     @property
@@ -188,7 +188,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
     def last_words(self) -> list[str]:
         """Return the last lines of stderr, tracebacks included."""
         words: list[str] = []
-        for line in self._said:
+        for line in self._last_lines:
             words += [line.message, *str(line.fields.get("exception", "")).splitlines()]
         return words
 
@@ -227,13 +227,13 @@ class PluginProcess(asyncio.SubprocessProtocol):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         await self._exited.wait()
-        await self._settle()
+        await self._wait_for_last_lines()
         self._transport.close()
         self._remove_socket()
         assert self.fate is not None
         return self.fate
 
-    async def _settle(self) -> None:
+    async def _wait_for_last_lines(self) -> None:
         """Wait a moment for the last lines of a process that has ended."""
         if self.fate is not None:
             with contextlib.suppress(TimeoutError):
@@ -257,7 +257,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         if fd == 2:
             for line in self._stderr.feed(data):
-                self._said.append(line)
+                self._last_lines.append(line)
                 self._log.add(line)
         else:
             self._read_stdout(data)
@@ -270,7 +270,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
             self._first_line.set_result(lines[0].decode("utf-8", "replace"))
         if max(map(len, [*lines, self._stdout])) >= STDOUT_LIMIT:
             assert self._transport is not None
-            self._refuse("Unrecognized remote plugin message: a first line over 64 KiB")
+            self._fail_start("Unrecognized remote plugin message: a first line over 64 KiB")
             pipe: Any = self._transport.get_pipe_transport(1)
             # go-plugin stops reading here: once the pipe is full, the plugin's next print blocks for
             # ever.
@@ -285,7 +285,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
             self._first_line.set_result(self._stdout.decode("utf-8", "replace"))
         if fd == 2:
             for line in self._stderr.close():
-                self._said.append(line)
+                self._last_lines.append(line)
                 self._log.add(line)
 
     def process_exited(self) -> None:
@@ -295,22 +295,26 @@ class PluginProcess(asyncio.SubprocessProtocol):
         self.fate = Fate(
             self.pid, None if code < 0 else code, -code if code < 0 else None, self._killed
         )
-        self._log.go_plugin("info" if code == 0 else "error", "plugin process exited",
-                            pid=self.pid, end=str(self.fate))  # fmt: skip
+        self._log.go_plugin(
+            "info" if code == 0 else "error",
+            "plugin process exited",
+            pid=self.pid,
+            end=str(self.fate),
+        )
         self._exited.set()
         if not self._first_line.done():
-            asyncio.get_running_loop().call_later(EXIT_AFTER_END, self._no_handshake)
+            asyncio.get_running_loop().call_later(EXIT_AFTER_END, self._fail_without_handshake)
         for callback in self._on_exit:
             callback()
 
-    def _no_handshake(self) -> None:
-        self._refuse(f"plugin exited before we could connect ({self.fate})")
+    def _fail_without_handshake(self) -> None:
+        self._fail_start(f"plugin exited before we could connect ({self.fate})")
 
-    def _refuse(self, error: str) -> None:
+    def _fail_start(self, error: str) -> None:
         if not self._first_line.done():
             self._first_line.set_exception(HostError("start", error, self.last_words()))
             self._first_line.exception()  # retrieved, since there may be no waiter any more
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._drained.set()
-        self._no_handshake()
+        self._fail_without_handshake()

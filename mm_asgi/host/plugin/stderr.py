@@ -57,10 +57,10 @@ class StderrReader:
         while True:
             end = self._rest.find(b"\n", 0, LINE_LIMIT)
             if end >= 0:
-                lines.append(self._read(bytes(self._rest[:end]), whole=True))
+                lines.append(self._read_line(bytes(self._rest[:end]), whole=True))
                 del self._rest[: end + 1]
             elif len(self._rest) >= LINE_LIMIT:
-                lines.append(self._read(bytes(self._rest[:LINE_LIMIT]), whole=False))
+                lines.append(self._read_line(bytes(self._rest[:LINE_LIMIT]), whole=False))
                 del self._rest[:LINE_LIMIT]
             else:
                 return lines
@@ -69,24 +69,24 @@ class StderrReader:
         """Return the last line, if the stream ended without a newline."""
         rest = bytes(self._rest)
         self._rest.clear()
-        return [self._read(rest, whole=True)] if rest else []
+        return [self._read_line(rest, whole=True)] if rest else []
 
-    def _read(self, data: bytes, *, whole: bool) -> LogLine:
+    def _read_line(self, data: bytes, *, whole: bool) -> LogLine:
         text = data.removesuffix(b"\r").decode("utf-8", "replace")
         if self._continued or not whole:
             self._continued = not whole
             return LogLine(source="plugin", level="debug", message=text)
         try:
-            raw = json.loads(text, parse_constant=_refuse)
+            raw = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
-            return LogLine(source="plugin", level=self._guess(text), message=text)
+            return LogLine(source="plugin", level=self._guess_level(text), message=text)
         if raw is None:
             raw = {}  # Go accepts null for a map
         if not isinstance(raw, dict):
-            return LogLine(source="plugin", level=self._guess(text), message=text)
-        return self._structured(raw, text)
+            return LogLine(source="plugin", level=self._guess_level(text), message=text)
+        return self._structured_line(raw, text)
 
-    def _structured(self, raw: dict[str, Any], text: str) -> LogLine:
+    def _structured_line(self, raw: dict[str, Any], text: str) -> LogLine:
         for key in ("@message", "@level", "@timestamp"):
             if key in raw and not isinstance(raw[key], str):
                 # parseJSON asserts the type in a goroutine without recover().
@@ -98,7 +98,7 @@ class StderrReader:
                 )
         timestamp = raw.pop("@timestamp", "")
         if timestamp and not _TIMESTAMP.fullmatch(timestamp):
-            return LogLine(source="plugin", level=self._guess(text), message=text)
+            return LogLine(source="plugin", level=self._guess_level(text), message=text)
         message, level = raw.pop("@message", ""), raw.pop("@level", "").strip().lower()
         if level not in _LEVELS:
             return LogLine(source="plugin", level="debug", message=text)
@@ -111,7 +111,7 @@ class StderrReader:
             fields=raw,
         )
 
-    def _guess(self, text: str) -> str:
+    def _guess_level(self, text: str) -> str:
         for name in _PREFIXES:
             if text.startswith(f"[{name}]"):
                 return name.lower()
@@ -120,5 +120,5 @@ class StderrReader:
         return "error" if self._in_panic else "debug"
 
 
-def _refuse(constant: str) -> None:
+def _refuse_constant(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")

@@ -38,15 +38,27 @@ def _create_bot(mm: ServerState, given: Bot) -> Bot:
         raise AppError(where, "model.bot.is_valid.description.app_error", 400)
     now = mm.clock.now()
     user = User(
-        id=new_id(), username=given.username, email=f"{given.username}@localhost",
-        first_name=given.display_name, roles="system_user", is_bot=True, locale="en",
-        bot_description=given.description, create_at=now, update_at=now,
-    )  # fmt: skip
+        id=new_id(),
+        username=given.username,
+        email=f"{given.username}@localhost",
+        first_name=given.display_name,
+        roles="system_user",
+        is_bot=True,
+        locale="en",
+        bot_description=given.description,
+        create_at=now,
+        update_at=now,
+    )
     check_free(mm, user, "CreateBot")
     bot = Bot(
-        user_id=user.id, username=given.username, display_name=given.display_name,
-        description=given.description, owner_id=given.owner_id, create_at=now, update_at=now,
-    )  # fmt: skip
+        user_id=user.id,
+        username=given.username,
+        display_name=given.display_name,
+        description=given.description,
+        owner_id=given.owner_id,
+        create_at=now,
+        update_at=now,
+    )
     mm.users[user.id], mm.bots[user.id] = user, bot
     return bot
 

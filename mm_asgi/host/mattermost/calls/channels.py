@@ -54,9 +54,7 @@ def is_private_talk(channel: Channel) -> bool:
 def add_default_channels(mm: ServerState, team: Team) -> None:
     """Create the channels that every team has."""
     for name, shown in DEFAULT_CHANNELS.items():
-        given = Channel(
-            team_id=team.id, name=name, display_name=shown, type=CHANNEL_TYPE_OPEN
-        )  # fmt: skip
+        given = Channel(team_id=team.id, name=name, display_name=shown, type=CHANNEL_TYPE_OPEN)
         _save(mm, given)
 
 
@@ -67,7 +65,7 @@ def _save(mm: ServerState, given: Channel) -> Channel:
     channel.create_at = channel.update_at = mm.clock.now()
     mm.channels[channel.id] = channel
     mm.publish("channel_created", {"channel_id": channel.id}, team_id=channel.team_id)
-    mm.hooks.tell("ChannelHasBeenCreated", channel=channel)
+    mm.hooks.notify("ChannelHasBeenCreated", channel=channel)
     return channel
 
 
@@ -218,9 +216,11 @@ def _get_direct(mm: ServerState, request: pb.GetDirectChannelRequest) -> dict[st
         return {"channel": found}
     if any(user_id not in mm.users for user_id in ids):
         raise AppError(
-            "CreateDirectChannel", "api.channel.create_direct_channel.invalid_user.app_error", 400,
+            "CreateDirectChannel",
+            "api.channel.create_direct_channel.invalid_user.app_error",
+            400,
             f"No users found for ids: {request.user_id_1}. {request.user_id_2}",
-        )  # fmt: skip
+        )
     given = Channel(name=name, type=CHANNEL_TYPE_DIRECT, creator_id=request.user_id_1)
     channel = _save(mm, given)
     _add_all(mm, channel, ids)
@@ -250,9 +250,12 @@ def _get_group(mm: ServerState, request: pb.GetGroupChannelRequest) -> dict[str,
 def _add_all(mm: ServerState, channel: Channel, ids: list[str]) -> None:
     for user_id in ids:
         mm.channel_members[channel.id, user_id] = ChannelMember(
-            channel_id=channel.id, user_id=user_id, roles="channel_user", scheme_user=True,
+            channel_id=channel.id,
+            user_id=user_id,
+            roles="channel_user",
+            scheme_user=True,
             last_update_at=mm.clock.now(),
-        )  # fmt: skip
+        )
 
 
 CALLS: Mapping[str, Callable[..., Any]] = {

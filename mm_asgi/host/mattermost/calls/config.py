@@ -38,8 +38,8 @@ async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
     Raises:
         AppError: ConfigurationWillBeSaved refused it.
     """
-    wanted: Any = _without_hidden(dict(new), mm.config)
-    answer = await mm.hooks.ask(
+    wanted: Any = _restore_secrets(dict(new), mm.config)
+    answer = await mm.hooks.call(
         "ConfigurationWillBeSaved",
         new_config=hooks_lifecycle_pb2.ConfigJson(config_json=json.dumps(wanted).encode()),
     )
@@ -50,14 +50,14 @@ async def save(mm: ServerState, new: Mapping[str, Any]) -> None:
         replaced = answer.response.modified_config.config_json
         if replaced:
             try:
-                wanted = _object(replaced)
+                wanted = _parse_object(replaced)
             except ValueError as exc:
                 raise AppError(
                     "saveConfig", "app.save_config.plugin_hook_error", 400, str(exc)
                 ) from exc
     mm.config = wanted
     mm.publish("config_changed")
-    await mm.hooks.ask("OnConfigurationChange")
+    await mm.hooks.call("OnConfigurationChange")
 
 
 async def save_plugin(mm: ServerState, settings: Mapping[str, Any]) -> None:
@@ -77,14 +77,14 @@ def plugin_settings(mm: ServerState) -> dict[str, Any]:
     return dict(found or {})
 
 
-def _object(data: bytes) -> dict[str, Any]:
+def _parse_object(data: bytes) -> dict[str, Any]:
     value = json.loads(data)
     if not isinstance(value, dict):
         raise ValueError("it is not a JSON object")
     return value
 
 
-def _hide(given: Mapping[str, Any]) -> dict[str, Any]:
+def _hide_secrets(given: Mapping[str, Any]) -> dict[str, Any]:
     shown = copy.deepcopy(dict(given))
     for section, name in _SECRETS:
         if shown.get(section, {}).get(name):
@@ -92,7 +92,7 @@ def _hide(given: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _without_hidden(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
+def _restore_secrets(new: dict[str, Any], old: Mapping[str, Any]) -> dict[str, Any]:
     """Put back the secrets that were hidden from the caller (config.desanitize)."""
     for section, name in _SECRETS:
         if new.get(section, {}).get(name) == HIDDEN:
@@ -114,7 +114,7 @@ def _load(mm: ServerState, request: pb.LoadPluginConfigurationRequest) -> dict[s
 
 
 def _get(mm: ServerState, request: pb.GetConfigRequest) -> dict[str, Any]:
-    return {"config_json": json.dumps(_hide(mm.config)).encode()}
+    return {"config_json": json.dumps(_hide_secrets(mm.config)).encode()}
 
 
 def _get_unsanitized(mm: ServerState, request: pb.GetUnsanitizedConfigRequest) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _get_unsanitized(mm: ServerState, request: pb.GetUnsanitizedConfigRequest) -
 
 async def _save(mm: ServerState, request: pb.SaveConfigRequest) -> None:
     try:
-        new = _object(request.config_json)
+        new = _parse_object(request.config_json)
     except ValueError as exc:
         raise RPCRefused("INVALID_ARGUMENT", f"invalid config JSON: {exc}") from exc
     await save(mm, new)

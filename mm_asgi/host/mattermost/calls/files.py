@@ -42,18 +42,25 @@ async def upload(
     """
     name = PurePosixPath(filename).name or filename
     info = FileInfo(
-        id=new_id(), creator_id=user_id, channel_id=channel_id, name=name, size=len(data),
+        id=new_id(),
+        creator_id=user_id,
+        channel_id=channel_id,
+        name=name,
+        size=len(data),
         extension=PurePosixPath(name).suffix.removeprefix(".").lower(),
         mime_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
-        create_at=mm.clock.now(), update_at=mm.clock.now(),
-    )  # fmt: skip
-    answer = await mm.hooks.ask("FileWillBeUploaded", context, file_info=info, file_content=data)
+        create_at=mm.clock.now(),
+        update_at=mm.clock.now(),
+    )
+    answer = await mm.hooks.call("FileWillBeUploaded", context, file_info=info, file_content=data)
     if answer.response is not None:
         if answer.response.rejection_reason:
             raise AppError(
-                "DoUploadFile", "api.file.upload_file.rejected_by_plugin.app_error", 400,
+                "DoUploadFile",
+                "api.file.upload_file.rejected_by_plugin.app_error",
+                400,
                 f"Reason={answer.response.rejection_reason}",
-            )  # fmt: skip
+            )
         if answer.response.HasField("modified_file_info"):
             info = answer.response.modified_file_info
         if answer.response.modified_content:

@@ -53,12 +53,12 @@ async def join_team(
     )
     mm.team_members[team_id, user_id] = member
     mm.publish("added_to_team", {"team_id": team_id, "user_id": user_id}, user_id=user_id)
-    mm.hooks.tell("UserHasJoinedTeam", context, team_member=member, actor=actor)
+    mm.hooks.notify("UserHasJoinedTeam", context, team_member=member, actor=actor)
     for channel in list(mm.channels.values()):
         if channel.team_id == team_id and channel.name in DEFAULT_CHANNELS:
             _save(mm, channel.id, user_id)
             if channel.name == DEFAULT:
-                await _say(
+                await _post_notice(
                     mm, channel, user, "system_join_team", f"{user.username} joined the team."
                 )
     return member
@@ -76,13 +76,13 @@ async def add(mm: ServerState, channel_id: str, user_id: str, actor_id: str = ""
     if is_private_talk(channel):
         raise AppError("AddUserToChannel", "api.channel.add_user_to_channel.type.app_error", 400)
     member = _save(mm, channel_id, user_id)
-    mm.hooks.tell("UserHasJoinedChannel", channel_member=member, actor=actor)
+    mm.hooks.notify("UserHasJoinedChannel", channel_member=member, actor=actor)
     if actor is None or actor_id == user_id:
         text = f"{user.username} joined the channel."
-        await _say(mm, channel, user, "system_join_channel", text)
+        await _post_notice(mm, channel, user, "system_join_channel", text)
     else:
         text = f"{user.username} added to the channel by {actor.username}."
-        await _say(mm, channel, actor, "system_add_to_channel", text)
+        await _post_notice(mm, channel, actor, "system_add_to_channel", text)
     return member
 
 
@@ -97,17 +97,25 @@ def _check_team(mm: ServerState, channel: Channel, user_id: str) -> None:
 
 def _save(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
     member = ChannelMember(
-        channel_id=channel_id, user_id=user_id, roles="channel_user", scheme_user=True,
+        channel_id=channel_id,
+        user_id=user_id,
+        roles="channel_user",
+        scheme_user=True,
         last_update_at=mm.clock.now(),
-        notify_props={"desktop": "default", "email": "default", "mark_unread": "all",
-                      "push": "default", "ignore_channel_mentions": "default"},
-    )  # fmt: skip
+        notify_props={
+            "desktop": "default",
+            "email": "default",
+            "mark_unread": "all",
+            "push": "default",
+            "ignore_channel_mentions": "default",
+        },
+    )
     mm.channel_members[channel_id, user_id] = member
     mm.publish("user_added", {"user_id": user_id}, channel_id=channel_id)
     return member
 
 
-async def _say(mm: ServerState, channel: Channel, user: User, kind: str, text: str) -> None:
+async def _post_notice(mm: ServerState, channel: Channel, user: User, kind: str, text: str) -> None:
     """Write the server's own post. If a plugin refuses it, only the log has it."""
     post = Post(channel_id=channel.id, user_id=user.id, type=kind, message=text)
     post.props.update({"username": user.username})
@@ -130,7 +138,7 @@ def need(mm: ServerState, channel_id: str, user_id: str) -> ChannelMember:
     return member
 
 
-def _of(mm: ServerState, channel_id: str) -> list[ChannelMember]:
+def _members_of(mm: ServerState, channel_id: str) -> list[ChannelMember]:
     return [row for key, row in mm.channel_members.items() if key[0] == channel_id]
 
 
@@ -151,15 +159,17 @@ async def _leave(mm: ServerState, request: pb.DeleteChannelMemberRequest) -> Non
     user = need_user(mm, request.user_id, "LeaveChannel")
     if is_private_talk(channel):
         raise AppError("LeaveChannel", "api.channel.leave.direct.app_error", 400)
-    if channel.type == CHANNEL_TYPE_PRIVATE and len(_of(mm, channel.id)) == 1:
+    if channel.type == CHANNEL_TYPE_PRIVATE and len(_members_of(mm, channel.id)) == 1:
         raise AppError("LeaveChannel", "api.channel.leave.last_member.app_error", 400)
     if channel.name == DEFAULT:
         raise AppError("RemoveUserFromChannel", "api.channel.remove.default.app_error", 400)
     member = need(mm, channel.id, user.id)
     del mm.channel_members[channel.id, user.id]
     mm.publish("user_removed", {"user_id": user.id}, channel_id=channel.id)
-    mm.hooks.tell("UserHasLeftChannel", channel_member=member)
-    await _say(mm, channel, user, "system_leave_channel", f"{user.username} left the channel.")
+    mm.hooks.notify("UserHasLeftChannel", channel_member=member)
+    await _post_notice(
+        mm, channel, user, "system_leave_channel", f"{user.username} left the channel."
+    )
 
 
 def _get(mm: ServerState, request: pb.GetChannelMemberRequest) -> dict[str, Any]:
@@ -167,13 +177,13 @@ def _get(mm: ServerState, request: pb.GetChannelMemberRequest) -> dict[str, Any]
 
 
 def _get_page(mm: ServerState, request: pb.GetChannelMembersRequest) -> dict[str, Any]:
-    found = page_of(_of(mm, request.channel_id), request.page, request.per_page)
+    found = page_of(_members_of(mm, request.channel_id), request.page, request.per_page)
     return {"channel_members": found}
 
 
 def _get_by_ids(mm: ServerState, request: pb.GetChannelMembersByIdsRequest) -> dict[str, Any]:
     wanted = set(request.user_ids)
-    found = [row for row in _of(mm, request.channel_id) if row.user_id in wanted]
+    found = [row for row in _members_of(mm, request.channel_id) if row.user_id in wanted]
     return {"channel_members": found}
 
 
@@ -193,7 +203,7 @@ def _update_roles(mm: ServerState, request: pb.UpdateChannelMemberRolesRequest) 
     return {"channel_member": member}
 
 
-def _notify(mm: ServerState, member: ChannelMember, props: Mapping[str, str]) -> None:
+def _set_notify_props(mm: ServerState, member: ChannelMember, props: Mapping[str, str]) -> None:
     member.notify_props.update(dict(props))
     member.last_update_at = mm.clock.now()
     mm.publish("channel_member_updated", {"channel_id": member.channel_id}, user_id=member.user_id)
@@ -203,7 +213,7 @@ def _update_notifications(
     mm: ServerState, request: pb.UpdateChannelMemberNotificationsRequest
 ) -> dict[str, Any]:
     member = need(mm, request.channel_id, request.user_id)
-    _notify(mm, member, request.notifications)
+    _set_notify_props(mm, member, request.notifications)
     return {"channel_member": member}
 
 
@@ -219,7 +229,7 @@ def _patch_notifications(
     for row in request.members:
         member = mm.channel_members.get((row.channel_id, row.user_id))
         if member is not None:
-            _notify(mm, member, request.notify_props)
+            _set_notify_props(mm, member, request.notify_props)
 
 
 CALLS: Mapping[str, Callable[..., Any]] = {

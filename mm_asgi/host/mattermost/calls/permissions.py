@@ -47,7 +47,7 @@ ROLES: Mapping[str, frozenset[str]] = {
         "read_channel read_channel_content add_reaction remove_reaction upload_file create_post"
         " edit_post use_channel_mentions use_slash_commands".split()
     ),
-}  # fmt: skip
+}
 
 
 def has_permission(mm: ServerState, user_id: str, permission: str) -> bool:

@@ -81,9 +81,11 @@ async def create(mm: ServerState, given: Post, context: PluginContext | None = N
     if user.is_bot:
         post.props.update({"from_bot": "true"})
     _check_root(mm, post)
-    post = await _ask(mm, "MessageWillBePosted", "createPost", post, context, post=hook_post(post))
-    _save(mm, post, channel)
-    mm.hooks.tell("MessageHasBeenPosted", context, post=hook_post(post))
+    post = await _ask_filter(
+        mm, "MessageWillBePosted", "createPost", post, context, post=hook_post(post)
+    )
+    _save_post(mm, post, channel)
+    mm.hooks.notify("MessageHasBeenPosted", context, post=hook_post(post))
     mm.publish("posted", {"post": to_json(post)}, channel_id=post.channel_id)
     return post
 
@@ -113,14 +115,19 @@ async def update(mm: ServerState, given: Post, context: PluginContext | None = N
     new.is_pinned, new.has_reactions = given.is_pinned, given.has_reactions
     new.props.CopyFrom(given.props)
     new.file_ids[:] = given.file_ids
-    new = await _ask(
-        mm, "MessageWillBeUpdated", "UpdatePost", new, context,
-        new_post=hook_post(new), old_post=hook_post(old),
-    )  # fmt: skip
-    _check(new)
+    new = await _ask_filter(
+        mm,
+        "MessageWillBeUpdated",
+        "UpdatePost",
+        new,
+        context,
+        new_post=hook_post(new),
+        old_post=hook_post(old),
+    )
+    _check_length(new)
     new.update_at = mm.clock.now()
     mm.posts[old.id] = new
-    mm.hooks.tell(
+    mm.hooks.notify(
         "MessageHasBeenUpdated", context, new_post=hook_post(new), old_post=hook_post(old)
     )
     mm.publish("post_edited", {"post": to_json(new)}, channel_id=new.channel_id)
@@ -146,10 +153,10 @@ def delete(mm: ServerState, post_id: str, context: PluginContext | None = None) 
     if root is not None:
         root.reply_count = max(0, root.reply_count - 1)
     mm.publish("post_deleted", {"post": to_json(post)}, channel_id=post.channel_id)
-    mm.hooks.tell("MessageHasBeenDeleted", context, post=before)
+    mm.hooks.notify("MessageHasBeenDeleted", context, post=before)
 
 
-async def _ask(
+async def _ask_filter(
     mm: ServerState,
     hook: str,
     where: str,
@@ -162,7 +169,7 @@ async def _ask(
     Raises:
         AppError: the plugin refuses it.
     """
-    answer = await mm.hooks.ask(hook, context, **fields)
+    answer = await mm.hooks.call(hook, context, **fields)
     if answer.response is None:  # not listed, or failed: the host lets the post through
         return current
     reason = answer.response.rejection_reason
@@ -188,15 +195,15 @@ def _check_root(mm: ServerState, post: Post) -> None:
         raise AppError("createPost", "api.post.create_post.channel_root_id.app_error", 500)
 
 
-def _check(post: Post) -> None:
+def _check_length(post: Post) -> None:
     if len(post.message) > LONGEST:
         raise AppError("Post.IsValid", "model.post.is_valid.message_length.app_error", 400)
 
 
-def _save(mm: ServerState, post: Post, channel: Channel) -> None:
+def _save_post(mm: ServerState, post: Post, channel: Channel) -> None:
     if post.id:
         raise AppError("CreatePost", "app.post.save.existing.app_error", 400)
-    _check(post)
+    _check_length(post)
     post.id = new_id()
     post.create_at = post.create_at or mm.clock.now()
     post.update_at = post.create_at

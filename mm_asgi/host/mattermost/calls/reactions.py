@@ -47,12 +47,12 @@ def add(mm: ServerState, given: Reaction, context: PluginContext | None = None) 
             emoji_name=given.emoji_name,
             channel_id=post.channel_id,
             update_at=now,
-        )  # fmt: skip
+        )
     )
     mm.reactions[key] = reaction
     post.has_reactions, post.update_at = True, now
     mm.publish("reaction_added", _data(reaction), channel_id=post.channel_id)
-    mm.hooks.tell("ReactionHasBeenAdded", context, reaction=reaction)
+    mm.hooks.notify("ReactionHasBeenAdded", context, reaction=reaction)
     return reaction
 
 
@@ -68,7 +68,7 @@ def _remove(mm: ServerState, request: pb.RemoveReactionRequest) -> None:
     post.has_reactions = any(key[0] == post.id for key in mm.reactions)
     post.update_at = mm.clock.now()
     mm.publish("reaction_removed", _data(given), channel_id=post.channel_id)
-    mm.hooks.tell("ReactionHasBeenRemoved", reaction=given)
+    mm.hooks.notify("ReactionHasBeenRemoved", reaction=given)
 
 
 def _data(reaction: Reaction) -> dict[str, str]:

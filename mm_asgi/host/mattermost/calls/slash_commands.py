@@ -42,22 +42,22 @@ async def execute(
     args.trigger_id = new_id()
     args.site_url = mm.site_url
     mm.triggers[args.trigger_id] = args.user_id
-    command = _find(mm, args.team_id, trigger[1:])
+    command = _find_command(mm, args.team_id, trigger[1:])
     if command is not None:
-        response = await _ask(mm, args, context)
+        response = await _ask_plugin(mm, args, context)
         if response is not None:
             response.trigger_id = args.trigger_id
-            await _show(mm, args, response, context)
+            await _show_answer(mm, args, response, context)
             return response
     raise AppError(
         "command", "api.command.execute_command.not_found.app_error", 404, f"trigger={trigger[1:]}"
     )
 
 
-async def _ask(
+async def _ask_plugin(
     mm: ServerState, args: CommandArgs, context: PluginContext | None
 ) -> CommandResponse | None:
-    answer = await mm.hooks.ask("ExecuteCommand", context, args=args)
+    answer = await mm.hooks.call("ExecuteCommand", context, args=args)
     if answer.called and answer.response is None:
         raise AppError("ExecuteCommand", "plugin.grpc.execute_command.error", 500, answer.message)
     if not answer.called:
@@ -77,14 +77,16 @@ async def _ask(
     return response
 
 
-async def _show(
+async def _show_answer(
     mm: ServerState, args: CommandArgs, response: CommandResponse, context: PluginContext | None
 ) -> None:
     """Post an answer's text: in the channel for in_channel, to the user alone otherwise."""
     post = Post(
-        channel_id=response.channel_id or args.channel_id, user_id=args.user_id,
-        root_id=args.root_id, message=response.text,
-    )  # fmt: skip
+        channel_id=response.channel_id or args.channel_id,
+        user_id=args.user_id,
+        root_id=args.root_id,
+        message=response.text,
+    )
     post.props.CopyFrom(response.props)
     if response.response_type == "in_channel":
         await posts.create(mm, post, context)
@@ -92,7 +94,7 @@ async def _show(
         posts.show(mm, args.user_id, post)
 
 
-def _find(mm: ServerState, team_id: str, trigger: str) -> Command | None:
+def _find_command(mm: ServerState, team_id: str, trigger: str) -> Command | None:
     for command in mm.plugin_commands.values():
         if command.trigger == trigger and command.team_id in ("", team_id):
             return command
@@ -144,7 +146,7 @@ def _create(mm: ServerState, request: pb.CreateCommandRequest) -> dict[str, Any]
         raise AppError("Command.IsValid", "model.command.is_valid.trigger.app_error", 400)
     if any(
         other.trigger == command.trigger and other.team_id == command.team_id
-        for other in _custom(mm, command.team_id)
+        for other in _custom_of(mm, command.team_id)
     ):
         raise AppError("CreateCommand", "api.command.duplicate_trigger.app_error", 400)
     command.id, command.token = new_id(), new_id()
@@ -154,7 +156,7 @@ def _create(mm: ServerState, request: pb.CreateCommandRequest) -> dict[str, Any]
     return {"command": command}
 
 
-def _custom(mm: ServerState, team_id: str) -> list[Command]:
+def _custom_of(mm: ServerState, team_id: str) -> list[Command]:
     return [
         command
         for command in mm.custom_commands.values()
@@ -168,11 +170,11 @@ def _of_plugins(mm: ServerState, team_id: str) -> list[Command]:
 
 def _list(mm: ServerState, request: pb.ListCommandsRequest) -> dict[str, Any]:
     team_id = request.team_id
-    return {"commands": [*_of_plugins(mm, team_id), *_custom(mm, team_id)]}
+    return {"commands": [*_of_plugins(mm, team_id), *_custom_of(mm, team_id)]}
 
 
 def _list_custom(mm: ServerState, request: pb.ListCustomCommandsRequest) -> dict[str, Any]:
-    return {"commands": _custom(mm, request.team_id)}
+    return {"commands": _custom_of(mm, request.team_id)}
 
 
 def _list_plugin(mm: ServerState, request: pb.ListPluginCommandsRequest) -> dict[str, Any]:

@@ -31,9 +31,12 @@ def _status(mm: ServerState, user_id: str) -> Status:
 
 def _set(mm: ServerState, user_id: str, name: str, dnd_end_time: int = 0) -> Status:
     mm.statuses[user_id] = Status(
-        user_id=user_id, status=name, manual=True, last_activity_at=mm.clock.now(),
+        user_id=user_id,
+        status=name,
+        manual=True,
+        last_activity_at=mm.clock.now(),
         dnd_end_time=dnd_end_time,
-    )  # fmt: skip
+    )
     mm.publish("status_change", {"status": name, "user_id": user_id}, user_id=user_id)
     return mm.statuses[user_id]
 
@@ -55,9 +58,11 @@ def _get_by_ids(mm: ServerState, request: pb.GetUserStatusesByIdsRequest) -> dic
 def _update(mm: ServerState, request: pb.UpdateUserStatusRequest) -> dict[str, Any]:
     if request.status not in ("online", "offline", "away", "dnd"):
         raise AppError(
-            "UpdateUserStatus", "plugin.api.update_user_status.bad_status", 400,
+            "UpdateUserStatus",
+            "plugin.api.update_user_status.bad_status",
+            400,
             "unrecognized status",
-        )  # fmt: skip
+        )
     return {"status": _set(mm, request.user_id, request.status)}
 
 
@@ -109,7 +114,7 @@ def _update_preferences(mm: ServerState, request: misc.UpdatePreferencesForUserR
         copy.CopyFrom(given)
         mm.preferences[given.user_id, given.category, given.name] = copy
     mm.publish("preferences_changed", user_id=request.user_id)
-    mm.hooks.tell("PreferencesHaveChanged", preferences=request.preferences)
+    mm.hooks.notify("PreferencesHaveChanged", preferences=request.preferences)
 
 
 def _delete_preferences(mm: ServerState, request: misc.DeletePreferencesForUserRequest) -> None:

@@ -61,8 +61,16 @@ def _bundle_path(mm: ServerState, request: pb.GetBundlePathRequest) -> dict[str,
 
 
 def _plugins(mm: ServerState, request: pb.GetPluginsRequest) -> dict[str, Any]:
-    names = ("name", "description", "homepage_url", "support_url", "release_notes_url",
-             "icon_path", "version", "min_server_version")  # fmt: skip
+    names = (
+        "name",
+        "description",
+        "homepage_url",
+        "support_url",
+        "release_notes_url",
+        "icon_path",
+        "version",
+        "min_server_version",
+    )
     told = {name: str(mm.manifest.get(name, "")) for name in names}
     return {"manifests": [Manifest(id=mm.plugin_id, **told)]}
 

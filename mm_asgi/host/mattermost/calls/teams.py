@@ -93,8 +93,14 @@ def _get_by_name(mm: ServerState, request: pb.GetTeamByNameRequest) -> dict[str,
 def _update(mm: ServerState, request: pb.UpdateTeamRequest) -> dict[str, Any]:
     """Change the fields that a team's admin may change; team.go, UpdateTeam."""
     team, given = _need(mm, request.team.id), request.team
-    for name in ("display_name", "description", "allow_open_invite", "company_name",
-                 "allowed_domains", "last_team_icon_update"):  # fmt: skip
+    for name in (
+        "display_name",
+        "description",
+        "allow_open_invite",
+        "company_name",
+        "allowed_domains",
+        "last_team_icon_update",
+    ):
         setattr(team, name, getattr(given, name))
     _check(team)
     team.update_at = mm.clock.now()
@@ -174,7 +180,7 @@ def _delete_member(mm: ServerState, request: pb.DeleteTeamMemberRequest) -> None
     member.delete_at, member.roles = mm.clock.now(), ""
     data = {"user_id": member.user_id, "team_id": member.team_id}
     mm.publish("leave_team", data, team_id=member.team_id)
-    mm.hooks.tell("UserHasLeftTeam", team_member=member, actor=actor)
+    mm.hooks.notify("UserHasLeftTeam", team_member=member, actor=actor)
 
 
 def _get_members(mm: ServerState, request: pb.GetTeamMembersRequest) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def create(mm: ServerState, given: User, context: PluginContext | None = None) -
     user.ClearField("password")
     mm.users[user.id] = user
     mm.publish("new_user", {"user_id": user.id})
-    mm.hooks.tell("UserHasBeenCreated", context, user=user)
+    mm.hooks.notify("UserHasBeenCreated", context, user=user)
     return user
 
 
@@ -72,7 +72,7 @@ def set_active(mm: ServerState, user: User, active: bool) -> None:
     user.delete_at, user.update_at = (0 if active else now), now
     mm.publish("user_updated", {"user_id": user.id})
     if not active:
-        mm.hooks.tell("UserHasBeenDeactivated", user=user)
+        mm.hooks.notify("UserHasBeenDeactivated", user=user)
 
 
 def check_username(name: str, where: str, error_id: str) -> None:
