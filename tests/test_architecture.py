@@ -60,8 +60,8 @@ CIRCLES_OF_TYPES = (
 )  # fmt: skip
 # Names that stand more than once, and where. The list may shrink, it may not grow.
 NAMES_TWICE = {
+    # The same transport for httpx and for its fork; users import either by this name.
     "WireTransport": {"testing/httpx2.py", "testing/wire_transport.py"},
-    "_Stream": {"testing/httpx2.py", "testing/wire_transport.py"},
 }
 LONGEST_MODULE = 600
 # Modules that are longer and may be: path -> the reason why two modules would read worse.

@@ -11,7 +11,7 @@ from mm_asgi.testing.wire import BodyStream, WireTransportBase
 __all__ = ["WireTransport"]
 
 
-class _Stream(BodyStream, httpx2.AsyncByteStream):
+class _HTTPX2Stream(BodyStream, httpx2.AsyncByteStream):
     pass
 
 
@@ -19,4 +19,4 @@ class WireTransport(WireTransportBase, httpx2.AsyncBaseTransport):
     """``mm_asgi.testing.WireTransport`` for ``httpx2.AsyncClient``."""
 
     library: ClassVar[Any] = httpx2
-    stream_class: ClassVar[type[BodyStream]] = _Stream
+    stream_class: ClassVar[type[BodyStream]] = _HTTPX2Stream

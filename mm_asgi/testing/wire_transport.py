@@ -11,7 +11,7 @@ from mm_asgi.testing.wire import BodyStream, WireTransportBase
 __all__ = ["WireTransport"]
 
 
-class _Stream(BodyStream, httpx.AsyncByteStream):
+class _HTTPXStream(BodyStream, httpx.AsyncByteStream):
     pass
 
 
@@ -49,4 +49,4 @@ class WireTransport(WireTransportBase, httpx.AsyncBaseTransport):
     """
 
     library: ClassVar[Any] = httpx
-    stream_class: ClassVar[type[BodyStream]] = _Stream
+    stream_class: ClassVar[type[BodyStream]] = _HTTPXStream
