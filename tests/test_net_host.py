@@ -13,8 +13,8 @@ import pytest
 
 from tests.go_api import GoAPI
 from tests.go_host import StartFailed, go_missing_reason
-from tests.gob_echo import GobEcho, GobRefused
 from tests.net_host import NetHost, go_plugin_bundle
+from tests.real_gob import RealGob, RealGobRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,11 +141,11 @@ async def test_a_plugin_that_speaks_grpc_is_refused(tmp_path: Path) -> None:
 
 
 def test_gob_goes_both_ways() -> None:
-    with GobEcho() as go:
+    with RealGob() as go:
         post = {"Id": "a", "Props": [["k", {"$type": "[]interface {}", "value": [None]}]]}
         stream = go.encode("*model.Post", [post, {}])
         assert go.decode("model.Post", stream) == ([post, {}], stream)
-        with pytest.raises(GobRefused, match="not among those"):
+        with pytest.raises(RealGobRefused, match="not among those"):
             go.encode("no.Such", [])
-        with pytest.raises(GobRefused, match="value 0"):
+        with pytest.raises(RealGobRefused, match="value 0"):
             go.decode("int", stream)

@@ -1,6 +1,6 @@
 """Ask Go's own encoding/gob, with the real types of the plugin package: tests/nethost/gobecho.
 
-with GobEcho() as go:
+with RealGob() as go:
     stream = go.encode("*model.Post", [{"Id": "a"}])
     values, again = go.decode("*model.Post", stream)
 
@@ -18,14 +18,14 @@ from tests.net_host import GOB_ECHO
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["GobEcho", "GobRefused"]
+__all__ = ["RealGob", "RealGobRefused"]
 
 
-class GobRefused(Exception):
+class RealGobRefused(Exception):
     """Go refused a stream or a value; the text is Go's."""
 
 
-class GobEcho:
+class RealGob:
     """One running gobecho, for one thread at a time; `with` ends it."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class GobEcho:
             stream: all messages of one gob stream.
 
         Raises:
-            GobRefused: the stream is no stream of that type.
+            RealGobRefused: the stream is no stream of that type.
         """
         if not stream:
             return [], b""
@@ -57,7 +57,7 @@ class GobEcho:
         """Return one stream with these values.
 
         Raises:
-            GobRefused: a value does not fit the type, or gob cannot send it.
+            RealGobRefused: a value does not fit the type, or gob cannot send it.
         """
         return bytes.fromhex(self._ask({"type": kind, "values": values})["gob"])
 
@@ -68,5 +68,5 @@ class GobEcho:
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         if error := answer.get("error"):
-            raise GobRefused(error)
+            raise RealGobRefused(error)
         return answer
