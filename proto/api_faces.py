@@ -112,7 +112,7 @@ def method_text(face: Face, method: Method) -> str:
 
 
 def fitted(head: str, items: Sequence[str], tail: str) -> str:
-    """A call or signature on one line, on three, or with a line for each item."""
+    """Return a call or signature on one line, on three, or with a line for each item."""
     line = head + ", ".join(items) + tail
     if len(line) <= WIDTH:
         return line + "\n"

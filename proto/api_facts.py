@@ -22,7 +22,7 @@ __all__ = ["LEFT_UNSET", "MAY_BE_UNSET", "READS"]
 
 LEFT_UNSET = {set_text(texts["requests"]["left_unset"])}
 """Message fields of requests that are sent only when the caller sets them: an empty one would mean
-that nobody is visible. All others are sent always, because the host follows the pointer without a
+that no user is visible. All others are sent always, because the host follows the pointer without a
 check: PublishWebSocketEvent without `broadcast` would end the whole server."""
 
 MAY_BE_UNSET = {set_text(texts["calls"]["may_be_unset"])}

@@ -166,20 +166,20 @@ def calls_in(table: Mapping[str, Any]) -> set[str]:
 
 
 def snake(name: str) -> str:
-    """KVSet is kv_set, GetLDAPUserAttributes get_ldap_user_attributes, CreateOAuthApp create_o_auth_app."""
+    """Return a name in snake case: CreateOAuthApp is create_o_auth_app, KVSet is kv_set."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 def words(name: str) -> str:
-    """GetUserByEmail is "Get the user by email.", CreateTeam "Create a team."."""
+    """Return a name as a sentence: GetUserByEmail is "Get the user by email."."""
     verb, *rest = snake(name).replace("o_auth", "OAuth").replace("ldap", "LDAP").split("_")
     phrases: list[list[str]] = [[]]
     for word in rest:
         phrases.append([word]) if word in PREPOSITIONS else phrases[-1].append(word)
-    told = [verb.capitalize(), article(verb, phrases[0]), *phrases[0]]
+    sentence = [verb.capitalize(), article(verb, phrases[0]), *phrases[0]]
     for preposition, *noun in phrases[1:]:
-        told += [preposition, "" if preposition == "by" else "the", *noun]
-    return " ".join(filter(None, told)) + "."
+        sentence += [preposition, "" if preposition == "by" else "the", *noun]
+    return " ".join(filter(None, sentence)) + "."
 
 
 def article(verb: str, noun: Sequence[str]) -> str:
@@ -193,10 +193,10 @@ def article(verb: str, noun: Sequence[str]) -> str:
 
 
 def notes(text: str) -> str:
-    """What the table says of a call, without what the client takes care of."""
+    """Return the table's notes on a call, without those that the client takes care of."""
     clauses = [clause for clause in text.split("; ") if not UNSET.search(clause)]
-    told = "; ".join(clauses).rstrip(".")
-    return "" if told == "-" or not told else f"The host: {told}."
+    text = "; ".join(clauses).rstrip(".")
+    return "" if text in ("-", "") else f"The host: {text}."
 
 
 def arguments(rpc: str, request: Descriptor, texts: Mapping[str, Any]) -> Iterator[Argument]:
@@ -241,7 +241,7 @@ def literal(default: object, is_message: bool) -> str | None:
 
 
 def annotated(field: FieldDescriptor) -> str:
-    """What a caller may give for a field: protobuf's constructor takes it as it is."""
+    """Return the type of the values that protobuf's constructor takes for a field."""
     if is_map(field):
         return f"Mapping[str, {map_value(field)}]"
     if field.is_repeated:

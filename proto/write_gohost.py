@@ -97,7 +97,7 @@ def service_types(file: FileDescriptorProto) -> list[str]:
 
 
 def references(message: DescriptorProto) -> list[str]:
-    """The types that a message's fields name, those of its nested messages too."""
+    """Return the types that the fields of a message and of its nested messages have."""
     kinds = (FieldDescriptorProto.TYPE_MESSAGE, FieldDescriptorProto.TYPE_ENUM)
     names = [field.type_name for field in message.field if field.type in kinds]
     for nested in message.nested_type:
@@ -108,7 +108,7 @@ def references(message: DescriptorProto) -> list[str]:
 def shrink(
     file: FileDescriptorProto, reached: set[str], file_of: dict[str, str]
 ) -> FileDescriptorProto:
-    """A copy of `file` with the reached types and only the imports that these use."""
+    """Return a copy of `file` with the reached types and only the imports that these use."""
     small = FileDescriptorProto()
     small.CopyFrom(file)
     small.ClearField("source_code_info")  # its paths count the types that are gone

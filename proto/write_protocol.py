@@ -34,7 +34,7 @@ def generate(root: Path, scratch: Path) -> dict[str, bytes]:
 
 
 def stubs(files: Sequence[FileDescriptorProto]) -> dict[str, str]:
-    """Stubs by file name. mypy-protobuf is a protoc plugin; its end of the pipe is fed by hand."""
+    """Return the stubs by file name. mypy-protobuf is a protoc plugin, and is run without protoc."""
     request = CodeGeneratorRequest(
         file_to_generate=[moved(file.name) for file in files],
         proto_file=[in_our_package(file) for file in files],
@@ -46,7 +46,7 @@ def stubs(files: Sequence[FileDescriptorProto]) -> dict[str, str]:
 
 
 def in_our_package(file: FileDescriptorProto) -> FileDescriptorProto:
-    """The file as mypy-protobuf is to see it, so that stubs import ours in google's place."""
+    """Return a file for mypy-protobuf, whose stubs then import our modules in google's place."""
     ours = copy.deepcopy(file)
     ours.name = moved(file.name)
     ours.dependency[:] = [moved(name) for name in file.dependency]
@@ -65,7 +65,7 @@ def module_name(file: str) -> str:
 
 
 def module_text(file: FileDescriptorProto) -> str:
-    """A module that registers the file's descriptor after those of its imports."""
+    """Return a module that registers the file's descriptor after those of its imports."""
     imports = "".join(
         f"from {PACKAGE.replace('/', '.')} import {module_name(dependency)}\n"
         for dependency in file.dependency
@@ -78,7 +78,7 @@ def module_text(file: FileDescriptorProto) -> str:
 
 
 def stripped(file: FileDescriptorProto) -> bytes:
-    """The descriptor without comments and what a runtime works out by itself."""
+    """Return the descriptor without comments, options and derived names."""
     bare = copy.deepcopy(file)
     bare.ClearField("source_code_info")
     bare.ClearField("options")  # go_package and its like

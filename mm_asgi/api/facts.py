@@ -13,7 +13,7 @@ LEFT_UNSET = frozenset(
     }
 )
 """Message fields of requests that are sent only when the caller sets them: an empty one would mean
-that nobody is visible. All others are sent always, because the host follows the pointer without a
+that no user is visible. All others are sent always, because the host follows the pointer without a
 check: PublishWebSocketEvent without `broadcast` would end the whole server."""
 
 MAY_BE_UNSET = frozenset(

@@ -62,7 +62,7 @@ def mutual_tls(client_certificate: str) -> MutualTLS:
     context.num_tickets = 0
     _trust(context, client_certificate)
     key, certificate = _make_certificate()
-    _show(context, key, certificate)
+    _load_certificate(context, key, certificate)
     return MutualTLS(context, ssl.PEM_cert_to_DER_cert(certificate.decode()))
 
 
@@ -116,7 +116,7 @@ def _make_certificate() -> tuple[bytes, bytes]:
     )
 
 
-def _show(context: ssl.SSLContext, key: bytes, certificate: bytes) -> None:
+def _load_certificate(context: ssl.SSLContext, key: bytes, certificate: bytes) -> None:
     try:
         with _as_file(certificate) as certificate_file, _as_file(key) as key_file:
             context.load_cert_chain(certificate_file, key_file)

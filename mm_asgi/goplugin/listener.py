@@ -64,7 +64,7 @@ class UnixListener:
         go-plugin sets the same mode and group.
         """
         if self._group is not None:
-            _give(address, self._group)
+            _give_to_group(address, self._group)
         os.chmod(address, 0o600 if self._group is None else 0o660)
 
     def open(self) -> socket.socket:
@@ -132,7 +132,7 @@ class UnixListener:
         if self._group is None:
             return
         try:
-            _give(directory, self._group)
+            _give_to_group(directory, self._group)
             os.chmod(directory, 0o710)
         except BaseException:
             os.rmdir(directory)
@@ -205,7 +205,7 @@ def _group_number(group: str | None) -> int | None:
         ) from exc
 
 
-def _give(path: str, group: int) -> None:
+def _give_to_group(path: str, group: int) -> None:
     try:
         os.chown(path, -1, group)
     except (OSError, OverflowError) as exc:

@@ -89,7 +89,7 @@ class StandardStreams:
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
         self._python = (sys.stdout, sys.stderr)
-        sys.stdout, sys.stderr = _text(sys.stdout, 1), _text(sys.stderr, 2)
+        sys.stdout, sys.stderr = _text_stream(sys.stdout, 1), _text_stream(sys.stderr, 2)
         # A crash kills the thread that reads the pipes, so its report goes straight to the host.
         # Its lines are plain text, which the host does not take for JSON.
         faulthandler.enable(self._real_err)
@@ -294,7 +294,7 @@ def _replace(fd: int, name: str) -> _RelayedPipe:
     return _RelayedPipe(reading, name)
 
 
-def _text(stream: TextIO, fd: int) -> TextIO:
+def _text_stream(stream: TextIO, fd: int) -> TextIO:
     """Return Python's stream for the fd: the same object if possible, since code may hold it."""
     if isinstance(stream, io.TextIOWrapper):
         with contextlib.suppress(OSError, ValueError):

@@ -13,7 +13,7 @@ class LogContext(NamedTuple):
 
     Attributes:
         request_id: the request's id.
-        user_id: the logged-in user's id; None: nobody is logged in.
+        user_id: the logged-in user's id; None: the request is anonymous.
     """
 
     request_id: str

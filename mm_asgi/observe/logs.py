@@ -214,7 +214,7 @@ def _apply(path: str, write: Callable[[bytes], object]) -> None:
 
     try:
         if path.endswith((".json", ".yaml", ".yml")):
-            logging.config.dictConfig(_prepared(_load(path), write))
+            logging.config.dictConfig(_prepare_config(_load(path), write))
         else:
             with open(path, encoding="utf-8") as file:
                 logging.config.fileConfig(file, disable_existing_loggers=False)
@@ -244,7 +244,7 @@ def _load(path: str) -> Any:
         return yaml.safe_load(file)
 
 
-def _prepared(config: Any, write: Callable[[bytes], object]) -> Any:
+def _prepare_config(config: Any, write: Callable[[bytes], object]) -> Any:
     """Return the configuration, with ``write`` as an argument of its handlers of our class."""
     # dictConfig's default would silence every logger that exists by now, ours too.
     config.setdefault("disable_existing_loggers", False)

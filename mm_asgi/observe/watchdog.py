@@ -196,21 +196,21 @@ class Watchdog:
                 self._end(self._deadline[1], _report_held)
                 return
             if now >= next_tick:
-                self._look(now)
+                self._watch(now)
                 next_tick = now + interval
             until = next_tick if self._deadline is None else min(next_tick, self._deadline[0])
             self._changed.wait(max(until - time.monotonic(), 0.0))
             self._changed.clear()
 
-    def _look(self, now: float) -> None:
+    def _watch(self, now: float) -> None:
         if not self._orphaned and os.getppid() != self._parent:
             self._orphaned = True
             self.exit_after(self._orphan_grace, _EXIT_ORPHANED)
             self._call_loop(self._on_orphan)
         if self._loop is not None and self._pulse is not None:
-            self._feel(self._pulse, now)
+            self._check_pulse(self._pulse, now)
 
-    def _feel(self, pulse: Pulse, now: float) -> None:
+    def _check_pulse(self, pulse: Pulse, now: float) -> None:
         answered = self._beats != self._beats_seen
         verdict = pulse.tick(answered, now=now, cpu=time.process_time())
         if answered:

@@ -17,8 +17,8 @@ A ServerCall is an HTTP/2 stream, and the RPC on it has a life of its own beside
 Three parties end an RPC. The handler does, with ``finish()`` or ``abort()``. The wire does, with
 ``_leave()``: the deadline has passed, a message is too large or cannot be parsed, the server stops.
 Then the peer gets a status, and the handler's ``on_cancel`` callback is called. And the peer does,
-when it resets the stream or its connection is lost: then the callback is called, and there is nobody
-to send a status to. The callback is called at most once, and never after the handler has ended the
+when it resets the stream or its connection is lost: then the callback is called, and no status can be
+sent. The callback is called at most once, and never after the handler has ended the
 RPC itself.
 
 A received message waits as bytes and is parsed when it is read; its bytes are credited to the peer
@@ -318,7 +318,7 @@ class ServerCall(MessageStream):
     def on_ended(self) -> None:
         """Close the call: its trailers are on their way.
 
-        A peer that is still sending is told that it need not (RFC 9113 section 8.1).
+        The reset asks a peer that is still sending to stop (RFC 9113 section 8.1).
         """
         if self.state is StreamState.HALF_CLOSED_LOCAL:
             self.reset(ErrorCode.NO_ERROR)

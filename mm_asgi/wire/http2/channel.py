@@ -20,7 +20,7 @@ during the pause new ones do so at once (wait-for-ready.md). The others stay in 
 
 A connection ends with ``close()``, or with the loop. The second is what ``_lease`` is for: asyncio's
 runners close each async generator that was begun on their loop, so a generator that waits for its
-end closes the connections of a channel that nobody has closed (its test stands in test_channel_connection.py).
+end closes the connections of a channel that was not closed (tested in test_channel_connection.py).
 
 Everything happens on one loop, and nothing is awaited between a look at ``_ready`` and the beginning
 of a call on it.
@@ -224,7 +224,7 @@ class NativeChannel:
     async def _lease_of_loop(self) -> AsyncGenerator[None, None]:
         """Close the connections when the generator is closed: by ``close()``, or with the loop.
 
-        asyncio.run() closes each generator that was begun on its loop. A channel that nobody closes
+        asyncio.run() closes each generator that was begun on its loop. A channel that was not closed
         learns of the loop's end in no other way, and its sockets cannot be closed afterwards.
         """
         try:
@@ -294,7 +294,7 @@ class NativeChannel:
 
     # ---------------------------------------------------------------- connections
 
-    def made(self, transport: ClientTransport) -> None:
+    def add(self, transport: ClientTransport) -> None:
         """Add a connection that has just been opened."""
         self._transports.add(transport)
 

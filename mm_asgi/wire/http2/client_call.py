@@ -7,12 +7,12 @@ CLOSED, so that an early end has nothing to reset. ``start()`` makes it a new st
 and sends the request, or as much of it as there is. A call may be started twice: when the server
 refuses the stream before it has begun to answer (``on_closed()``, ``_may_retry()``), the channel
 queues it once more. ``end()`` is the only way to be over: the first status counts, the channel drops
-the call, and ``settle()`` wakes whoever waits for the answer.
+the call, and ``settle()`` wakes the caller.
 
 An answer is a header section, messages, and a trailer section with the status, or one header section
 that has it all (Trailers-Only). What is not gRPC at all gets a status by the tables of client_rpc.py.
 A UnaryCall has a future where a StreamCall (stream_call.py) has queues; it parses the answer when it
-comes, and credits its bytes at once, because nobody reads it in parts.
+comes, and credits its bytes at once, because the caller does not read it in parts.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class ClientCall(MessageStream):
     # ---------------------------------------------------------------- the end
 
     def settle(self, code: StatusCode, text: str, fields: Sequence[Field]) -> None:
-        """Wake whoever waits for the answer: the RPC is over.
+        """Wake the caller: the RPC is over.
 
         Args:
             code: its status.

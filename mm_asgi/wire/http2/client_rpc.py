@@ -14,8 +14,8 @@ from mm_asgi.wire.http2.rpc import (
     ACCEPTED,
     CONTENT_TYPE,
     IDENTITY,
+    cut_for_status,
     decode_metadata,
-    echoed,
     encode_metadata_block,
     encode_timeout,
     read_status,
@@ -89,10 +89,10 @@ class RequestBlocks:
         """
         block = self._kept.get(path)
         if block is None:
-            block = self._new(path)
+            block = self._new_block(path)
         return block + encode_metadata_block(metadata) if metadata else block
 
-    def _new(self, path: str) -> bytes:
+    def _new_block(self, path: str) -> bytes:
         if not path.startswith("/") or not path.isascii() or not path.isprintable():
             raise ValueError(f"path is {path!r}, expected /package.Service/Name")
         block = hpack.encode([*self._before, (b":path", path.encode()), *self._after])
@@ -144,7 +144,7 @@ class ResponseFacts:
         self.fault: tuple[StatusCode, str] | None = None
         is_grpc = kind == CONTENT_TYPE or kind.startswith(CONTENT_TYPE + b"+")
         if self.status is None and (head.status != 200 or not is_grpc):
-            said = echoed(kind.decode("latin-1")) or "no content-type"
+            said = cut_for_status(kind.decode("latin-1")) or "no content-type"
             self.fault = (
                 _HTTP.get(head.status, StatusCode.UNKNOWN),
                 f"the answer is not gRPC's: HTTP status {head.status}, {said};"

@@ -45,7 +45,7 @@ class ClientTransport(Transport):
 
     def make_connection(self) -> Connection:
         """Return a client's connection, and make it known to the channel."""
-        self._channel.made(self)
+        self._channel.add(self)
         return Connection(
             client=True, limits=self._channel.limits, clock=self.loop.time, wake=self.wake
         )

@@ -64,9 +64,9 @@ class Deadlines:
         if self._timer is not None:
             self._timer.cancel()
         self._next = deadline
-        self._timer = self._loop.call_at(deadline, self._look)
+        self._timer = self._loop.call_at(deadline, self._expire_due)
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         # The loop calls a timer up to its clock's resolution early.
         now = self._loop.time() + 1e-6
         self._next, self._timer = math.inf, None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from mm_asgi.wire.http2.rpc import GZIP, MessageTooLarge, echoed
+from mm_asgi.wire.http2.rpc import GZIP, MessageTooLarge, cut_for_status
 
 __all__ = ["EncodingError", "check_name", "deflate", "inflate", "unknown_encoding"]
 
@@ -78,4 +78,4 @@ def inflate(data: bytes | bytearray, limit: int) -> bytes:
 
 def unknown_encoding(name: bytes) -> str:
     """Return the status text for an encoding that is not supported."""
-    return f"message encoding {echoed(name.decode('latin-1'))} is not supported"
+    return f"message encoding {cut_for_status(name.decode('latin-1'))} is not supported"

@@ -213,7 +213,7 @@ def is_grpc(head: HeaderSection) -> bool:
     return False
 
 
-def echoed(text: str) -> str:
+def cut_for_status(text: str) -> str:
     """Return the part of a peer's text that a status may repeat, in ASCII.
 
     It is short, because one octet of HPACK may stand for 4 KB of text.

@@ -14,7 +14,7 @@ from mm_asgi.wire.http2.connection import Connection
 from mm_asgi.wire.http2.encoding import check_name
 from mm_asgi.wire.http2.limits import Limits
 from mm_asgi.wire.http2.refused import NotGRPC, RefusedCall
-from mm_asgi.wire.http2.rpc import RequestFacts, echoed, is_grpc
+from mm_asgi.wire.http2.rpc import RequestFacts, cut_for_status, is_grpc
 from mm_asgi.wire.http2.tls import TLSAcceptor, demand_http2
 from mm_asgi.wire.http2.transport import READ_SIZE, Transport
 from mm_asgi.wire.port import StatusCode
@@ -182,7 +182,7 @@ class ServerTransport(Transport):
             head.call = facts = RequestFacts(head)
         entry = self._methods.get(facts.path)
         if entry is None:
-            text = f"no method {echoed(facts.path)}"
+            text = f"no method {cut_for_status(facts.path)}"
             return RefusedCall(self.connection, stream_id, StatusCode.UNIMPLEMENTED, text)
         if facts.fault:
             return RefusedCall(self.connection, stream_id, StatusCode.INTERNAL, facts.fault)

@@ -3,7 +3,7 @@
 Theory of operation
 
 A stream carries one exchange: header sections and a body each way. This module knows neither HTTP
-nor gRPC. A subclass gives the exchange a meaning: it overrides the ``on_`` methods, which the
+nor gRPC. A subclass defines what the exchange means: it overrides the ``on_`` methods, which the
 connection calls, and it calls the ``send_`` methods.
 
 States. RFC 9113 section 5.1 stands here as one table, TRANSITIONS, and ``move()`` takes its steps.
@@ -22,7 +22,7 @@ and it keeps no stream in a local variable across two of them without that look.
 Receiving. ``receive_window`` is what the peer may still send on this stream. The owner says with
 ``credit()`` what it has used up, and a WINDOW_UPDATE leaves when half a window has come together.
 Only this window slows a peer down. The connection's own window is opened again as soon as bytes are
-here, or one stream that nobody reads would stop all others.
+here, or one stream that is not read would stop all others.
 
 Sending. Only DATA is ever held back: by the stream's window, by the connection's, or because the
 transport has enough. While nothing waits and all three have room, ``send_data()`` hands the bytes to

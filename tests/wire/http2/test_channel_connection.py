@@ -211,14 +211,14 @@ async def test_an_rpc_that_ends_as_the_server_greets_takes_no_connection_along(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with scripted() as server:
-        call, made = server.channel.stream(PATH, BytesValue), server.channel.made
+        call, add = server.channel.stream(PATH, BytesValue), server.channel.add
 
         def at_the_greeting(transport: ClientTransport) -> None:
             # Before the dial goes on, which waits for the same.
             transport.greeted.add_done_callback(lambda _: call.cancel())
-            made(transport)
+            add(transport)
 
-        monkeypatch.setattr(server.channel, "made", at_the_greeting)
+        monkeypatch.setattr(server.channel, "add", at_the_greeting)
         task = server.start(b"1")
         await (await server.accept()).serve(b"answer")
         assert (await task).value == b"answer"
