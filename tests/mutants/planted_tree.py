@@ -62,8 +62,12 @@ class PlantedTree:
 
     @property
     def environ(self) -> dict[str, str]:
-        """The variables with which the copy is first on the path, of all processes of a test."""
-        return {"PYTHONPATH": str(self.root), "PYTHONPYCACHEPREFIX": str(self.root / ".compiled")}
+        """The variables of a test's processes: the copy comes first, and compiled files are kept."""
+        return {
+            "PYTHONPATH": str(self.root),
+            "PYTHONPYCACHEPREFIX": str(self.root / ".compiled"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
 
     @contextlib.contextmanager
     def planted(self, fault: Fault | None) -> Iterator[None]:
