@@ -47,7 +47,7 @@ class NoValgrindError(BenchmarkError):
 
 
 @dataclass(frozen=True)
-class Counter:
+class Callgrind:
     """The callgrind of one process, which is asked by ``vgdb``.
 
     Attributes:
@@ -132,7 +132,7 @@ def measure(tree: Tree, kind: str, batches: int = BATCHES) -> float:
 
 
 @contextlib.contextmanager
-def _counted(path: str) -> Iterator[tuple[direct.DirectPlugin, Counter]]:
+def _counted(path: str) -> Iterator[tuple[direct.DirectPlugin, Callgrind]]:
     with tempfile.TemporaryDirectory(prefix="counts-") as name:
         folder = Path(name)
         command = [
@@ -144,7 +144,7 @@ def _counted(path: str) -> Iterator[tuple[direct.DirectPlugin, Counter]]:
         quiet = {"MM_ASGI_BLOCKED_WARN": "0", "MM_ASGI_BLOCKED_KILL": "0"}
         environ = {"PYTHONPATH": path, "MM_ASGI_LOOP": "uvloop", **quiet}
         with direct.started(command, environ) as plugin:
-            yield plugin, Counter(folder, plugin.pid)
+            yield plugin, Callgrind(folder, plugin.pid)
 
 
 def run(argv: list[str]) -> int:

@@ -35,7 +35,7 @@ WARM = 5
 TURNS = 5
 """Turns that count. The most frequent walk is taken: a timer of the process may fall into one."""
 TAKE_LIMIT = 20.0  # s
-APP = "tests.benchmarks.apps.walk"
+APP = "tests.benchmarks.apps.echo"
 WIRE = "wire/"
 PARSER = "h11"
 

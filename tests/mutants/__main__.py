@@ -1,4 +1,4 @@
-"""``python -m tests.mutants``: plant each fault of registry.py in a copy of the tree, run the tests
+"""``python -m tests.mutants``: plant each fault of every_fault.py in a copy of the tree, run the tests
 that have to catch it, print the score. The exit code is 1 when a fault lives.
 """
 
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.mutants.caught_before import CaughtBefore, Fingerprints
+from tests.mutants.every_fault import EVERY_FAULT
 from tests.mutants.planted_tree import ROOT, PlantedTree, why_not_planted
-from tests.mutants.registry import EVERY_FAULT
-from tests.mutants.trial import CAUGHT, Outcome, Trial, shards
+from tests.mutants.trial import CAUGHT, Trial, TriedFault, shards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,15 +69,15 @@ def try_all(faults: Sequence[Fault], *, jobs: int, resume: bool) -> list[Fault]:
         if len(todo) < len(faults):
             write(f"{len(faults) - len(todo)} were caught before, by what has not changed since")
 
-        def tell(outcome: Outcome) -> None:
-            if outcome.verdict == CAUGHT:
-                before.add(prints.of(outcome.fault))
+        def tell(tried: TriedFault) -> None:
+            if tried.verdict == CAUGHT:
+                before.add(prints.of(tried.fault))
             else:
-                living.append(outcome.fault)
-            if outcome.tail:
-                write(f"{outcome.fault.name}: {outcome.tail}")
-            word = "caught" if outcome.verdict == CAUGHT else "LIVES"
-            write(f"{word:7} {outcome.seconds:5.1f} s  {outcome.fault.name}")
+                living.append(tried.fault)
+            if tried.tail:
+                write(f"{tried.fault.name}: {tried.tail}")
+            word = "caught" if tried.verdict == CAUGHT else "LIVES"
+            write(f"{word:7} {tried.seconds:5.1f} s  {tried.fault.name}")
 
         Trial(source, tell).run(shards(todo), jobs)
     return living

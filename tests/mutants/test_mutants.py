@@ -9,10 +9,10 @@ import pytest
 
 from tests.mutants import __main__ as command
 from tests.mutants.caught_before import CaughtBefore, Fingerprints
+from tests.mutants.every_fault import EVERY_FAULT
 from tests.mutants.fault import Fault
 from tests.mutants.planted_tree import PlantedTree, why_not_planted
-from tests.mutants.registry import EVERY_FAULT
-from tests.mutants.trial import BROKEN, CAUGHT, PASSED, Outcome, PytestRun, Trial, shards
+from tests.mutants.trial import BROKEN, CAUGHT, PASSED, PytestRun, Trial, TriedFault, shards
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,10 +136,10 @@ def test_a_trial_tells_the_caught_from_the_living_and_the_untried(tree: Path) ->
     lives = replace(FAULT, name="box: it is one", new="1")
     none_selected = replace(FAULT, name="none", paths=("tests",), only="nothing_of_this_name")
     broken = replace(FAULT, name="broken", paths=("tests/test_broken.py",), only="")
-    told: list[Outcome] = []
+    told: list[TriedFault] = []
     Trial(tree, told.append).run(shards([FAULT, lives, none_selected, broken]), jobs=2)
-    verdicts = {outcome.fault.name: outcome for outcome in told}
-    assert {name: outcome.verdict for name, outcome in verdicts.items()} == {
+    verdicts = {tried.fault.name: tried for tried in told}
+    assert {name: tried.verdict for name, tried in verdicts.items()} == {
         FAULT.name: CAUGHT,
         lives.name: PASSED,
         none_selected.name: BROKEN,

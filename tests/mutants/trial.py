@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.mutants.fault import Fault
 
-__all__ = ["CAUGHT", "Outcome", "Shard", "Trial", "shards"]
+__all__ = ["CAUGHT", "TriedFault", "Shard", "Trial", "shards"]
 
 LARGEST = 8
 """Faults of a shard at most: the last one should not keep a single worker busy for long."""
@@ -72,7 +72,7 @@ def shards(faults: Iterable[Fault], largest: int = LARGEST) -> list[Shard]:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TriedFault:
     """What became of a fault.
 
     Attributes:
@@ -118,10 +118,10 @@ class Trial:
 
     Args:
         source: the tree that is copied for each worker.
-        tell: called with each outcome, by one worker at a time.
+        tell: called with each fault that was tried, by one worker at a time.
     """
 
-    def __init__(self, source: Path, tell: Callable[[Outcome], None]) -> None:
+    def __init__(self, source: Path, tell: Callable[[TriedFault], None]) -> None:
         self._source = source
         self._tell = tell
         self._telling = threading.Lock()
@@ -154,24 +154,24 @@ class Trial:
             tree = PlantedTree(Path(folder), self._source)
             with contextlib.suppress(Empty):
                 while not self._stopped.is_set():
-                    for outcome in self._try_shard(self._queue.get_nowait(), tree):
+                    for tried in self._try_shard(self._queue.get_nowait(), tree):
                         with self._telling:
-                            self._tell(outcome)
+                            self._tell(tried)
 
-    def _try_shard(self, shard: Shard, tree: PlantedTree) -> Iterator[Outcome]:
+    def _try_shard(self, shard: Shard, tree: PlantedTree) -> Iterator[TriedFault]:
         sound = self._run_tests(tree, shard.paths, shard.only, SOUND_LIMIT)
         for fault in shard.faults:
             if self._stopped.is_set():
                 return
             if sound.verdict != PASSED:
                 why = f"its tests do not pass without a fault:\n{sound.tail}"
-                yield Outcome(fault, BROKEN, sound.seconds, why)
+                yield TriedFault(fault, BROKEN, sound.seconds, why)
                 continue
             with tree.planted(fault):
                 found = self._run_tests(tree, sound.files, fault.only, LIMIT)
             if not self._stopped.is_set():
                 tail = found.tail if found.verdict == BROKEN else ""
-                yield Outcome(fault, found.verdict, found.seconds, tail)
+                yield TriedFault(fault, found.verdict, found.seconds, tail)
 
     def _run_tests(
         self, tree: PlantedTree, paths: Iterable[str], only: str, limit: float
