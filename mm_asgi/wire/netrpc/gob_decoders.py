@@ -266,7 +266,7 @@ def _struct_decoder(name: str, fields: tuple[tuple[str, int, Decoder], ...]) -> 
     count = len(fields)
 
     def decode(buffer: bytes, position: int, context: DecodeContext) -> tuple[Any, int]:
-        found = {}
+        found: dict[Any, Any] = {}
         index = -1
         delta = buffer[position]
         position += 1
@@ -285,6 +285,9 @@ def _struct_decoder(name: str, fields: tuple[tuple[str, int, Decoder], ...]) -> 
                     _too_short(size, position, buffer)
                 found[field] = buffer[position + 1 : end].decode("utf-8", "surrogateescape")
                 position = end
+            elif kind == INT and (size := buffer[position]) < 0x80:
+                found[field] = ~(size >> 1) if size & 1 else size >> 1
+                position += 1
             else:
                 found[field], position = decoder(buffer, position, context)
             delta = buffer[position]
@@ -298,7 +301,11 @@ def _struct_decoder(name: str, fields: tuple[tuple[str, int, Decoder], ...]) -> 
 
 
 def _count(buffer: bytes, position: int, context: DecodeContext) -> tuple[int, int]:
-    count, position = read_uint(buffer, position)
+    count = buffer[position]
+    if count < 0x80:
+        position += 1
+    else:
+        count, position = read_uint(buffer, position)
     context.elements -= count
     if context.elements < 0:
         too_many()
@@ -310,7 +317,7 @@ def _slice_decoder(element: Decoder, length: int = -1) -> Decoder:
         count, position = _count(buffer, position, context)
         if length >= 0 and count != length:
             raise HostProtocolError(f"gob: {count} elements of an array of {length}")
-        found = []
+        found: list[Any] = []
         for _ in range(count):
             value, position = element(buffer, position, context)
             found.append(value)
@@ -319,10 +326,28 @@ def _slice_decoder(element: Decoder, length: int = -1) -> Decoder:
     return decode
 
 
+def _decode_strings(buffer: bytes, position: int, context: DecodeContext) -> tuple[Any, int]:
+    """A slice of strings, without a call for each: what most headers are made of."""
+    count, position = _count(buffer, position, context)
+    found: list[Any] = []
+    for _ in range(count):
+        size = buffer[position]
+        if size < 0x80:
+            position += 1
+        else:
+            size, position = read_uint(buffer, position)
+        end = position + size
+        if end > len(buffer):
+            _too_short(size, position, buffer)
+        found.append(buffer[position:end].decode("utf-8", "surrogateescape"))
+        position = end
+    return found, position
+
+
 def _map_decoder(key: Decoder, element: Decoder) -> Decoder:
     def decode(buffer: bytes, position: int, context: DecodeContext) -> tuple[Any, int]:
         count, position = _count(buffer, position, context)
-        found = {}
+        found: dict[Any, Any] = {}
         for _ in range(count):
             name, position = key(buffer, position, context)
             found[name], position = element(buffer, position, context)
@@ -336,7 +361,7 @@ def _pairs_decoder(key: Decoder, element: Decoder) -> Decoder:
 
     def decode(buffer: bytes, position: int, context: DecodeContext) -> tuple[Any, int]:
         count, position = _count(buffer, position, context)
-        found = []
+        found: list[Any] = []
         for _ in range(count):
             name, position = key(buffer, position, context)
             value, position = element(buffer, position, context)
@@ -452,7 +477,10 @@ class _Compilation:
                 height = 1 + max((part.height for part in parts), default=0)
                 return Compiled(decoder, decoder, height, is_hashable=False)
             case WireSlice(_, element):
-                return self._of_one(_slice_decoder, self._compiled(element))
+                part = self._compiled(element)
+                if element == STRING:
+                    return self._of_one(lambda decoder: _decode_strings, part)
+                return self._of_one(_slice_decoder, part)
             case WireArray(_, element, length):
                 part = self._compiled(element)
                 return self._of_one(lambda decoder: _slice_decoder(decoder, length), part)

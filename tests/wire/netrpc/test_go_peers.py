@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import random
@@ -11,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mm_asgi.wire.netrpc.gob_types import ANY, INT, STRING, SliceOf, StructOf
+from mm_asgi.wire.netrpc.byte_pipe import BytePipe
+from mm_asgi.wire.netrpc.gob_types import ANY, BYTES, INT, STRING, SliceOf, StructOf
 from mm_asgi.wire.netrpc.gob_values import Registered
+from mm_asgi.wire.netrpc.live_calls import RPCAnswerer, RPCCaller
 from mm_asgi.wire.netrpc.rpc_conversation import AnswerSide, CallSide, GobBook
 from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
 from mm_asgi.wire.netrpc.yamux_session import (
@@ -23,6 +26,7 @@ from mm_asgi.wire.netrpc.yamux_session import (
 )
 from tests.wire.tools import go_missing_reason, tool
 
+from .live_host import PathListener, Running
 from .mux_pair import Side
 from .shapes import REGISTERED
 
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mm_asgi.wire.netrpc.plugin_session import PluginSession
+    from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
     from mm_asgi.wire.netrpc.yamux_stream import MuxStream
 
 pytestmark = [
@@ -252,3 +258,49 @@ def echo(arguments: dict[str, Any]) -> dict[str, Any]:
     assert note.name == "*main.Note"
     assert note.value["Props"] == {"list": [note.value.get("Status", 0), "x"]}
     return {"Text": arguments["Text"], "List": [7] * arguments.get("Count", 0), "Note": note}
+
+
+# ---------------------------------------------------------------- go-plugin
+
+
+async def test_a_plugin_s_session_with_go_plugin_s_client(tmp_path: Path) -> None:
+    """200 bodies at once, each read and answered through two streams of go-plugin's broker."""
+    running = Running(PathListener(tmp_path / "s"))
+    tasks: set[asyncio.Task[None]] = set()
+
+    def handle(call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
+        if call.method == "Plugin.Count":
+            task = asyncio.ensure_future(count(call, answerer, session))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        else:
+            answerer.refuse(call, f"rpc: can't find method {call.method}")
+
+    running.handle = handle
+    await running.endpoint.start(running.listener)
+    process = await asyncio.create_subprocess_exec(
+        tool("gopeer"), "session", running.listener.address, stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert json.loads(out) == {"good": "200", "missing": "rpc: can't find method Plugin.Missing"}
+    assert "the connection is gone" in await running.lost.get()
+    assert running.quits == 1
+    assert not tasks
+    assert not running.session.link.session.streams
+    await running.endpoint.stop(1)
+
+
+async def count(call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
+    writer, body = RPCCaller(session.book), BytePipe()
+    begun = writer.call("Plugin.Write", BYTES, b"begin")
+    session.link.dial(call.arguments["Response"], writer)
+    session.link.dial(call.arguments["Request"], body)
+    await begun
+    words = 0
+    while data := await body.read():
+        words += data.count(b" ")
+    body.close()
+    await writer.call("Plugin.Write", BYTES, b"%d words" % words)
+    await writer.call("Plugin.Write", BYTES, b"end")
+    writer.close()
+    answerer.reply(call, INT, words)

@@ -10,12 +10,13 @@ import (
 
 func main() {
 	commands := map[string]func([]string) error{
-		"gob":   runGob,
-		"yamux": runYamux,
-		"rpc":   runRPC,
+		"gob":     runGob,
+		"yamux":   runYamux,
+		"rpc":     runRPC,
+		"session": runSession,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: gopeer gob | yamux client|server SOCKET | rpc SOCKET")
+		fmt.Fprintln(os.Stderr, "usage: gopeer gob | yamux client|server SOCKET | rpc SOCKET | session SOCKET")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:]); err != nil {
