@@ -121,20 +121,20 @@ class _Bool(GobType):
 
 
 class _Integer(GobType):
-    __slots__ = ("_high", "_low", "_signed")
+    __slots__ = ("_high", "_low", "_has_sign")
 
     def __init__(self, name: str, number: int, bits: int) -> None:
         super().__init__(name, number)
-        self._signed = number == _INT
-        self._low = -(1 << bits - 1) if self._signed else 0
-        self._high = (1 << (bits - 1 if self._signed else bits)) - 1
+        self._has_sign = number == _INT
+        self._low = -(1 << bits - 1) if self._has_sign else 0
+        self._high = (1 << (bits - 1 if self._has_sign else bits)) - 1
 
     def write(self, out: bytearray, value: Any, sink: ValueSink) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong("int", value)
         if not self._low <= value <= self._high:
             raise ValueError(f"{value} does not fit {self.name}")
-        out += write_int(value) if self._signed else write_uint(value)
+        out += write_int(value) if self._has_sign else write_uint(value)
 
 
 class _Float(GobType):
