@@ -63,7 +63,7 @@ class Settings:
     app: str = _setting("", "the app to serve, as module:attribute", flag="TARGET")
     factory: bool = _setting(False, "the target is a function that makes the app")
     app_dir: str = _setting("", "folder that the app is imported from", path="folder")
-    wire: str = _setting("native", "what speaks gRPC with the host", "native", "grpcio")
+    wire: str = _setting("native", "what speaks with the host", "native", "grpcio", "netrpc")
     network: str = _setting("unix", "socket that the host dials", "unix", "tcp")
     lifespan: str = _setting("auto", "whether the app has a lifespan", "auto", "on", "off")
     loop: str = _setting(

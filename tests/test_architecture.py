@@ -20,7 +20,7 @@ LEVELS = (
     ("__init__", "__main__"),
     ("cli",),
     ("process", "host", "bundle", "testing"),
-    ("servicer", "grpc_hooks"),
+    ("servicer", "grpc_hooks", "netrpc"),
     ("serving", "loading"),
     ("dispatch", "hook_calls", "life"),
     ("plugin", "contrib", "running", "site"),

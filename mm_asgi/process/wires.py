@@ -106,6 +106,10 @@ def new_wire(name: str, environment: Environment) -> Wire:
         ConfigError: what it needs is not installed.
     """
     # Only the wire in use is imported: grpcio alone takes 90 ms.
+    if name == "netrpc":
+        from mm_asgi.netrpc.plugin_wire import NetRPCWire
+
+        return NetRPCWire()
     if name == "native":
         from mm_asgi.wire.http2.server import NativeServer
 

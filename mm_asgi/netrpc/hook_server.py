@@ -1,0 +1,107 @@
+"""The host's hooks over net/rpc: each call to its RPC, and what net/rpc alone has around it.
+
+The twin of grpc_hooks.py: what an RPC does is in dispatch.py, and open_call.py turns Go's values
+into messages and back. Here are the calls that come with streams of their own (the API's with
+OnActivate, a file's), and the tasks that the calls run in.
+
+No call has a deadline: the host waits for ever, so that a plugin's own budgets are all there is
+(row H2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mm_asgi.dispatch import NotListed
+from mm_asgi.netrpc.file_hook import FileStreams
+from mm_asgi.netrpc.open_call import OpenCall
+from mm_asgi.wire.calls import PLUGIN_FAILED
+from mm_asgi.wire.netrpc.mux_link import StreamOwner
+from mm_asgi.wire.netrpc.tables import HOOKS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from mm_asgi.dispatch import RPC
+    from mm_asgi.serving import Serving
+    from mm_asgi.wire.netrpc.live_calls import RPCAnswerer
+    from mm_asgi.wire.netrpc.plugin_session import PluginSession
+    from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
+
+    ServeHTTP = Callable[[IncomingCall, RPCAnswerer, PluginSession], None]
+
+__all__ = ["HookServer"]
+
+
+class HookServer:
+    """Serves the host's calls with one plugin.
+
+    Args:
+        serving: the plugin.
+        serve_http: serves a ServeHTTP call: the call, its answerer, the session.
+        use_api: called with OnActivate: the session, and the number that the host's API is on.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        *,
+        serve_http: ServeHTTP,
+        use_api: Callable[[PluginSession, int], None],
+    ) -> None:
+        self._serving = serving
+        self._use_api = use_api
+        self._serve_http = serve_http
+        # OnDeactivate waits for the drained ones: it must not wait for itself.
+        self._undrained: set[asyncio.Task[None]] = set()
+
+    def handle(self, call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
+        """Serve one call; what takes time is done in a task."""
+        name = call.method.removeprefix("Plugin.")
+        if name == "ServeHTTP":
+            self._serve_http(call, answerer, session)
+            return
+        rpc = self._serving.dispatch.rpcs.get(name)
+        if rpc is None or name not in HOOKS:
+            answerer.refuse(call, f"rpc: can't find method {call.method}")
+            return
+        opened = OpenCall(name, call, answerer)
+        if name == "OnActivate":
+            self._dial_api(opened, session)
+        self._start(rpc, self._answer(rpc, opened, session))
+
+    def _dial_api(self, opened: OpenCall, session: PluginSession) -> None:
+        # Both at once, within the host's 5 s: what it offered in vain it logs as an error.
+        self._use_api(session, opened.arguments.get("APIMuxId", 0))
+        if driver := opened.arguments.get("DriverMuxId", 0):
+            session.link.dial(driver, StreamOwner())
+
+    def _start(self, rpc: RPC, work: Coroutine[Any, Any, None]) -> None:
+        if rpc.is_drained:
+            self._serving.tasks.start(work, rpc.name)
+            return
+        task = asyncio.get_running_loop().create_task(work, name=f"mm_asgi {rpc.name}")
+        self._undrained.add(task)
+        task.add_done_callback(self._undrained.discard)
+
+    async def _answer(self, rpc: RPC, opened: OpenCall, session: PluginSession) -> None:
+        try:
+            if opened.name == "FileWillBeUploaded":
+                await self._answer_file(rpc, opened, session)
+                return
+            request = opened.request(rpc.request)
+            response = await rpc.answer(request, None, opened.answer)
+            opened.answer(response)
+        except NotListed as exc:
+            opened.refuse(str(exc))
+        except BaseException:  # a log filter that raises: the host does not wait for ever
+            opened.refuse(PLUGIN_FAILED)
+            raise
+
+    async def _answer_file(self, rpc: RPC, opened: OpenCall, session: PluginSession) -> None:
+        streams = FileStreams(session.link, opened)
+        try:
+            await streams.answer(rpc, opened, self._serving.settings.upload_limit)
+        finally:
+            streams.close()

@@ -1,0 +1,104 @@
+"""A request's body over net/rpc: offered by the host, permitted by the app's first receive().
+
+The host offers a stream for each body and logs an error when nobody dials it within 5 s. So it is
+always dialled: with a permission for everything when the app first reads, which makes the stream's
+window the backpressure, and else closed at once.
+
+A stream's end is all that says that the body is over, and a failure looks the same: with a
+Content-Length the count tells them apart, and a chunked body that breaks off looks whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from mm_asgi.wire.netrpc.byte_pipe import BytePipe
+from mm_asgi.wire.netrpc.mux_link import StreamOwner
+from mm_asgi.wire.netrpc.permits import ALL
+
+if TYPE_CHECKING:
+    from mm_asgi.wire.netrpc.mux_link import MuxLink
+
+__all__ = ["RequestBody"]
+
+_BODILESS = frozenset({"GET", "HEAD"})
+
+
+class RequestBody:
+    """The body of one request.
+
+    Args:
+        link: the host's connection.
+        number: the broker's number that the host offers the body on; 0: there is none.
+        length: Content-Length in bytes; negative when unknown.
+        method: the request's.
+    """
+
+    def __init__(self, link: MuxLink, number: int, length: int, method: str) -> None:
+        self._link = link
+        self._number = number
+        self._length = length
+        self._left = length
+        self._pipe: BytePipe | None = None
+        self._turn: asyncio.Lock | None = None
+        # net/http reads no body of a GET without a length, so that there is nothing to wait for.
+        self._is_over = not number or length == 0 or (length < 0 and method in _BODILESS)
+        self._is_closed = False
+        self._ended = False
+        if self._is_over:
+            self.close()
+
+    async def read(self) -> tuple[bytes, bool] | None:
+        """Return the next part and whether more follows; None where the body was cut.
+
+        A cancelled call loses nothing; of several callers each gets parts of its own.
+        """
+        if self._is_over:
+            return self._last(b"")
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:
+            if self._is_over:
+                return self._last(b"")
+            if self._pipe is None:
+                self._pipe = BytePipe(ALL)
+                self._link.dial(self._number, self._pipe)
+            return self._part(await self._received(self._pipe))
+
+    @staticmethod
+    async def _received(pipe: BytePipe) -> bytes:
+        try:
+            return await pipe.read()
+        except ConnectionError:
+            return b""  # as for Go: the count says whether that is the end
+
+    def _part(self, data: bytes) -> tuple[bytes, bool] | None:
+        if not data:
+            self._is_over = True
+            if self._length >= 0:  # fewer bytes than declared
+                self._ended = True
+                return None
+            return self._last(b"")
+        if self._length >= 0:
+            self._left -= len(data)
+            if self._left <= 0:
+                self._is_over = True
+                return self._last(data)
+        return data, True
+
+    def _last(self, data: bytes) -> tuple[bytes, bool] | None:
+        if self._ended:
+            return None
+        self._ended = True
+        return data, False
+
+    def close(self) -> None:
+        """Dial what was not dialled, and end it. Safe to call again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._pipe is not None:
+            self._pipe.discard()
+        elif self._number:
+            self._link.dial(self._number, StreamOwner(), fin=True)
