@@ -21,8 +21,8 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         LIFE,
         "        if not self._may(LifeStep.LOAD):\n            return\n        self._move(LifeStep.LOAD)\n",
         "        if self._may(LifeStep.LOAD):\n            self._move(LifeStep.LOAD)\n",
-        CONTRACT,
-        "test_L1_",
+        ("tests/unit/test_life.py",),
+        "phases or import",
     ),
     Fault(
         "L1: an import that failed serves HTTP",
@@ -130,8 +130,7 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         LIFE,
         "        active = self.phase in (Phase.STARTING, Phase.ACTIVE)\n",
         "        active = self.phase is Phase.ACTIVE\n",
-        LIFE_TESTS,
-        "stop or deactivated",
+        ("tests/unit/test_life_stop.py",),
     ),
     Fault(
         "the life: a start-up that the stop has overtaken brings the plugin back",

@@ -153,6 +153,27 @@ async def test_hurry_while_a_hook_handles_its_cancel_is_no_error() -> None:
     assert wired.phase() is Phase.STOPPED
 
 
+async def test_what_is_being_activated_is_deactivated() -> None:
+    calls: list[str] = []
+    activating = asyncio.Event()
+
+    async def on_activate(context: Identity) -> None:
+        activating.set()
+        await asyncio.Event().wait()
+
+    async def on_deactivate(context: Identity) -> None:
+        calls.append("on_deactivate")
+
+    plugin = Plugin(App())
+    plugin.hook(on_activate)
+    plugin.hook(on_deactivate)
+    wired = Wired(plugin)
+    await wired.send("OnActivate")
+    await activating.wait()
+    await wired.life.deactivate(0.5)
+    assert calls == ["on_deactivate"]
+
+
 async def test_what_was_not_activated_is_not_deactivated() -> None:
     calls: list[str] = []
 
