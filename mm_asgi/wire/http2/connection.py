@@ -4,9 +4,9 @@ Theory of operation
 
 A Connection is a machine without I/O: it has no socket, no task and no clock of its own. Its driver
 (transport.py) calls ``receive()`` with the bytes of a read, and writes what ``take()`` returns once
-``wake`` was called. It says ``pause()`` and ``resume()`` when the socket is full and has room again,
+``wake`` was called. It calls ``pause()`` and ``resume()`` when the socket is full and has room again,
 and ``lose()`` when the socket is gone. The streams belong to others: a server's ``accept`` makes one
-for each request, a client's call is one and opens itself. RFC 9113 sections 3.4 (preface), 4
+for each request, and a client's call is a stream that opens itself. RFC 9113 sections 3.4 (preface), 4
 (frames), 5 (streams) and 6 (frame types) are implemented here; the class takes three modules.
 sending.py is its base class: output, windows, turns. This one reads frames. control.py handles the
 frames that carry no payload of an RPC, and writes this object's attributes as if it were a method.
@@ -16,8 +16,9 @@ States. A connection has no single state but five facts, each of which changes o
 - ``_preface`` is empty as soon as a server has seen the client's first bytes whole;
 - ``has_settings``: the peer's SETTINGS came. Before that no other frame may come (section 3.4);
 - ``is_leaving``: this side has begun a graceful end. ``leave()`` sends a GOAWAY that names no
-  stream, and a PING. Streams that the peer opens until it answers are refused, which tells it to try
-  elsewhere. Its answer brings the second GOAWAY, with the last stream, and ``farewell`` is called;
+  stream, and a PING. Streams that the peer opens from now on are refused, which tells it to try
+  elsewhere. Its answer to the PING brings the second GOAWAY, with the last stream, and ``farewell``
+  is called;
 - ``peer_last``: the peer has sent GOAWAY. This side's streams above that number were closed as
   refused, and a channel opens no more here;
 - ``fault``: the connection has failed, and that is final. A GOAWAY is in ``output``, all streams are
