@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from tests.go_build import GoProgram
 from tests.go_host import HostProcess
+from tests.net_hooks import arguments_of, response_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,7 +82,25 @@ class NetHost(HostProcess):
             listed, called, ok, response (the list of results), error (the plugin's), message (why
             the call failed on the way), written (base64 of what went to an io.Writer), ms.
         """
-        return await self.control(f"/hook/{name}", arguments)
+        return await super().control(f"/hook/{name}", arguments)
+
+    async def control(self, path: str, body: object = None, *, method: str = "POST") -> Event:
+        """Ask the control API, as on the host of gRPC: a hook's request and response are protojson.
+
+        `hook` is the way to its own form, the list of arguments.
+        """
+        name, _, rest = path.removeprefix("/hook/").partition("?")[0].partition("/")
+        if not path.startswith("/hook/") or isinstance(body, list | tuple):
+            return await super().control(path, body, method=method)
+        arguments = arguments_of(name, body if isinstance(body, dict) else {})
+        answer = await super().control(path, arguments, method=method)
+        if rest or not answer["called"]:
+            return answer
+        failed = bool(answer["message"])
+        response = None
+        if not failed:
+            response = response_of(name, answer["response"], answer.get("written"))
+        return {**answer, "response": response, "code": "Unavailable" if failed else "OK"}
 
     def _folder_flags(self) -> list[str]:
         return [*super()._folder_flags(), f"-folder={self._folder}/server"]

@@ -10,14 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message_factory import GetMessageClass
 
 from tests.go_api import GoAPI
 from tests.go_host import StartFailed, go_missing_reason
-from tests.net_host import NetHost, go_plugin_bundle
+from tests.net_hooks import HOOKS, arguments_of, response_of
+from tests.net_host import MODULE, NetHost, go_plugin_bundle
 from tests.real_gob import RealGob, RealGobRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from google.protobuf.message import Message
 
 pytestmark = [
     pytest.mark.full,
@@ -79,6 +84,86 @@ async def test_a_hook_is_called_with_the_arguments_of_its_signature(bundle: Path
         answer = await host.hook("MessageWillBePosted", {}, {"message": "crash"})
         assert (answer["ok"], answer["message"]) == (False, "unexpected EOF")
         assert answer["response"][0]["message"] == "crash"
+
+
+async def test_the_contracts_messages_stand_for_arguments_and_results(bundle: Path) -> None:
+    """As the host of gRPC takes and shows them."""
+    async with NetHost(bundle) as host:
+        post = {"message": "hi", "createAt": "5", "props": {"a": [1]}}
+        order = {"plugin_context": {"ipAddress": "::1"}, "post": post}
+        answer = await host.control("/hook/MessageWillBePosted", order)
+        changed = {"message": "hi (seen)", "create_at": "5", "props": {"a": [1]}}
+        assert (answer["code"], answer["response"]) == ("OK", {"modified_post": changed})
+        order = {"file_info": {"name": "a.txt"}, "file_content": "YWJj"}
+        answer = await host.control("/hook/FileWillBeUploaded", order)
+        assert answer["response"] == {
+            "modified_file_info": {"name": "A.TXT"},
+            "modified_content": "Y2Jh",
+        }
+        answer = await host.control("/hook/OnConfigurationChange")
+        assert not answer["listed"]
+        answer = await host.control("/hook/MessageWillBePosted", {"post": {"message": "crash"}})
+        assert (answer["code"], answer["response"]) == ("Unavailable", None)
+
+
+NOT_IN_JSON = {
+    "Channel.auto_translation",
+    "CommandArgs.site_url", "CommandArgs.t", "CommandArgs.user_mention",
+    "CommandArgs.channel_mention", "TeamMember.create_at",
+}  # fmt: skip
+"""What Mattermost's JSON leaves out."""
+
+
+def filled(message: Message, depth: int = 0) -> None:
+    """Set every field that can be given."""
+    for field in message.DESCRIPTOR.fields:
+        if f"{message.DESCRIPTOR.name}.{field.name}" in NOT_IN_JSON or depth > 4:
+            continue
+        if field.name == "context":
+            continue
+        if message.DESCRIPTOR.name.endswith("Json"):
+            setattr(message, field.name, b"{}")
+        elif field.message_type is None:
+            sample = {field.TYPE_STRING: "1", field.TYPE_BYTES: b"1", field.TYPE_BOOL: True}
+            value = (
+                field.enum_type.values[1].number if field.enum_type else sample.get(field.type, 1)
+            )
+            if field.is_repeated:
+                getattr(message, field.name).append(value)
+            else:
+                setattr(message, field.name, value)
+        elif field.message_type.full_name == "google.protobuf.Struct":
+            getattr(message, field.name).update({"a": [1, None]})
+        elif field.message_type.GetOptions().map_entry:
+            continue
+        elif field.is_repeated:
+            filled(getattr(message, field.name).add(), depth + 1)
+        else:
+            getattr(message, field.name).SetInParent()
+            filled(getattr(message, field.name), depth + 1)
+
+
+async def test_every_field_of_the_contract_has_a_name_that_go_knows(bundle: Path) -> None:
+    async with NetHost(bundle) as host:
+        for name in HOOKS:
+            if name not in ("ServeHTTP", "Implemented"):
+                request = GetMessageClass(HOOKS[name].input_type)()
+                filled(request)
+                answer = await host.control(f"/hook/{name}", MessageToDict(request))
+                assert answer["listed"] is (name in host.implemented)
+
+
+def test_each_hook_has_the_parameters_of_its_message() -> None:
+    for row in (MODULE.parents[1] / "proto" / "netrpc" / "params.tsv").read_text().splitlines():
+        face, name, parameters, results = row.split("\t")
+        if face != "Hooks" or name not in HOOKS or name == "ServeHTTP":
+            continue
+        kinds = [one.split(" ", 1)[1] for one in parameters.split("; ") if one]
+        assert len(arguments_of(name, {})) == len([kind for kind in kinds if kind != "io.Writer"])
+        values = [
+            kind for kind in results.split("; ") if kind not in ("", "error", "*model.AppError")
+        ]
+        assert response_of(name, [None] * len(values), None) == {}
 
 
 @pytest.mark.parametrize("flush", [True, False])

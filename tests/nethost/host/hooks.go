@@ -98,7 +98,9 @@ func (h *hookCall) argument(at int, of reflect.Type, text json.RawMessage) (refl
 		return reflect.Value{}, json.Unmarshal(text, &one.data)
 	}
 	value := reflect.New(of)
-	err := json.Unmarshal(text, value.Interface())
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // a name that is none would be lost without a word
+	err := decoder.Decode(value.Interface())
 	return value.Elem(), err
 }
 

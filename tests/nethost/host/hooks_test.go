@@ -55,6 +55,7 @@ func TestWrongArgumentsAreTold(t *testing.T) {
 		`[{}, {}]`:                "wants more arguments",
 		`[{}, {}, "", 1]`:         "1 arguments less",
 		`[{}, {"size": "x"}, ""]`: "argument 2",
+		`[{}, {"nope": 1}, ""]`:   "unknown field",
 	} {
 		if _, err := hookCallOf(t, arguments); err == nil || !strings.Contains(err.Error(), say) {
 			t.Errorf("%s: %v", arguments, err)
