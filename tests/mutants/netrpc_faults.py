@@ -16,6 +16,9 @@ RPC, BROKER = f"{ROOM}/rpc_conversation.py", f"{ROOM}/broker.py"
 YAMUX = ("tests/wire/netrpc/test_yamux.py", "tests/wire/netrpc/test_yamux_properties.py")
 GOB = ("tests/wire/netrpc/test_gob.py",)
 CALLS = ("tests/wire/netrpc/test_rpc.py",)
+LINK, LIVE = f"{ROOM}/mux_link.py", f"{ROOM}/live_calls.py"
+PIPE, BEGIN = f"{ROOM}/byte_pipe.py", f"{ROOM}/plugin_session.py"
+ALIVE = ("tests/wire/netrpc/test_live.py",)
 
 NETRPC_FAULTS: tuple[Fault, ...] = (
     # ---------------------------------------------------------------- yamux
@@ -339,5 +342,138 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
         "        if self._expected is not None and number != self._expected:\n",
         "        if False:\n",
         CALLS,
+    ),
+    # ---------------------------------------------------------------- alive
+    Fault(
+        "netrpc: a dial without acknowledgement waits for ever",
+        LINK,
+        "            self._dial_clock = self.loop.call_later(DIAL_TIMEOUT, self._look_at_dials)\n",
+        "            pass\n",
+        ALIVE,
+        "acknowledgement",
+    ),
+    Fault(
+        "netrpc: a dial is believed before its acknowledgement",
+        LINK,
+        "        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT\n",
+        "        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT\n        owner.stream_taken()\n",
+        ALIVE,
+        "dial",
+    ),
+    Fault(
+        "netrpc: a dial that nobody offered is left open",
+        LINK,
+        "            stream.owner = None\n            stream.reset()\n            return\n",
+        "            return\n",
+        ALIVE,
+        "nobody_offered or withdrawn",
+    ),
+    Fault(
+        "netrpc: an owner writes before the broker's acknowledgement",
+        LINK,
+        "        stream.write(write_number(number))  # before anything that the owner writes\n"
+        "        taken(self)\n",
+        "        taken(self)\n        stream.write(write_number(number))\n",
+        ALIVE,
+        "whoever_offers",
+    ),
+    Fault(
+        "netrpc: an owner's error ends the connection",
+        LINK,
+        "            except Exception:\n"
+        '                log.exception("yamux stream %d: its owner failed; the stream was reset", stream.id)\n'
+        "                self._drop(stream)\n",
+        "            except ZeroDivisionError:\n                self._drop(stream)\n",
+        ALIVE,
+        "owner_that_fails",
+    ),
+    Fault(
+        "netrpc: a host that does not read is read on",
+        LINK,
+        "            self._transport.pause_reading()\n",
+        "            pass\n",
+        ALIVE,
+        "asks_and_does_not_read",
+    ),
+    Fault(
+        "netrpc: a broken session keeps its connection",
+        LINK,
+        "        if session.failure is not None:\n            self._transport.close()\n",
+        "",
+        ALIVE,
+        "broken_session",
+    ),
+    Fault(
+        "netrpc: calls of a lost stream wait for ever",
+        LIVE,
+        '        self._lose(ConnectionError("the host ended the stream"))\n',
+        "",
+        ALIVE,
+        "lost or nobody_offered",
+    ),
+    Fault(
+        "netrpc: unreadable answers leave their calls waiting",
+        LIVE,
+        "        except HostProtocolError as error:\n            self._lose(error)\n            raise\n",
+        "        except ZeroDivisionError:\n            raise\n",
+        ALIVE,
+        "unreadable_answers",
+    ),
+    Fault(
+        "netrpc: unreadable hooks end their stream alone",
+        LIVE,
+        "            self._on_fault(error)\n",
+        "            raise\n",
+        ALIVE,
+        "unreadable_stream",
+    ),
+    Fault(
+        "netrpc: an answer to a cancelled call is an error",
+        LIVE,
+        "                if answer.done():  # who asked was cancelled\n                    continue\n",
+        "",
+        ALIVE,
+        "cancelled",
+    ),
+    Fault(
+        "netrpc: a pipe credits what nobody has read",
+        PIPE,
+        "        self._pieces.append(data)\n        _wake(self._reader)\n",
+        "        self._pieces.append(data)\n        _wake(self._reader)\n"
+        "        if self.stream is not None:\n            self.stream.consume(len(data))\n",
+        ALIVE,
+        "pipe or reader",
+    ),
+    Fault(
+        "netrpc: a discarded pipe keeps its window",
+        LINK,
+        "            case DataReceived(_, data):\n                stream.consume(len(data))\n",
+        "            case DataReceived(_, data):\n                pass\n",
+        ALIVE,
+        "discarded",
+    ),
+    Fault(
+        "netrpc: a reset pipe ends as a whole one",
+        PIPE,
+        "        self._is_lost = self._is_lost or not whole\n",
+        "",
+        ALIVE,
+        "reset",
+    ),
+    Fault(
+        "netrpc: Quit does not end the plugin",
+        BEGIN,
+        "            self._on_quit()\n",
+        "            pass\n",
+        ALIVE,
+        "quit",
+    ),
+    Fault(
+        "netrpc: a second host takes the place of the first",
+        BEGIN,
+        "        if self.session is not None and not self.session.link.closed.done():\n",
+        "        if False:\n",
+        ALIVE,
+        "second_connection",
     ),
 )

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mm_asgi.errors import HostProtocolError
+from mm_asgi.wire.netrpc import gob_decoders
 from mm_asgi.wire.netrpc.gob_numbers import (
     read_float,
     read_int,
@@ -480,13 +481,11 @@ def test_types_in_each_other_are_bounded() -> None:
     assert "more than 64 types in each other" in wrong(stream)
 
 
+@pytest.mark.skipif(
+    not gob_decoders.__file__.endswith(".py"), reason="compiled code has no such limit"
+)
 def test_the_interpreters_own_limit_is_an_error_too() -> None:
-    inner: dict[str, Any] = {}
-    for _ in range(300):
-        inner = {"Next": inner}
-    assert "deeper than the interpreter allows" in wrong(
-        encode(INNER, inner)[:0] + deep(5000), depth=9999
-    )
+    assert "deeper than the interpreter allows" in wrong(deep(5000), depth=9999)
 
 
 def deep(levels: int) -> bytes:
@@ -580,14 +579,11 @@ def test_a_large_message_in_small_pieces_is_joined_once() -> None:
 
 
 def test_a_type_of_its_own_has_to_say_how_it_writes() -> None:
-    class Other(GobType):
-        pass
-
     sink: ValueSink = GobWriter(SentTypes())
     with pytest.raises(NotImplementedError):
-        Other("x").write(bytearray(), 1, sink)
+        GobType("x").write(bytearray(), 1, sink)
     with pytest.raises(NotImplementedError):
-        Other("x").definition(65, {})
+        GobType("x").definition(65, {})
     with pytest.raises(KeyError):
         OpaqueOf("x", "json")
     assert repr(INT8) == "<gob type int8>"

@@ -228,6 +228,15 @@ async def test_an_offer_can_be_withdrawn(running: Running) -> None:
         await other.wait_taken()
 
 
+async def test_whoever_offers_may_call_at_once(running: Running) -> None:
+    """Its first call is on its way before the dial came, and follows the acknowledgement."""
+    caller = RPCCaller(running.book)
+    answer = caller.call("Plugin.X", ARGS, {"A": "mine"})
+    theirs = RPCAnswerer(running.book, lambda call, made: made.reply(call, STRING, call.method))
+    running.host.dial(running.session.link.offer(caller), theirs)
+    assert await answer == "Plugin.X"
+
+
 async def test_a_number_in_single_bytes(running: Running) -> None:
     pipe = BytePipe()
     number = running.session.link.offer(pipe)
