@@ -154,14 +154,6 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         ("tests/unit/test_life_stop.py", "tests/unit/test_life_walk.py"),
     ),
     Fault(
-        "L4: what ends the process does not shorten its stop",
-        "mm_asgi/process/worker.py",
-        "        self._serving.life.hurry(budget)\n",
-        "",
-        ("tests/contract/test_L_stop.py", "tests/contract/test_L_stop_host.py"),
-        "cuts",
-    ),
-    Fault(
         "R11: sys.exit() in a task of the app ends the plugin",
         "mm_asgi/process/event_loop.py",
         "            if task.done():\n                raise\n",

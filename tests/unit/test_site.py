@@ -168,6 +168,19 @@ async def test_a_failure_keeps_what_was_known(host: Loopback) -> None:
     await started.stop()
 
 
+async def test_a_second_run_does_not_begin_with_the_settings_of_the_first(host: Loopback) -> None:
+    host.answers.extend([settings({"a": 1}), site("https://x")])
+    started = Started(host.target)
+    await started.activate()
+    assert started.plugin.config == {"a": 1}
+    await started.stop()
+    again = Wired(started.plugin)
+    started.plugin.connection.use(None, 1)
+    assert await again.activate() is None
+    assert started.plugin.config == {}
+    await again.call("OnDeactivate")
+
+
 async def test_a_change_before_the_activation_asks_nothing(host: Loopback) -> None:
     wired = Wired(Plugin())
     await wired.call("OnConfigurationChange")
