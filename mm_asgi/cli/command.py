@@ -1,4 +1,4 @@
-"""What a command of ``mm-asgi`` is."""
+"""The interface of a command of ``mm-asgi``."""
 
 import argparse
 from typing import Protocol

@@ -135,7 +135,7 @@ async def _send_redirect(way: Route, request: GoRequest, answer: Answer) -> None
 
 
 def _ends_connection(http_version: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether the connection ends with this request, so that net/http reads no rest of it."""
+    """Return whether the connection ends with this request, so that net/http reads no rest of it."""
     return (
         http_version == "1.0"
         or headers.get(b"expect", b"").lower() == b"100-continue"

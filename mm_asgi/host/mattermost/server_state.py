@@ -34,7 +34,7 @@ __all__ = ["ServerState"]
 
 
 class ServerState:
-    """What a Mattermost server with one plugin keeps; empty at first, `seed.fill` fills it.
+    """The state of a Mattermost server with one plugin. It is empty until `seed.fill` fills it.
 
     Args:
         plugin_id: the plugin that the keys, commands and configuration belong to.

@@ -26,7 +26,7 @@ class PageState(Enum):
 
 
 class GateStep(Enum):
-    """What the gate shows after a change."""
+    """The gate's condition after a change, as the page sees it."""
 
     OPENED = "a plugin is let in"
     HELD = "requests wait for a start"

@@ -80,7 +80,7 @@ class Gate:
         return self.plugin
 
     def leads_to(self, plugin: RunningPlugin) -> bool:
-        """Whether a request may still be handed to this plugin."""
+        """Return whether a request may still be handed to this plugin."""
         return self.plugin is plugin
 
     def handed_over(self) -> Unanswered:

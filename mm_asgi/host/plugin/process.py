@@ -35,7 +35,14 @@ STDOUT_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How the process ended. ``signal`` and ``exit_code`` exclude each other."""
+    """The end of a process, by an exit code or by a signal.
+
+    Attributes:
+        pid: the process' id.
+        exit_code: its exit code; None when a signal ended it.
+        signal: the signal's number; None when it exited.
+        killed: the host killed it (SIGKILL).
+    """
 
     pid: int
     exit_code: int | None
