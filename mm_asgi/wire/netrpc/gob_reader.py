@@ -149,7 +149,10 @@ class GobReader:
         if end > len(data):
             self._wait(end - position)
             return None
-        self._position = end
+        if end == len(data):  # or a large message would stay here until the next one comes
+            self._data, self._position = b"", 0
+        else:
+            self._position = end
         return data[start:end]
 
     def _wait(self, need: int) -> None:

@@ -572,6 +572,15 @@ def test_damage_of_every_kind(value: dict[str, Any], seed: int) -> None:
     outcome(damaged(GobWriter(SENT, REGISTERED).encode(ALL, value), random.Random(seed)))
 
 
+def test_a_message_is_kept_no_longer_than_its_value() -> None:
+    reader = GobReader(TypeScope())
+    for part in cut(encode(BYTES, bytes(1_000_000)), (65536,)):
+        reader.feed(part)
+    assert len(reader.take()) == 1_000_000
+    assert not reader._data
+    assert not reader._chunks
+
+
 def test_a_large_message_in_small_pieces_is_joined_once() -> None:
     """Not once a piece: that would be the square of its size."""
     stream = encode(BYTES, bytes(4_000_000))

@@ -168,13 +168,16 @@ async def test_first_calls_that_do_not_fit_a_frame_follow_it(running: Running) -
     assert await asyncio.gather(*calls) == sizes
 
 
-async def test_a_dial_that_nobody_offered_is_refused_at_once(running: Running) -> None:
+async def test_a_dial_that_nobody_offered_is_refused_at_once(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     caller = RPCCaller(running.book)
     answer = caller.call("Plugin.X", ARGS, {})
     running.session.link.dial(4711, caller)
     with pytest.raises(ConnectionError, match=r"Plugin\.X: the host ended the stream"):
         await answer
     assert not caller.is_taken
+    assert "was not acknowledged" not in caplog.text  # not by the broker's clock
     with pytest.raises(ConnectionError, match="the stream to the host is over"):
         await caller.call("Plugin.X", ARGS, {})
 
