@@ -9,8 +9,9 @@ own headers faster may put the scope together itself, and the cycle does not see
 
 **The body is pulled.** The wire fetches at most one part ahead of ``read()``. On gRPC a part is a
 message; on net/rpc it is the answer to a grant of so many bytes, so an exchange there asks for a
-part in ``read()``. ``(part, True)`` may be empty; ``(part, False)`` is the last part. None before
-the last part says that the body was cut; None after it says nothing more.
+part in ``read()``. ``(part, True)`` may be empty; ``(part, False)`` is the last part, which a request
+without a body has too. None before the last part says that the body was cut; None after it says
+nothing more.
 
 **The response is pushed.** A call of ``write()`` carries the head, or body bytes, or both, and at
 most CHUNK_SIZE bytes. The head comes with the first call and the call with ``more=False`` is the

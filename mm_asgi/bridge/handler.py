@@ -114,7 +114,7 @@ class HTTPHandler:
         """
         self._open += 1
         try:
-            if await self._admit():
+            if self._takes_more() and await self._ready() and not self.draining:
                 await self._run(exchange)
                 return
             head, body = plain_answer(
@@ -124,8 +124,8 @@ class HTTPHandler:
         finally:
             self._open -= 1
 
-    async def _admit(self) -> bool:
-        """Return whether the app serves the request (rows L2, R15)."""
+    def _takes_more(self) -> bool:
+        """Return whether one more request may wait for the app (rows L2, R15)."""
         if self.draining:
             return False
         if self._limit and self._open > self._limit:
@@ -135,7 +135,7 @@ class HTTPHandler:
                 self._limit,
             )
             return False
-        return await self._ready() and not self.draining
+        return True
 
     async def _run(self, exchange: Exchange) -> None:
         built = exchange.scope(self._mount, self.state)
@@ -194,8 +194,8 @@ class HTTPHandler:
         if built.upgrades and exchange.upgrade() is None:
             self._say_once(
                 "upgrade",
-                "a client asked for an upgrade (WebSocket): the host's gRPC wire cannot hand over"
-                " a connection, so the request is served as plain HTTP; said once",
+                "a client asked for an upgrade (WebSocket): the host's wire cannot hand over a"
+                " connection, so the request is served as plain HTTP; said once",
             )
 
     def _remark_answer(self, cycle: HTTPCycle, scope: Mapping[str, Any], length: int) -> None:

@@ -1,4 +1,10 @@
-"""The ASGI lifespan protocol: start-up inside OnActivate, shutdown inside OnDeactivate (row L3)."""
+"""The ASGI lifespan protocol: start-up inside OnActivate, shutdown inside OnDeactivate (row L3).
+
+The app runs once, in a task of its own, from its start-up to its shutdown. Each phase is a question
+and an answer: ``_ask`` queues the event for the app's receive() and makes a future that the app's
+send() sets. So each wait is for the future or for the end of the task, whichever comes first: an app
+without a lifespan raises or returns instead of answering.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +32,18 @@ class Lifespan:
 
     Args:
         app: the ASGI app.
-        mode: ``auto`` serves an app that has no lifespan, ``on`` does not, ``off`` asks none.
+        mode: ``auto`` also serves an app without a lifespan, ``on`` refuses it, ``off`` runs no
+            lifespan at all.
 
     Attributes:
-        state: what the app put into ``scope["state"]``; requests get shallow copies.
+        state: what the app puts into ``scope["state"]``; requests get shallow copies.
     """
 
     def __init__(self, app: ASGIApp, mode: str) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
         self._mode = mode
-        # Held here and not with the requests' tasks: a drain must not wait for it.
+        # Not among the requests' tasks: a drain must not wait for it.
         self._task: asyncio.Task[None] | None = None
         self._started = False  # the app has sent lifespan.startup.complete
         self._stopping = False
@@ -47,7 +54,7 @@ class Lifespan:
 
     @property
     def overdue(self) -> str:
-        """What the app owes since it received lifespan.startup; empty when it owes nothing."""
+        """The answer that the app owes after lifespan.startup, as a sentence; empty without one."""
         if not self._asked or any(answer.done() for answer in self._answers.values()):
             return ""
         return f"lifespan: the app received lifespan.startup and sent neither {' nor '.join(self._answers)}"
@@ -56,14 +63,14 @@ class Lifespan:
         """Run the app's start-up.
 
         Raises:
-            StartupError: the app said lifespan.startup.failed, or in mode ``on`` did not
-                complete. The app's exception is the cause.
+            StartupError: the app sent lifespan.startup.failed, or in mode ``on`` did not complete
+                its start-up. The app's exception is the cause.
         """
         if self._mode == "off":
             return
         answer = self._ask("startup")
         self._task = asyncio.get_running_loop().create_task(self._run(), name="lifespan")
-        await self._answered(answer, None)
+        await self._wait_for(answer, None)
         if answer.done():
             if (message := answer.result()) is not None:
                 text = (
@@ -74,7 +81,7 @@ class Lifespan:
         self._ended_early()
 
     def _ended_early(self) -> None:
-        """The app's lifespan ended without an answer to startup."""
+        """Judge an app whose lifespan ended without an answer to lifespan.startup."""
         failure = self._failure
         if not self._asked and self._mode == "auto":
             logger.debug("the app has no lifespan; serving without", exc_info=failure)
@@ -92,10 +99,10 @@ class Lifespan:
             logger.warning("lifespan: %s; serving without", reason)
 
     async def shutdown(self, timeout: float) -> None:
-        """Run the app's shutdown, for at most ``timeout`` seconds; never raises, logs instead.
+        """Run the app's shutdown, for at most ``timeout`` seconds; log what fails.
 
-        An app whose start-up did not complete is not asked, its task is cancelled. So it is when
-        the caller is cancelled, whose time is over then.
+        An app whose start-up did not complete gets no lifespan.shutdown: its task is cancelled. A
+        cancel of the caller also cancels the app's task, because the caller's time is over.
         """
         if self._task is None:
             return
@@ -103,7 +110,7 @@ class Lifespan:
         try:
             if self._started and not self._task.done():
                 answer = self._ask("shutdown")
-                await self._answered(answer, max(0.0, timeout - LAST_WAIT))
+                await self._wait_for(answer, max(0.0, timeout - LAST_WAIT))
                 self._report(answer, timeout)
         finally:
             self._task.cancel()
@@ -119,7 +126,7 @@ class Lifespan:
         elif self._failure is not None:
             logger.error("the app failed in lifespan.shutdown", exc_info=self._failure)
 
-    async def _answered(self, answer: asyncio.Future[str | None], timeout: float | None) -> None:
+    async def _wait_for(self, answer: asyncio.Future[str | None], timeout: float | None) -> None:
         """Wait for an answer or for the end of the app's lifespan."""
         assert self._task is not None
         waited: set[asyncio.Future[Any]] = {self._task, answer}

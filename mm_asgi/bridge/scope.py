@@ -157,7 +157,9 @@ def assemble_http(
         "path": path,
         "raw_path": raw_path,
         "root_path": root_path,
-        "query_string": _bytes(strip_access_token(query)) if query else b"",
+        "query_string": strip_access_token(query).encode("utf-8", "surrogateescape")
+        if query
+        else b"",
         "headers": headers,
         "client": _client(request.remote_addr, request.ip_address),
         "server": _server(host, scheme),
@@ -217,14 +219,19 @@ def _paths(uri: str, url: str, mount: Mount) -> tuple[str, str, bytes, str | Non
         below = _unquote(below)
     if not uri:  # an inter-plugin request: only the path below the plugin is known
         prefix = _prefix(mount)
-        return prefix + below, prefix, quote(prefix).encode() + _bytes(raw_below), None
+        return (
+            prefix + below,
+            prefix,
+            quote(prefix).encode() + raw_below.encode("utf-8", "surrogateescape"),
+            None,
+        )
     raw_path = uri.partition("?")[0]
     if raw_path[:1] != "/":
         raw_path = _origin_form(raw_path)
     path = raw_path
     if "%" in path or not path.isascii():
         path = _unquote(path)
-    raw = _bytes(raw_path)
+    raw = raw_path.encode("utf-8", "surrogateescape")
     if path.endswith(below):
         return path, path[: len(path) - len(below)], raw, None
     if below == "/":  # "/plugins/demo" without its slash: the host adds one to url only
@@ -254,10 +261,6 @@ def _unquote(path: str) -> str:
     path = unquote(path, errors="replace")
     # A wire of bytes hands on those that are not UTF-8 as surrogates, which no app could encode.
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
 
 
 def _scheme(telling: Mapping[bytes, Sequence[bytes]], site_url: str | None) -> str:

@@ -369,7 +369,8 @@ def encode_head(head: ResponseHead) -> bytes:
     if head.length is not None:
         fields.append(_kept_length(head.length))
     init = b"".join(fields)
-    return b"".join((_INIT, _varint(len(init)), init))
+    size = len(init)
+    return b"".join((_INIT, _ONE_BYTE[size] if size < 0x80 else _varint(size), init))
 
 
 def encode_field(name: bytes, value: bytes) -> bytes:
@@ -409,7 +410,7 @@ def encode_response(
     size = len(chunk)
     tail = (_COMPLETE if complete else b"") + (_FLUSH if flush else b"")
     if size <= _JOIN:
-        tag = _CHUNK + _varint(size) if size else b""
+        tag = _CHUNK + (_ONE_BYTE[size] if size < 0x80 else _varint(size)) if size else b""
         whole = b"".join((head, tag, chunk, tail))
         return Encoded(ServeHTTPResponse, (whole,), len(whole))
     head += _CHUNK + _varint(size)
