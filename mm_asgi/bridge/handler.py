@@ -114,13 +114,29 @@ class HTTPHandler:
         """
         self._open += 1
         try:
-            if self._takes_more() and await self._ready() and not self.draining:
-                await self._run(exchange)
+            if not (self._takes_more() and await self._ready()) or self.draining:
+                await _refuse(exchange)
                 return
-            head, body = plain_answer(
-                503, "Service Unavailable", method=exchange.request.method, retry=True
-            )
-            await exchange.write(head, body, more=False, flush=False)
+            scope, cycle = self._begin(exchange)
+            if cycle.state is ResponseState.LEFT:
+                logger.debug("the client left before the app was called")
+                return
+            assert self.app is not None  # ready() said so
+            self._cycles.add(cycle)
+            started = asyncio.get_running_loop().time() if self._access_log else 0.0
+            failure: BaseException | None = None
+            try:
+                await self.app(scope, cycle.receive, cycle.send)
+            except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)
+                failure = exc
+            finally:
+                self._cycles.discard(cycle)
+            if failure is not None or cycle.state is not ResponseState.COMPLETE:
+                await cycle.settle(failure)
+            if cycle.wide_cookies or cycle.unread > SERVER_READS:
+                self._remark_answer(cycle, scope, exchange.request.length)
+            if self._access_log:
+                _log_line(cycle, scope, started)
         finally:
             self._open -= 1
 
@@ -137,7 +153,8 @@ class HTTPHandler:
             return False
         return True
 
-    async def _run(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Exchange) -> tuple[dict[str, Any], HTTPCycle]:
+        """Return the scope and the cycle of a request; say what is odd about it."""
         built = exchange.scope(self._mount, self.state)
         scope = built.scope
         facts = scope["extensions"]["mattermost"]
@@ -146,40 +163,13 @@ class HTTPHandler:
             self._remark_scope(built, exchange)
         if scope["method"] != "GET" and facts["user_id"] is None and not self._has_coached:
             self._coach(scope)
-        cycle = HTTPCycle(
+        return scope, HTTPCycle(
             exchange,
             grace=self._grace,
             holds=self._holds,
             root_path=scope["root_path"],
             rewrite_cookies=self._rewrite_cookies,
         )
-        if cycle.state is ResponseState.LEFT:
-            logger.debug("the client left before the app was called")
-            return
-        assert self.app is not None  # ready() said so
-        self._cycles.add(cycle)
-        started = asyncio.get_running_loop().time() if self._access_log else 0.0
-        failure: BaseException | None = None
-        try:
-            await self.app(scope, cycle.receive, cycle.send)
-        except BaseException as exc:  # noqa: BLE001 - SystemExit too is the app's fault (row R11)
-            failure = exc
-        finally:
-            self._cycles.discard(cycle)
-        if failure is not None or cycle.state is not ResponseState.COMPLETE:
-            await cycle.settle(failure)
-        if cycle.wide_cookies or cycle.unread > SERVER_READS:
-            self._remark_answer(cycle, scope, exchange.request.length)
-        if self._access_log:
-            log_access(
-                method=scope["method"],
-                path=scope["path"],
-                status=cycle.status,
-                sent=cycle.sent,
-                seconds=asyncio.get_running_loop().time() - started,
-                client=scope["client"][0] if scope["client"] else None,
-                user_id=facts["user_id"],
-            )
 
     def _coach(self, scope: Mapping[str, Any]) -> None:
         """Say why a request has no user, since the host does not."""
@@ -216,6 +206,24 @@ class HTTPHandler:
         if key not in self._said and len(self._said) < 1000:
             self._said.add(key)
             logger.warning(text, *args)
+
+
+async def _refuse(exchange: Exchange) -> None:
+    method = exchange.request.method
+    head, body = plain_answer(503, "Service Unavailable", method=method, retry=True)
+    await exchange.write(head, body, more=False, flush=False)
+
+
+def _log_line(cycle: HTTPCycle, scope: Mapping[str, Any], started: float) -> None:
+    log_access(
+        method=scope["method"],
+        path=scope["path"],
+        status=cycle.status,
+        sent=cycle.sent,
+        seconds=asyncio.get_running_loop().time() - started,
+        client=scope["client"][0] if scope["client"] else None,
+        user_id=scope["extensions"]["mattermost"]["user_id"],
+    )
 
 
 def _lost_its_user(scope: Mapping[str, Any]) -> tuple[str, str] | None:
