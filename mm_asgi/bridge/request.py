@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable  # noqa: TC003 - mypyc reads a dataclass's types at run time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["Header", "HTTPRequest"]
 

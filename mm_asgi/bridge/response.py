@@ -13,12 +13,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from mm_asgi.bridge.request import Header  # noqa: TC001 - mypyc reads it at run time
 from mm_asgi.errors import AppProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
-
-    from mm_asgi.bridge.request import Header
 
 __all__ = [
     "Buffer",

@@ -132,8 +132,7 @@ BRIDGE_FAULTS: tuple[Fault, ...] = (
         STATE,
         "if isinstance(exc, BaseExceptionGroup) and all(map(is_disconnect, exc.exceptions)):",
         "if False:",
-        CONTRACT,
-        "test_D4_",
+        UNIT_STATE,
     ),
     Fault(
         "D5: the cancel after body_complete is a disconnect",
@@ -199,11 +198,11 @@ BRIDGE_FAULTS: tuple[Fault, ...] = (
         "after_the_client_left",
     ),
     Fault(
-        "F2: a last event that was cut stays complete",
+        "R9: a last event that was cut stays complete",
         STATE,
         "(ResponseState.COMPLETE, ResponseStep.CUT): ResponseState.ABORTED,",
         "(ResponseState.COMPLETE, ResponseStep.CUT): ResponseState.COMPLETE,",
-        UNIT_HTTP,
+        UNIT_STATE,
     ),
     Fault(
         "S6: a kept header forgets the setting",
