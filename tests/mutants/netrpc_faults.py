@@ -471,7 +471,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: a second host takes the place of the first",
         BEGIN,
-        "        if self.session is not None and not self.session.link.closed.done():\n",
+        "        if self.session is not None and self.session.link.is_open:\n",
         "        if False:\n",
         ALIVE,
         "second_connection",

@@ -105,6 +105,7 @@ class MuxLink(asyncio.Protocol):
     Attributes:
         session: the yamux session.
         closed: done when the transport is gone.
+        may_begin: asked when a transport is there; where it returns False, the transport is closed.
     """
 
     def __init__(
@@ -120,12 +121,18 @@ class MuxLink(asyncio.Protocol):
         self._broker: MuxBroker[StreamOwner] = MuxBroker()
         self._greet = greet
         self._on_lost = on_lost
+        self.may_begin: Callable[[MuxLink], bool] = lambda link: True
         self._transport: Any = None
         self._is_scheduled = False
         self._is_paused = False
         self._reads = True
         self._dials: dict[_Dial, float] = {}  # without acknowledgement, by when it is due
         self._dial_clock: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a transport."""
+        return self._transport is not None
 
     # ---------------------------------------------------------------- the broker
 
@@ -184,7 +191,11 @@ class MuxLink(asyncio.Protocol):
     # ---------------------------------------------------------------- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport is there."""
+        """The transport is there, after the handshake where there is TLS."""
+        if not self.may_begin(self):
+            self._on_lost = lambda why: None  # nobody was told that it had begun
+            transport.close()
+            return
         self._transport = transport
         if self.session.output_size:
             self._wake()
@@ -313,6 +324,7 @@ class MuxLink(asyncio.Protocol):
 
     def close(self) -> None:
         """Close the connection once what was written has left."""
+        self._is_paused = False  # the transport keeps what the socket does not take
         self._flush()
         if self._transport is not None:
             self._transport.close()

@@ -108,7 +108,8 @@ class NetRPCEndpoint:
     """The listener of a plugin: takes one host's connection at a time.
 
     Args:
-        make_session: makes the session of a connection, on the loop.
+        make_session: makes the session of a connection that was accepted, on the loop. Only the
+            one that becomes ``session`` is told anything.
 
     Attributes:
         session: the session of the connection that is open, or was last.
@@ -134,11 +135,17 @@ class NetRPCEndpoint:
             self._server = await loop.create_server(self._connect, sock=opened, ssl=tls)
 
     def _connect(self) -> asyncio.Protocol:
-        if self.session is not None and not self.session.link.closed.done():
+        """A connection is accepted. With TLS it may still fail to prove who it is."""
+        session = self._make_session()
+        session.link.may_begin = lambda link: self._begin(session)
+        return session.link
+
+    def _begin(self, session: PluginSession) -> bool:
+        if self.session is not None and self.session.link.is_open:
             log.warning("a second connection was refused: the host has one already")
-            return _Refused()
-        self.session = self._make_session()
-        return self.session.link
+            return False
+        self.session = session
+        return True
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, and close the open one; it has ``grace`` seconds to drain."""
@@ -149,11 +156,3 @@ class NetRPCEndpoint:
             session.link.close()
             await asyncio.wait((session.link.closed,), timeout=grace)
             session.link.abort()
-
-
-class _Refused(asyncio.Protocol):
-    """A connection that nobody wants."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close it at once."""
-        transport.close()

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mm_asgi.errors import HostProtocolError
+from mm_asgi.goplugin.auto_mtls import mutual_tls
 from mm_asgi.wire.netrpc import mux_link
 from mm_asgi.wire.netrpc.broker import write_number
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 from mm_asgi.wire.netrpc.gob_types import BOOL, INT, STRING
 from mm_asgi.wire.netrpc.live_calls import CallRefused, RPCAnswerer, RPCCaller
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
-from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
+from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
 from mm_asgi.wire.netrpc.yamux_frames import HEADER, INITIAL_WINDOW, PING, SYN
 
+from ..tls_peer import client_context, host_identity
 from .live_host import ARGS, PathListener, Running, own
 
 if TYPE_CHECKING:
@@ -464,3 +468,75 @@ async def test_many_calls_and_streams_leave_nothing(running: Running) -> None:
     assert len(running.host.session.streams) == 4
     assert not running.session.link._dials
     assert not running.host._dials
+
+
+# ---------------------------------------------------------------- other sockets
+
+
+class PortListener(PathListener):
+    """A port of the loopback interface."""
+
+    network = "tcp"
+
+    def open(self) -> socket.socket:
+        opened = socket.create_server(("127.0.0.1", 0))
+        self.address = opened.getsockname()[1]
+        return opened
+
+
+async def ping(link: MuxLink, book: GobBook) -> None:
+    control = RPCCaller(book)
+    own(link, control)
+    assert await control.call("Control.Ping", BOOL, True) == {}
+    link.close()
+    await link.closed
+
+
+async def test_a_port(tmp_path: Path) -> None:
+    listener = PortListener(tmp_path)
+    running = Running(listener)
+    await running.endpoint.start(listener)
+    _, link = await asyncio.get_running_loop().create_connection(
+        lambda: MuxLink(client=True), "127.0.0.1", int(listener.address)
+    )
+    await ping(link, running.book)
+    await running.endpoint.stop(1)
+
+
+async def test_auto_mtls(tmp_path: Path) -> None:
+    """As on gRPC, the host's certificate is the only one that is let in; there is no ALPN."""
+    host = host_identity()
+    ours = mutual_tls(host.certificate.decode())
+    running = Running(PathListener(tmp_path / "s"))
+    await running.endpoint.start(running.listener, tls=ours.context)
+    context = client_context(ours.certificate, host, alpn=())
+    loop = asyncio.get_running_loop()
+    _, link = await loop.create_unix_connection(
+        lambda: MuxLink(client=True),
+        running.listener.address,
+        ssl=context,
+        server_hostname="localhost",
+    )
+    await ping(link, running.book)
+    await running.session.link.closed
+    first = running.session
+    stranger = client_context(ours.certificate, host_identity(), alpn=())
+    lost: asyncio.Queue[str] = asyncio.Queue()
+    with contextlib.suppress(ssl.SSLError, ConnectionError):
+        await loop.create_unix_connection(
+            lambda: MuxLink(client=True, on_lost=lost.put_nowait),
+            running.listener.address,
+            ssl=stranger,
+            server_hostname="localhost",
+        )
+        await lost.get()
+    assert running.session is first
+    # And it has not taken the host's place.
+    _, link = await loop.create_unix_connection(
+        lambda: MuxLink(client=True),
+        running.listener.address,
+        ssl=context,
+        server_hostname="localhost",
+    )
+    await ping(link, running.book)
+    await running.endpoint.stop(1)
