@@ -1,5 +1,5 @@
-"""What a call of the host's API costs: a client's process of its own and a server of grpc-go's; the
-plugin in Go calls the host that it runs in.
+"""What a call of the host's API costs: a client's process of its own and a server of grpc-go's; a
+plugin on net/rpc calls the host that it runs in.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ if TYPE_CHECKING:
     from tests.benchmarks.targets import Target
 
 SECONDS = 2.0
+CALLING = "tests.benchmarks.apps.calling:plugin"
 
 
 def api_calls(workers: int) -> Callable[[Target, str], Awaitable[dict[str, float]]]:
     """So many calls at a time."""
 
     async def measure(target: Target, app: str) -> dict[str, float]:
-        if target.kind == GO_PLUGIN:
-            return await _from_inside(target, app, workers)
+        if target.kind == GO_PLUGIN or wire_of(target.name) == "netrpc":
+            return await _from_inside(target, CALLING, workers)
         try:
             server = await asyncio.to_thread(tools.tool, "compressed")
         except tools.ToolError as error:
@@ -66,16 +67,11 @@ async def _from_inside(target: Target, app: str, workers: int) -> dict[str, floa
         async with client:
             await client.get(f"{path}0.3")  # warm
             proc.reset_peak(running.pid)
-            facts = (await client.get(f"{path}{SECONDS}")).json()
-        if facts["errors"]:
-            raise BenchmarkError(f"{facts['errors']} of {facts['count']} API calls failed")
-        return {
-            "rate": facts["count"] / facts["seconds"],
-            "p50": facts["p50_us"] / 1000,
-            "p99": facts["p99_us"] / 1000,
-            "cpu": facts["cpu_s"] / facts["count"] * 1e6,
-            "peak": proc.peak_rss_mib(running.pid),
-        }
+            answer = await client.get(f"{path}{SECONDS}")
+        if answer.status_code != 200:
+            raise BenchmarkError(f"the plugin's calls failed: {answer.text}")
+        figures: dict[str, float] = answer.json()
+        return {**figures, "peak": proc.peak_rss_mib(running.pid)}
 
 
 async def _line(process: asyncio.subprocess.Process, folder: Path) -> str:

@@ -197,7 +197,7 @@ CASES = (
     Case("down", "{size} MiB down, 64 KiB chunks", RAW, CARRYING, TRANSFER, download, long=True),
     Case("sse", "{streams} event streams, {events} events each, one a second", RAW, SERVING, STREAMS, streams, long=True),
     Case("start", "exec to handshake (plugin, app not imported) or first answer (server), FastAPI app", ITEM, (WIRE, HTTP), START, measure_start=measure_start, long=True),
-    Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub; netrpc-go: to its own host)", "", PLUGINS, REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),
+    Case("api", "an API call to grpc-go, 32 at a time (grpcio: grpc.aio's bare stub; net/rpc: to its own host)", "", PLUGINS, REQUESTS, measure_start=api_calls(CONNECTIONS), long=True),
     Case("api-1", "the same, one at a time", "", PLUGINS, REQUESTS, measure_start=api_calls(1), long=True),
     Case("hook", f"{HOOK}, 32 at a time, beside raw hello", HOOKED, PLUGINS, HOOKS, hooks),
 )  # fmt: skip

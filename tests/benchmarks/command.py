@@ -26,7 +26,7 @@ from tests.benchmarks.amounts import (
 )
 from tests.benchmarks.cases import CASES, Case, Options
 from tests.benchmarks.figures import judge
-from tests.benchmarks.processes import COMPILED
+from tests.benchmarks.processes import BUILT
 from tests.benchmarks.rounds import Result, run_case
 from tests.benchmarks.tables import case_table, goal_table
 from tests.benchmarks.targets import WIRE, Target, all_targets, versions
@@ -79,14 +79,14 @@ def run(argv: list[str]) -> int:
 
 def compile_or_leave_out(plan: Plan) -> Plan:
     """Where nothing can be compiled, the rest is measured all the same."""
-    if not any(target.name == COMPILED for target in plan.targets):
+    if not any(target.name in BUILT for target in plan.targets):
         return plan
     progress("compiling mm_asgi")
     try:
         compiled.build()
     except compiled.CompileError as error:
-        write(f"without the target {COMPILED}: {error}\n")
-        rest = tuple(target for target in plan.targets if target.name != COMPILED)
+        write(f"without the targets {', '.join(BUILT)}: {error}\n")
+        rest = tuple(target for target in plan.targets if target.name not in BUILT)
         return replace(plan, targets=rest)
     return plan
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
-COMPILED = "compiled"  # the target that is the native wire of tests.compiled's build
+# The targets that are a wire of tests.compiled's build.
+COMPILED, NETRPC_COMPILED = "compiled", "netrpc-compiled"
+BUILT = {COMPILED: "native", NETRPC_COMPILED: "netrpc"}
 PLUGIN = Path(__file__).resolve().parent / "plugin"
 START_FILE = "start_benchmark.py"
 START_LIMIT = 30.0  # s
@@ -50,8 +52,16 @@ async def plugin(name: str, app: str, path: str = "") -> AsyncIterator[Running]:
     environ = plugin_environ(name, app)
     if path:
         environ |= {"MM_ASGI_WIRE": "native", "PYTHONPATH": path}
-    async with GoHost(PLUGIN, START_FILE, env=environ) as host:
+    async with _host_of(environ) as host:
         yield Running(host.pid, host.plugin_url, host)
+
+
+def _host_of(environ: Mapping[str, str]) -> HostProcess:
+    """The host that speaks the wire of this environment."""
+    if environ["MM_ASGI_WIRE"] != "netrpc":
+        return GoHost(PLUGIN, START_FILE, env=environ)
+    # A released server sets no id, and the folder has no manifest of its own.
+    return NetHost(PLUGIN, START_FILE, env={**environ, "MATTERMOST_PLUGIN_ID": "com.example.demo"})
 
 
 def plugin_environ(name: str, app: str) -> dict[str, str]:
@@ -60,12 +70,12 @@ def plugin_environ(name: str, app: str) -> dict[str, str]:
 
 def wire_of(name: str) -> str:
     """The setting of a target that is a wire."""
-    return "native" if name == COMPILED else name
+    return BUILT.get(name, name)
 
 
 def python_path(name: str) -> str:
     """Where such a target's mm_asgi is."""
-    return f"{compiled.FOLDER}{os.pathsep}{ROOT}" if name == COMPILED else str(ROOT)
+    return f"{compiled.FOLDER}{os.pathsep}{ROOT}" if name in BUILT else str(ROOT)
 
 
 @contextlib.asynccontextmanager

@@ -58,6 +58,7 @@ def all_targets() -> tuple[Target, ...]:
     return (
         Target(processes.COMPILED, WIRE),
         *(Target(wire, WIRE) for wire in sorted(wires, key=lambda wire: wire != "native")),
+        Target(processes.NETRPC_COMPILED, WIRE),
         Target("netrpc-go", GO_PLUGIN),
         Target("bare", BARE),
         Target("go", GO),

@@ -17,7 +17,7 @@ from tests.benchmarks.apps import item, raw
 from tests.benchmarks.cases import CASES, REQUESTS, Case, Options, Sample
 from tests.benchmarks.command import QUICK, parse
 from tests.benchmarks.figures import GOALS, Spread, judge, ratios, spread
-from tests.benchmarks.processes import COMPILED, ROOT, BenchmarkError, server_command
+from tests.benchmarks.processes import BUILT, COMPILED, ROOT, BenchmarkError, server_command
 from tests.benchmarks.rounds import Result, run_case
 from tests.benchmarks.tables import Table, case_table, goal_table
 from tests.benchmarks.targets import SERVERS, WIRE, Target, all_targets
@@ -213,7 +213,7 @@ def test_goals_are_shown_beside_what_was_found() -> None:
 def test_targets_are_the_settings_wires_and_the_others() -> None:
     wires = next(row.choices for row in TABLE if row.name == "wire")
     targets = all_targets()
-    assert {target.name for target in targets if target.kind == WIRE} == {COMPILED, *wires}
+    assert {target.name for target in targets if target.kind == WIRE} == {*BUILT, *wires}
     assert [target.name for target in targets][-4:] == ["bare", "go", *SERVERS]
     assert parse([]).subject == COMPILED
     assert parse(["--targets", "native,uvicorn"]).subject == "native"

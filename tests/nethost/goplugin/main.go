@@ -171,9 +171,13 @@ func (p *benchmarked) calls(w http.ResponseWriter, r *http.Request) {
 		}
 		return nil
 	})
-	text, _ := json.Marshal(map[string]any{
-		"count": report.Count, "errors": report.Errors, "seconds": report.Seconds, "p50_us": report.P50,
-		"p99_us": report.P99, "max_us": report.Max, "cpu_s": processorTime() - before,
+	if report.Errors > 0 {
+		http.Error(w, report.FirstError, http.StatusInternalServerError)
+		return
+	}
+	text, _ := json.Marshal(map[string]float64{
+		"rate": float64(report.Count) / report.Seconds, "p50": report.P50 / 1000, "p99": report.P99 / 1000,
+		"cpu": (processorTime() - before) / float64(report.Count) * 1e6,
 	})
 	write(w, "application/json", text)
 }
