@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mm_asgi.host import Host
 from tests.go_host import GoHost
+from tests.net_host import NetHost
 from tests.roads.road import APP, DEFAULTS, PLUGIN_ID, ROOT, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Hosts", "Plan", "RunningHost", "SimulatedHost", "go_host", "simulated_host"]
+__all__ = ["Hosts", "Plan", "RunningHost", "SimulatedHost", "go_host", "net_host", "simulated_host"]
 
 START_FILE = "start.py"
 FOLDER = ROOT / "tests" / "roads" / "plugin"
@@ -104,6 +105,22 @@ def go_host(plan: Plan) -> RunningHost:
         env=plan.environ(),
         flags=flags,
         api="beside" if plan.api else None,
+    )
+
+
+def net_host(plan: Plan) -> RunningHost:
+    """A host made of the real plugin package, not started; the API is always served."""
+    site = plan.site
+    flags = [f"-read-timeout={site.read_timeout}s", f"-write-timeout={site.write_timeout}s"]
+    if site.trusted_proxy:
+        flags.append(f"-trusted-proxy-header={site.trusted_proxy}")
+    return NetHost(
+        FOLDER,
+        START_FILE,
+        plugin_id=PLUGIN_ID,
+        subpath=site.subpath or "/",
+        env=plan.environ(),
+        flags=flags,
     )
 
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mm_asgi.settings import TABLE
 from tests.go_host import go_missing_reason
-from tests.roads.hosts import go_host, simulated_host
+from tests.roads.hosts import go_host, net_host, simulated_host
 from tests.roads.http import HTTPRoad
 from tests.roads.process.light_host import LightHost
 from tests.roads.process.real_host import RealHost
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LETTERS", "Letter", "ProcessHost"]
 
 ProcessHost = type[LightHost] | type[RealHost]
-WIRES = next(row for row in TABLE if row.name == "wire").choices
+GRPC = ("native", "grpcio")
 NO_GO = go_missing_reason()
 
 
@@ -63,9 +62,10 @@ class Letter:
 
 LETTERS = {
     "m": Letter(full=False),
-    "w": Letter(host=go_host, road=RawRoad, wires=WIRES, missing=NO_GO),
-    "g": Letter(host=go_host, road=HTTPRoad, process=RealHost, wires=WIRES, missing=NO_GO),
-    "s": Letter(host=simulated_host, road=HTTPRoad, wires=WIRES, like="g"),
+    "w": Letter(host=go_host, road=RawRoad, wires=GRPC, missing=NO_GO),
+    "g": Letter(host=go_host, road=HTTPRoad, process=RealHost, wires=GRPC, missing=NO_GO),
+    "s": Letter(host=simulated_host, road=HTTPRoad, wires=GRPC, like="g"),
+    "n": Letter(host=net_host, road=HTTPRoad, wires=("netrpc",), like="g", missing=NO_GO),
     "p": Letter(process=LightHost, full=False),
 }
 """In the order of docs/behaviour.md, which says what each of them can show."""
