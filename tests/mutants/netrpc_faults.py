@@ -290,6 +290,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
         "    (bool, BOOL),  # before int, which it is one of\n    (int, INT),\n",
         "    (int, INT),\n    (bool, BOOL),\n",
         GOB,
+        "keep_their_kind",
     ),
     Fault(
         "netrpc: a time's zone is lost",

@@ -256,6 +256,12 @@ def test_times_that_go_cannot_have(time: GoTime) -> None:
         write_time(time)
 
 
+@pytest.mark.parametrize("value", [True, False, 0, 1, -1, 1.0, 0.0, "", b"", 1j, [], {}])
+def test_plain_values_keep_their_kind_in_an_interface(value: Any) -> None:
+    ((again,),) = read(encode(ANY_LIST, [value]))
+    assert (type(again), again) == (type(value), value)
+
+
 def test_a_map_with_structs_as_keys_is_a_list_of_pairs() -> None:
     key = StructOf("Key", [("A", INT)])
     numbers = {key: 66, INT: 2, STRING: 6}
