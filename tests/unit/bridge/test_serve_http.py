@@ -150,6 +150,16 @@ def test_the_scope_with_kept_headers_is_the_one_of_the_facts(
         assert exchange.scope(mount, {"a": 1}) == build_http(exchange.request, mount, {"a": 1})
 
 
+@pytest.mark.parametrize("size", [1, 200])
+def test_a_kept_header_is_kept_apart_for_each_setting(size: int) -> None:
+    header = HTTPHeader(key="X_Trace", values=["v" * size])
+    exchange = exchange_of(ServeHTTPRequestInit(url="/", headers=[header]))
+    for _ in range(2):
+        for underscores, headers in ((True, [(b"x_trace", b"v" * size)]), (False, [])):
+            built = exchange.scope(Mount("demo", underscores=underscores), {})
+            assert built.scope["headers"] == headers
+
+
 def test_a_request_that_was_not_read_has_no_name_of_its_own() -> None:
     exchange = exchange_of(ServeHTTPRequestInit(method="POST", url="/a?b=SECRET"))
     assert exchange.name == "ServeHTTP"
