@@ -7,6 +7,7 @@ and time in whole seconds, so that each planted text gets a time that no other h
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import shutil
@@ -30,11 +31,17 @@ def why_not_planted(fault: Fault, root: Path = ROOT) -> str | None:
     path = root / fault.file
     if not path.is_file():
         return f"there is no {fault.file}"
-    found = path.read_text("utf-8").count(fault.old)
+    text = path.read_text("utf-8")
+    found = text.count(fault.old)
     if found != 1:
         return f"{fault.file} has its text {found} times, expected once"
     if fault.old == fault.new:
         return "it changes nothing"
+    if path.suffix == ".py":
+        try:
+            ast.parse(text.replace(fault.old, fault.new))
+        except SyntaxError as error:
+            return f"{fault.file} is no Python with it: {error}"
     missing = [test for test in fault.paths if not (root / test).exists()]
     return f"there is no {', '.join(missing)}, which ought to catch it" if missing else None
 

@@ -60,6 +60,7 @@ def tree(tmp_path: Path) -> Path:
         ({"old": " = "}, "mm_asgi/box.py has its text 2 times, expected once"),
         ({"file": "mm_asgi/bag.py"}, "there is no mm_asgi/bag.py"),
         ({"new": "True"}, "it changes nothing"),
+        ({"new": "("}, "mm_asgi/box.py is no Python with it: '(' was never closed"),
         ({"paths": ("tests/test_bag.py",)}, "there is no tests/test_bag.py, which ought to catch"),
     ],
 )

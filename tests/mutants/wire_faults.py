@@ -113,7 +113,7 @@ WIRE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "http2: heads are kept although the table has changed",
         "mm_asgi/wire/http2/blocks.py",
-        "            if not self._is_steady:\n                self._heads.clear()\n",
+        "                self._heads.clear()\n",
         "",
         HTTP2,
         "head_is_forgotten",
