@@ -101,7 +101,7 @@ async def print_flood(scope: dict[str, Any], receive: Receive, send: Send) -> No
 @fault(
     code="ignores-disconnect",
     says=r"GET /: the app went on until the plugin stopped after its client had left: stop at "
-    r"http.disconnect, which receive\(\) gives",
+    r"http.disconnect, which receive\(\) returns",
     settings={"drain": 0.3},
 )
 async def endless_stream(scope: dict[str, Any], receive: Receive, send: Send) -> None:

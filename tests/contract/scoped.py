@@ -15,7 +15,8 @@ __all__ = ["AT_ROOT", "SECRET", "SETTINGS", "SITE", "made", "scope_of", "values"
 
 SECRET = "TOPSECRET"
 SITE = "chat.example.com"
-# A second plugin, all of whose settings differ, at a site without a subpath behind a proxy.
+# A second plugin, all of whose settings differ, at a site without a subpath behind a proxy. Not on
+# s: the simulated host trusts no proxy.
 AT_ROOT = Site(subpath="", trusted_proxy="X-Forwarded-For")
 SETTINGS = {
     "underscore_headers": True,

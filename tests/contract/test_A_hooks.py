@@ -1,4 +1,7 @@
-"""Plugins that call the API of the Go host that calls them: from hooks, commands and routes."""
+"""Plugins that call the API of the Go host that calls them: from hooks, commands and routes.
+
+Not on s: these tests make the Go host's API fail, stop and start again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rows H1 to H5: every hook, what its answers mean, and what becomes of one that fails."""
+"""Rows H1 to H5: every hook, what its answers mean, and what becomes of one that fails.
+
+Not on s: what the simulated host makes of hooks is in tests/unit/host, for all of them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 PLUGINS = "tests.contract.apps.hooks"
-# Each road's functions that fail by taking too long have this budget; m has one of its own.
+# What takes too long has this time on g; on m the road has its own.
 BUDGET = {"hook_budget": 1}
 OVERRUNS = ("hang", "stubborn")
 
