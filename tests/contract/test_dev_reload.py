@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -110,7 +111,8 @@ async def test_no_save_fails_a_request_or_leaks(folder: Path, saves: int) -> Non
         assert len(list(folder.parent.glob("tmp/*"))) == sockets_before == 1
         # The clients' own connections may still be open here.
         assert fds(terminal.pid) <= fds_before + CLIENTS + 5
-        assert "fork" not in terminal.text
+        # At the start of a word: a request's random id may have it inside.
+        assert not re.search(r"\bfork", terminal.text)
         terminal.press_ctrl_c()
         assert await terminal.end() == 0
         assert list(folder.parent.glob("tmp/*")) == []
