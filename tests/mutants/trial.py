@@ -33,9 +33,12 @@ __all__ = ["CAUGHT", "TriedFault", "Shard", "Trial", "shards"]
 
 LARGEST = 8
 """Faults of a shard at most: the last one should not keep a single worker busy for long."""
+HANG = 15.0
+"""Seconds after which a single test counts as one that a fault makes hang, on an idle machine."""
 LIMIT = 180.0
-"""Seconds; a fault may well make a test hang. pytest's own time-out ends single tests."""
-SOUND_LIMIT = 600.0  # s
+"""Seconds of all tests of a fault."""
+SOUND_HANG, SOUND_LIMIT = 300.0, 1800.0
+"""The same without a fault: a machine that is busy makes tests slow, and says how slow."""
 PASSED, CAUGHT, BROKEN = "passed", "caught", "broken"
 TAIL = 15  # lines
 
@@ -159,7 +162,9 @@ class Trial:
                             self._tell(tried)
 
     def _try_shard(self, shard: Shard, tree: PlantedTree) -> Iterator[TriedFault]:
-        sound = self._run_tests(tree, shard.paths, shard.only, SOUND_LIMIT)
+        sound = self._run_tests(tree, shard.paths, shard.only, SOUND_HANG, SOUND_LIMIT)
+        # No test took longer than all of them: with a fault one that does so hangs.
+        hang, limit = max(HANG, sound.seconds), max(LIMIT, 3 * sound.seconds)
         for fault in shard.faults:
             if self._stopped.is_set():
                 return
@@ -168,17 +173,17 @@ class Trial:
                 yield TriedFault(fault, BROKEN, sound.seconds, why)
                 continue
             with tree.planted(fault):
-                found = self._run_tests(tree, sound.files, fault.only, LIMIT)
+                found = self._run_tests(tree, sound.files, fault.only, hang, limit)
             if not self._stopped.is_set():
                 tail = found.tail if found.verdict == BROKEN else ""
                 yield TriedFault(fault, found.verdict, found.seconds, tail)
 
     def _run_tests(
-        self, tree: PlantedTree, paths: Iterable[str], only: str, limit: float
+        self, tree: PlantedTree, paths: Iterable[str], only: str, hang: float, limit: float
     ) -> PytestRun:
         command = [
             sys.executable, "-m", "pytest", "-x", "-v", "--no-header", "-p", "no:cacheprovider",
-            "--timeout=15", "-k", only, *paths,
+            f"--timeout={hang:g}", "-k", only, *paths,
         ]  # fmt: skip
         begun = time.monotonic()
         with subprocess.Popen(
