@@ -63,7 +63,10 @@ class Settings:
     app: str = _setting("", "the app to serve, as module:attribute", flag="TARGET")
     factory: bool = _setting(False, "the target is a function that makes the app")
     app_dir: str = _setting("", "folder that the app is imported from", path="folder")
-    wire: str = _setting("native", "what speaks with the host", "native", "grpcio", "netrpc")
+    wire: str = _setting(
+        "auto", "what speaks with the host; auto: what the host's environment says",
+        "auto", "native", "grpcio", "netrpc",
+    )  # fmt: skip
     network: str = _setting("unix", "socket that the host dials", "unix", "tcp")
     lifespan: str = _setting("auto", "whether the app has a lifespan", "auto", "on", "off")
     loop: str = _setting(

@@ -31,10 +31,13 @@ class StartedByHand(ConfigError):
 class Environment:
     """The host's variables. None: the host did not set the variable, or set it to nothing.
 
+    Of ``api_target`` alone the two differ: an unreleased host with gRPC always sets it.
+
     Attributes:
         plugin_id: the plugin's id; empty: the host did not set it.
         log_level: the name of the level that the host logs at.
-        api_target: ``host:port`` of the host's PluginAPI server.
+        api_target: ``host:port`` of the host's PluginAPI server; empty: a host that speaks gRPC and
+            serves no API; None: a released server, which knows no such variable.
         protocol_versions: the versions that the host speaks; empty: it sends no list.
         min_port, max_port: the range of ports for the tcp network; both 0: any port.
         socket_dir: the directory for the socket; None: a directory of our own.
@@ -79,7 +82,7 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
     return Environment(
         plugin_id=environ.get("MATTERMOST_PLUGIN_ID", ""),
         log_level=environ.get("MATTERMOST_LOG_LEVEL") or None,
-        api_target=environ.get("MATTERMOST_PLUGIN_API_TARGET") or None,
+        api_target=environ.get("MATTERMOST_PLUGIN_API_TARGET"),
         protocol_versions=_protocol_versions(environ),
         min_port=min_port,
         max_port=max_port,

@@ -23,7 +23,7 @@ from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookAnswer
 from mm_asgi.host.plugin.host_error import HostError
 from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.host.plugin.plugin_life import PluginLife
-from mm_asgi.host.plugin.process import plugin_environment
+from mm_asgi.host.plugin.process import API_TARGET, plugin_environment
 from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class Host:
             self.mattermost.log_in(self._rules.user)
         if self._api is not None:
             await self._api.start()
-            self._environ.setdefault("MATTERMOST_PLUGIN_API_TARGET", self._api.target)
+            self._environ[API_TARGET] = self._environ.get(API_TARGET) or self._api.target
 
     async def __aexit__(
         self,

@@ -10,6 +10,7 @@ So ``api`` may be a function that opens the channel at the plugin's first call.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol
 
 from mm_asgi.errors import ConfigError
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from mm_asgi.serving import Serving
     from mm_asgi.wire.port import Listener, Server
 
-__all__ = ["GRPCWire", "Wire", "new_wire"]
+__all__ = ["GRPCWire", "Wire", "choose_wire", "new_wire"]
+
+logger = logging.getLogger("mm_asgi.process")
 
 
 class Wire(Protocol):
@@ -99,12 +102,25 @@ class GRPCWire:
         await self._server.stop(grace)
 
 
-def new_wire(name: str, environment: Environment) -> Wire:
-    """Return the wire that the setting ``wire`` names.
+def choose_wire(setting: str, environment: Environment) -> tuple[str, str]:
+    """Return the wire's name for the setting ``wire``, and why it is that one."""
+    if setting != "auto":
+        return setting, "the setting wire says so"
+    # Of the hosts that there are, those with gRPC set the variable, if only to nothing, and those
+    # without have never heard of it. Nothing else in the environment tells them apart.
+    if environment.api_target is None:
+        return "netrpc", "MATTERMOST_PLUGIN_API_TARGET is absent, as on every released server"
+    return "native", "MATTERMOST_PLUGIN_API_TARGET is there, so that the host speaks gRPC"
+
+
+def new_wire(setting: str, environment: Environment) -> Wire:
+    """Return the wire for the setting ``wire``.
 
     Raises:
         ConfigError: what it needs is not installed.
     """
+    name, reason = choose_wire(setting, environment)
+    logger.info("the wire to the host is %s: %s", name, reason)
     # Only the wire in use is imported: grpcio alone takes 90 ms.
     if name == "netrpc":
         from mm_asgi.netrpc.plugin_wire import NetRPCWire
@@ -120,6 +136,6 @@ def new_wire(name: str, environment: Environment) -> Wire:
         if exc.name != "grpc":
             raise
         raise ConfigError(
-            "wire: grpcio is not installed; pip install 'mm-asgi[grpcio]', or leave wire at native"
+            "wire: grpcio is not installed; pip install 'mm-asgi[grpcio]', or leave wire at auto"
         ) from None
     return GRPCWire(GrpcioServer(), environment.api_target)

@@ -108,7 +108,7 @@ func parse(arguments []string) (settings, error) {
 		flags.BoolVar(&s.child.autoMTLS, "automtls", false, "mutual TLS (Mattermost leaves it off)")
 		flags.BoolVar(&s.child.multiplex, "multiplex", false, "ask for broker multiplexing (Mattermost does not)")
 		flags.StringVar(&s.child.socketGroup, "socket-group", "", "PLUGIN_UNIX_SOCKET_GROUP")
-		flags.StringVar(&s.apiTarget, "api-target", "", "MATTERMOST_PLUGIN_API_TARGET; unset when empty")
+		flags.StringVar(&s.apiTarget, "api-target", "", "MATTERMOST_PLUGIN_API_TARGET; empty when not given")
 		flags.BoolVar(&s.api, "api", false, "serve the PluginAPI here, and make it the target")
 		flags.StringVar(&s.logLevel, "log-level", "", "MATTERMOST_LOG_LEVEL; unset when empty")
 		flags.Var(&s.env, "env", "KEY=VALUE for the plugin, repeatable; KEY= unsets")
@@ -163,9 +163,12 @@ func (s *settings) absolute() (err error) {
 func (s *settings) exportEnvironment() error {
 	wanted := append(keyValues{
 		"MATTERMOST_PLUGIN_ID=" + s.rules.PluginID,
-		"MATTERMOST_PLUGIN_API_TARGET=" + s.apiTarget,
 		"MATTERMOST_LOG_LEVEL=" + s.logLevel,
 	}, s.env...)
+	// Without an API it is there too, and empty: where it is absent, a plugin speaks net/rpc.
+	if err := os.Setenv("MATTERMOST_PLUGIN_API_TARGET", s.apiTarget); err != nil {
+		return err
+	}
 	for _, entry := range wanted {
 		key, value, _ := strings.Cut(entry, "=")
 		if value == "" {

@@ -65,7 +65,7 @@ LETTERS = {
     "w": Letter(host=go_host, road=RawRoad, wires=GRPC, missing=NO_GO),
     "g": Letter(host=go_host, road=HTTPRoad, process=RealHost, wires=GRPC, missing=NO_GO),
     "s": Letter(host=simulated_host, road=HTTPRoad, wires=GRPC, like="g"),
-    "n": Letter(host=net_host, road=HTTPRoad, wires=("netrpc",), like="g", missing=NO_GO),
+    "n": Letter(host=net_host, road=HTTPRoad, like="g", missing=NO_GO),
     "p": Letter(process=LightHost, full=False),
 }
 """In the order of docs/behaviour.md, which says what each of them can show."""

@@ -58,7 +58,7 @@ def taking_nothing() -> Any:
 
 def test_a_test_that_takes_a_road_runs_on_each_wire_of_it_and_of_those_like_it() -> None:
     found = parameters(on("m", "g")(taking_road()))
-    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n-netrpc"]
+    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n"]
     way: Way = found["s-grpcio"].values[0]
     assert (way.letter, way.plan, way.alone) == ("s", Plan(wire="grpcio"), False)
     assert [mark.name for mark in found["m"].marks] == []

@@ -138,7 +138,7 @@ BAD_KEYWORDS: list[tuple[dict[str, object], str]] = [
     ({"app": object()}, "app: a object came from the keyword app, expected text such as shop.main:app"),
     ({"network": "udp"}, "network: 'udp' came from the keyword network, expected one of unix, tcp"),
     ({"network": ["unix"]}, "network: a list came"),
-    ({"wire": "grpc"}, "wire: 'grpc' came from the keyword wire, expected one of native, grpcio"),
+    ({"wire": "grpc"}, "wire: 'grpc' came from the keyword wire, expected one of auto, native, grpcio, netrpc"),
     ({"app_dir": "nowhere"}, "app-dir: 'nowhere' came from the keyword app_dir, expected a folder that exists"),
     ({"log_config": "."}, "log-config: '.' came from the keyword log_config, expected a file that exists"),
     ({"drian": 3}, "drian: came from the keywords, no setting has this name; did you mean drain?"),

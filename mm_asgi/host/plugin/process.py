@@ -21,13 +21,15 @@ if TYPE_CHECKING:
     from mm_asgi.host.plugin.log import HostLog
     from mm_asgi.host.plugin.stderr import LogLine
 
-__all__ = ["Fate", "PluginProcess", "plugin_environment", "read_handshake"]
+__all__ = ["API_TARGET", "Fate", "PluginProcess", "plugin_environment", "read_handshake"]
 
 REMEMBERED = 20
 """Log lines of stderr to show when a start fails."""
 
 EXIT_AFTER_END = 0.3
 """Seconds to wait for the pipes' last bytes; a grandchild may hold them open."""
+
+API_TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 
 STDOUT_LIMIT = 64 * 1024
 """bufio.Scanner's: go-plugin stops reading stdout at a longer line."""
@@ -66,18 +68,21 @@ def plugin_environment(
     """Return the environment of a plugin.
 
     Later ones win: ``base``, Mattermost's variables, ``extra`` (an empty value unsets a variable),
-    go-plugin's variables.
+    go-plugin's variables. The API's target is there without an API, too, and empty then: where it is
+    absent, a plugin believes in a released server and speaks net/rpc.
     """
+    extra = extra or {}
     given = {
         "MATTERMOST_PLUGIN_ID": plugin_id,
-        "MATTERMOST_PLUGIN_API_TARGET": api_target or "",
         "MATTERMOST_LOG_LEVEL": log_level or "",
-        **(extra or {}),
+        **extra,
     }
     environ = {**base, **given}
     for name in ("PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC"):
         if name not in given:
             environ.pop(name, None)  # from a host that runs this process as its plugin
+    if API_TARGET not in extra:
+        environ[API_TARGET] = api_target or ""
     return {
         **{name: value for name, value in environ.items() if value or name not in given},
         "MATTERMOST_PLUGIN": "Securely message teams, anywhere.",

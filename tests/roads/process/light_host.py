@@ -36,10 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LightHost", "Lines", "log_line"]
 
+API_TARGET = "MATTERMOST_PLUGIN_API_TARGET"
 COOKIE = {"MATTERMOST_PLUGIN": "Securely message teams, anywhere."}
 HOST_ENV = {
     **COOKIE,
     "MATTERMOST_PLUGIN_ID": PLUGIN_ID,
+    API_TARGET: "",  # a host of gRPC without an API
     "MATTERMOST_LOG_LEVEL": "debug",
     "PLUGIN_PROTOCOL_VERSIONS": "1",
     "PLUGIN_MIN_PORT": "10000",
@@ -132,7 +134,7 @@ class LightHost:
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={name: value for name, value in env.items() if value},
+            env={name: value for name, value in env.items() if value or name == API_TARGET},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

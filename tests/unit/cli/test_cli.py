@@ -56,7 +56,7 @@ def test_the_environment_stands_in(served: list[Settings], monkeypatch: pytest.M
     [
         ([], "app: no target was given, expected one such as shop.main:app as the argument of"),
         (["x:y", "--drain", "soon"], "drain: 'soon' came from the command line (--drain), expected a number of seconds, 0 or more\n"),
-        (["x:y", "--wire", "grpc"], "wire: 'grpc' came from the command line (--wire), expected one of native, grpcio"),
+        (["x:y", "--wire", "grpc"], "wire: 'grpc' came from the command line (--wire), expected one of auto, native, grpcio, netrpc"),
         (["x:y", "--drian=3"], "--drian=3: serve has no such argument; did you mean --drain?\n"),
         (["x:y", "--xyzzy"], "--xyzzy: serve has no such argument; see mm-asgi serve --help\n"),
         (["x:y", "more"], "more: serve has no such argument; see mm-asgi serve --help\n"),

@@ -61,6 +61,12 @@ def test_cookie_alone() -> None:
     )
 
 
+def test_an_empty_target_of_the_API_is_not_an_absent_one() -> None:
+    empty = {"MATTERMOST_PLUGIN_API_TARGET": "", "MATTERMOST_LOG_LEVEL": ""}
+    environment = read_environment({**COOKIE, **empty})
+    assert (environment.api_target, environment.log_level) == ("", None)
+
+
 @pytest.mark.parametrize(
     ("environ", "found"),
     [({}, "is missing"), ({"MATTERMOST_PLUGIN": "other"}, "has another value")],

@@ -380,8 +380,8 @@ async def test_who_comes_through_the_gateway_is_a_user(tmp_path: Path) -> None:
 
 async def test_another_api_or_none(tmp_path: Path) -> None:
     (tmp_path / "plugin.json").write_text("no JSON")
-    program = "import os, sys; sys.exit(os.environ.get('MATTERMOST_PLUGIN_API_TARGET', 'none'))"
-    for target, seen in (("", "none"), ("127.0.0.1:1", "127.0.0.1:1"), (None, "127.0.0.1:")):
+    program = "import os, sys; sys.exit(repr(os.environ.get('MATTERMOST_PLUGIN_API_TARGET')))"
+    for target, seen in (("", "''"), ("127.0.0.1:1", "'127.0.0.1:1'"), (None, "'127.0.0.1:")):
         made = Host(
             argv=[sys.executable, "-c", program],
             directory=tmp_path,

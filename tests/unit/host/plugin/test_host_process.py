@@ -35,6 +35,7 @@ def test_what_a_plugin_finds_in_its_environment() -> None:
         "EMPTY": "",
         "Y": "2",
         "MATTERMOST_PLUGIN_ID": "shop",
+        "MATTERMOST_PLUGIN_API_TARGET": "",
         "MATTERMOST_PLUGIN": "Securely message teams, anywhere.",
         "PLUGIN_MIN_PORT": "10000",
         "PLUGIN_MAX_PORT": "25000",
@@ -43,6 +44,8 @@ def test_what_a_plugin_finds_in_its_environment() -> None:
     more = plugin_environment({}, plugin_id="shop", log_level="debug", api_target="h:1")
     assert more["MATTERMOST_LOG_LEVEL"] == "debug"
     assert more["MATTERMOST_PLUGIN_API_TARGET"] == "h:1"
+    without = plugin_environment({}, plugin_id="shop", extra={"MATTERMOST_PLUGIN_API_TARGET": ""})
+    assert "MATTERMOST_PLUGIN_API_TARGET" not in without
 
 
 @pytest.mark.parametrize(
