@@ -152,16 +152,15 @@ def run(argv: list[str]) -> int:
     given = parse(argv)
     try:
         trees = [HERE] if given.against is None else [HERE, checkout(given.against)]
-        found: dict[str, dict[str, float]] = {}
         for kind in given.kinds or (SOURCE, COMPILED):
-            found[kind] = {tree.name: measure(tree, kind, given.batches) for tree in trees}
-            sys.stderr.write(f"{kind}: counted\n")
+            found = {tree.name: measure(tree, kind, given.batches) for tree in trees}
+            # At once: what fails later takes nothing along.
+            sys.stdout.write(table({kind: found}).render(markdown=False) + "\n")
+            sys.stdout.flush()
     except NoValgrindError as error:
         sys.stdout.write(f"instructions: skipped: {error}\n")
-        return 0
     except BenchmarkError as error:
         sys.exit(f"instructions: {error}")
-    sys.stdout.write(table(found).render(markdown=False) + "\n")
     return 0
 
 
