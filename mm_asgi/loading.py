@@ -25,15 +25,19 @@ if TYPE_CHECKING:
 __all__ = ["as_asgi", "import_app", "load_plugin", "time_limit"]
 
 
-def load_plugin(settings: Settings) -> Loaded:
+def load_plugin(settings: Settings, patience: str) -> Loaded:
     """Import the plugin that the settings name; freeze it, with its app as an ASGI app.
+
+    Args:
+        settings: the plugin's.
+        patience: what the host does with a plugin that imports for long, for the admin.
 
     Raises:
         StartupError: the app cannot be imported, not in import-budget, or speaks neither ASGI
             nor WSGI.
         ConfigError: the file of variables cannot be read, or the target is no app.
     """
-    with time_limit(settings.import_budget):
+    with time_limit(settings.import_budget, patience):
         loaded = as_plugin(import_app(settings), settings.app).freeze()
     return dataclasses.replace(loaded, app=as_asgi(loaded.app, settings.interface))
 
@@ -70,8 +74,10 @@ def as_asgi(app: Any, interface: str) -> Any:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
+def time_limit(seconds: float, patience: str) -> Iterator[None]:
     """Interrupt what runs in the main thread after ``seconds`` (0: never), where it stands.
+
+    ``patience`` says what the host does after a longer time.
 
     A signal and not a thread that gives up waiting: the import stays in the main thread, where
     apps expect to be imported, and the traceback shows the line that took too long.
@@ -82,8 +88,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
     def expired(signum: int, frame: object) -> None:
         raise StartupError(
-            f"import: the app was not imported in {seconds:g} s (setting import-budget); the host"
-            " waits 30 s"
+            f"import: the app was not imported in {seconds:g} s (setting import-budget); {patience}"
         )
 
     previous = signal.signal(signal.SIGALRM, expired)

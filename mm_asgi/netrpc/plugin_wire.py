@@ -1,5 +1,8 @@
 """net/rpc as a plugin's process takes it: one host, which dials once, calls, and says Quit.
 
+The handshake needs a socket that listens and no more. What serves calls is imported with the first
+connection: it takes five times as long as all before, and the host waits for it without a limit.
+
 Here a lost connection is the host's death: on gRPC a host may dial again, and on net/rpc it never
 does, so that a plugin without its connection would live on for nobody.
 """
@@ -10,18 +13,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from mm_asgi.errors import Unavailable
-from mm_asgi.netrpc.hook_server import HookServer
-from mm_asgi.netrpc.http_exchange import HTTPCalls
-from mm_asgi.wire.netrpc.api_channel import APIChannel
-from mm_asgi.wire.netrpc.plugin_session import NetRPCEndpoint, PluginSession
-from mm_asgi.wire.netrpc.rpc_conversation import GobBook
-from mm_asgi.wire.netrpc.shapes import registered_types
+from mm_asgi.wire.netrpc.endpoint import NetRPCEndpoint
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
     from mm_asgi.serving import Serving
+    from mm_asgi.wire.netrpc.api_channel import APIChannel
+    from mm_asgi.wire.netrpc.plugin_session import PluginSession
     from mm_asgi.wire.port import Listener
 
 __all__ = ["NetRPCWire"]
@@ -33,10 +33,13 @@ class NetRPCWire:
     """go-plugin's net/rpc (a Wire of process/wires.py)."""
 
     protocol = "netrpc"
+    # Its yamux sends a ping each 30 s and waits 10 s for the answer.
+    patience = "the server ends the connection to a plugin that stands still for 40 s"
 
     def __init__(self) -> None:
         self._endpoint: NetRPCEndpoint | None = None
         self._api: APIChannel | None = None
+        self._sessions: Callable[[], PluginSession] | None = None
 
     def api(self) -> APIChannel:
         """Return the channel to the host's API.
@@ -54,7 +57,7 @@ class NetRPCWire:
     async def start(
         self,
         listener: Listener,
-        serving: Serving,
+        serving: Callable[[], Serving],
         *,
         on_shutdown: Callable[[], None],
         tls: ssl.SSLContext | None,
@@ -64,6 +67,31 @@ class NetRPCWire:
         Raises:
             ConfigError: the listener cannot be bound.
         """
+
+        def make_session() -> PluginSession:
+            try:
+                if self._sessions is None:
+                    self._sessions = self._load_sessions(serving(), on_shutdown)
+                return self._sessions()
+            except BaseException:
+                # A package that is missing or broken. The host would wait for ever.
+                logger.exception("the host's connection cannot be served, the plugin ends")
+                on_shutdown()
+                raise
+
+        self._endpoint = NetRPCEndpoint(make_session)
+        await self._endpoint.start(listener, tls=tls)
+
+    def _load_sessions(
+        self, serving: Serving, on_shutdown: Callable[[], None]
+    ) -> Callable[[], PluginSession]:
+        """Import what serves a host's connection, and return what makes a session of one."""
+        from mm_asgi.netrpc.hook_server import HookServer
+        from mm_asgi.netrpc.http_exchange import HTTPCalls
+        from mm_asgi.wire.netrpc.plugin_session import PluginSession
+        from mm_asgi.wire.netrpc.rpc_conversation import GobBook
+        from mm_asgi.wire.netrpc.shapes import registered_types
+
         book = GobBook(registered_types())
         hooks = HookServer(serving, serve_http=HTTPCalls(serving.http).serve, use_api=self._use_api)
 
@@ -71,12 +99,11 @@ class NetRPCWire:
             logger.debug("the host's connection is over: %s", why)
             on_shutdown()
 
-        self._endpoint = NetRPCEndpoint(
-            lambda: PluginSession(book, handle=hooks.handle, on_quit=on_shutdown, on_lost=lost)
-        )
-        await self._endpoint.start(listener, tls=tls)
+        return lambda: PluginSession(book, handle=hooks.handle, on_quit=on_shutdown, on_lost=lost)
 
     def _use_api(self, session: PluginSession, number: int) -> None:
+        from mm_asgi.wire.netrpc.api_channel import APIChannel
+
         self._api = APIChannel(session, number)
 
     async def stop(self, grace: float) -> None:

@@ -42,6 +42,8 @@ __all__ = ["Front", "run", "run_plugin"]
 
 logger = logging.getLogger("mm_asgi.process")
 
+MANIFEST = "plugin.json"
+
 
 def run(app: str, **settings: Any) -> None:
     """Run an app as the plugin that the host has just started; never returns.
@@ -59,6 +61,8 @@ def run(app: str, **settings: Any) -> None:
     try:
         # Before the settings: a person who runs this by hand has to read that first (row L6).
         environment = read_environment(os.environ)
+        if environment.api_target is None:
+            _go_to_bundle()
         loaded = load_settings(keywords=keywords, environ=os.environ, directory=Path.cwd())
     except ConfigError as exc:
         sys.exit(_refuse(exc))
@@ -72,6 +76,26 @@ def run_plugin(settings: Settings) -> int:
     except ConfigError as exc:
         return _refuse(exc)
     return _take_streams_and_run(settings, environment)
+
+
+def _go_to_bundle() -> None:
+    """Make the bundle's folder the working directory, as a host with gRPC does.
+
+    A released server starts the file in its own folder. The bundle's is the nearest above the start
+    file with a manifest; where there is none, the start file's.
+    """
+    start_file = getattr(sys.modules["__main__"], "__file__", None)
+    if start_file is None:
+        return
+    folder = Path(start_file).absolute().parent
+    bundle = next((one for one in (folder, *folder.parents) if (one / MANIFEST).is_file()), folder)
+    try:
+        os.chdir(bundle)
+    except OSError as exc:
+        raise ConfigError(
+            f"folder: {ascii(str(bundle))} cannot be entered: {exc.strerror}; let the user that "
+            "runs the server read the plugin's files"
+        ) from exc
 
 
 def _refuse(exc: ConfigError) -> int:
@@ -127,7 +151,7 @@ class Front:
             worker = Worker(
                 self._settings,
                 self._environment,
-                plugin_id=self._environment.plugin_id or id_in_manifest(Path("plugin.json")),
+                plugin_id=self._environment.plugin_id or id_in_manifest(Path(MANIFEST)),
                 tls=None if self._tls is None else self._tls.context,
                 parent=self._parent,
                 write_log=self._streams.write,
@@ -173,7 +197,7 @@ class Front:
 def id_in_manifest(manifest: Path) -> str:
     """Return the id in a plugin.json, or an empty text.
 
-    Not every server version sets MATTERMOST_PLUGIN_ID.
+    No released server sets MATTERMOST_PLUGIN_ID.
     """
     try:
         return str(json.loads(manifest.read_text("utf-8"))["id"])

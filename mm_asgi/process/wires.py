@@ -6,16 +6,19 @@ process differs from wire to wire and stays inside: on gRPC four services of its
 controller, stdio, broker), on net/rpc the methods of Control and a dispenser. The API differs too:
 gRPC's has an address in the environment, and on net/rpc it is a stream that comes with OnActivate.
 So ``api`` may be a function that opens the channel at the plugin's first call.
+
+The host waits for the address, 3 s on a released server, and loads other plugins meanwhile. So a
+wire is given a function that makes the Serving, and net/rpc calls it with the first connection:
+until then nothing of protobuf, of the hooks and of the bridge is imported.
 """
 
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 from mm_asgi.errors import ConfigError
-from mm_asgi.goplugin.services import Services
-from mm_asgi.grpc_hooks import methods
 
 if TYPE_CHECKING:
     import ssl
@@ -24,9 +27,9 @@ if TYPE_CHECKING:
     from mm_asgi.api.api_connection import Source
     from mm_asgi.goplugin.environ import Environment
     from mm_asgi.serving import Serving
-    from mm_asgi.wire.port import Listener, Server
+    from mm_asgi.wire.port import Listener
 
-__all__ = ["GRPCWire", "Wire", "choose_wire", "new_wire"]
+__all__ = ["Wire", "choose_wire", "new_wire"]
 
 logger = logging.getLogger("mm_asgi.process")
 
@@ -39,13 +42,17 @@ class Wire(Protocol):
         """The handshake's word for the protocol."""
 
     @property
+    def patience(self) -> str:
+        """What the host does with a plugin that imports for long: a part of a sentence."""
+
+    @property
     def api(self) -> Source:
         """Where the host's API is; used by the plugin's first call of it."""
 
     async def start(
         self,
         listener: Listener,
-        serving: Serving,
+        serving: Callable[[], Serving],
         *,
         on_shutdown: Callable[[], None],
         tls: ssl.SSLContext | None,
@@ -54,7 +61,7 @@ class Wire(Protocol):
 
         Args:
             listener: the address.
-            serving: the plugin.
+            serving: returns the plugin, always the same; the first call may take a second.
             on_shutdown: called on the loop when the host asks for the end of the process. It only
                 begins the end.
             tls: the context that the host's demand for TLS needs; None: plain text.
@@ -65,41 +72,6 @@ class Wire(Protocol):
 
     async def stop(self, grace: float) -> None:
         """Take no more calls, give the open ones ``grace`` seconds, and let go of the listener."""
-
-
-class GRPCWire:
-    """gRPC, by a server of wire/.
-
-    Args:
-        server: the server, not started yet.
-        api: ``host:port`` of the host's API; None: the host did not say.
-    """
-
-    protocol = "grpc"
-
-    def __init__(self, server: Server, api: str | None) -> None:
-        self.api: Source = api or ""
-        self._server = server
-        self._services: Services | None = None
-
-    async def start(
-        self,
-        listener: Listener,
-        serving: Serving,
-        *,
-        on_shutdown: Callable[[], None],
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        """Serve the hooks, and go-plugin's own services beside them."""
-        self._services = Services(on_shutdown=on_shutdown)
-        rpcs = {**self._services.methods(), **methods(serving)}
-        await self._server.start(listener, rpcs, tls=tls)
-
-    async def stop(self, grace: float) -> None:
-        """End the streams that go-plugin holds open, then the server."""
-        if self._services is not None:
-            self._services.stop()
-        await self._server.stop(grace)
 
 
 def choose_wire(setting: str, environment: Environment) -> tuple[str, str]:
@@ -113,12 +85,27 @@ def choose_wire(setting: str, environment: Environment) -> tuple[str, str]:
     return "native", "MATTERMOST_PLUGIN_API_TARGET is there, so that the host speaks gRPC"
 
 
+def _require_protobuf() -> None:
+    # Not imported yet: a host that waits for the handshake would wait for that too. But what is
+    # missing can be told to the admin only in the handshake's place.
+    try:
+        found = find_spec("google.protobuf")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ConfigError(
+            "protobuf: it is not installed for this Python, and mm_asgi needs it; put it into the "
+            "plugin's bundle: pip install --target FOLDER mm-asgi"
+        )
+
+
 def new_wire(setting: str, environment: Environment) -> Wire:
     """Return the wire for the setting ``wire``.
 
     Raises:
         ConfigError: what it needs is not installed.
     """
+    _require_protobuf()
     name, reason = choose_wire(setting, environment)
     logger.info("the wire to the host is %s: %s", name, reason)
     # Only the wire in use is imported: grpcio alone takes 90 ms.
@@ -126,6 +113,8 @@ def new_wire(setting: str, environment: Environment) -> Wire:
         from mm_asgi.netrpc.plugin_wire import NetRPCWire
 
         return NetRPCWire()
+    from mm_asgi.process.grpc_wire import GRPCWire
+
     if name == "native":
         from mm_asgi.wire.http2.server import NativeServer
 

@@ -8,7 +8,8 @@ order in which they were built. A stop that hangs, in the app's code or in ours,
 watchdog, from its own thread.
 
 The app is imported with the host's first Implemented and not here (row L1): the host waits 3 to
-10 s for the handshake and 30 s for Implemented, and it shows its admin what fails there.
+10 s for the handshake and 30 s for Implemented (a released server without a limit, but it ends the
+connection of a loop that stands still for 40 s), and it shows its admin what fails there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from mm_asgi.observe.logs import adopt_stream_handlers
 from mm_asgi.observe.watchdog import Watchdog
 from mm_asgi.process.event_loop import close_loop, new_loop, run_through_exits
 from mm_asgi.process.wires import new_wire
-from mm_asgi.serving import Serving
 
 if TYPE_CHECKING:
     import ssl
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mm_asgi.goplugin.environ import Environment
     from mm_asgi.plugin import Loaded
     from mm_asgi.process.wires import Wire
+    from mm_asgi.serving import Serving
     from mm_asgi.settings import Settings
     from mm_asgi.wire.port import Listener
 
@@ -75,7 +76,8 @@ class Worker:
         self._budget = settings.drain
         self._watchdog: Watchdog | None = None
         self._wire: Wire = new_wire(settings.wire, environment)
-        self._serving = Serving(settings, plugin_id, load=self._load)
+        self._plugin_id = plugin_id
+        self._serving: Serving | None = None
 
     def run(self, listener: Listener, announce: Callable[[str], None]) -> None:
         """Serve on the listener until something ends it.
@@ -109,19 +111,28 @@ class Worker:
         )
         self._watchdog.start()
         await self._wire.start(
-            listener, self._serving, on_shutdown=self._on_shutdown, tls=self._tls
+            listener, self._make_serving, on_shutdown=self._on_shutdown, tls=self._tls
         )
         loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
         announce(self._wire.protocol)
         await self._stop.wait()
-        await self._serving.stop(self._budget)
+        if self._serving is not None:
+            await self._serving.stop(self._budget)
         await self._wire.stop(0.1)
+
+    def _make_serving(self) -> Serving:
+        if self._serving is None:
+            # Here, when the wire asks for it: this imports protobuf, the hooks and the bridge.
+            from mm_asgi.serving import Serving
+
+            self._serving = Serving(self._settings, self._plugin_id, load=self._load)
+        return self._serving
 
     def _load(self) -> Loaded:
         # Here, at the first Implemented: the handshake needs none of what this imports.
         from mm_asgi.loading import load_plugin
 
-        loaded = load_plugin(self._settings)
+        loaded = load_plugin(self._settings, self._wire.patience)
         loaded.connection.use(self._wire.api, self._settings.api_timeout)
         adopt_stream_handlers(self._write_log)
         return loaded
@@ -144,6 +155,7 @@ class Worker:
         """Begin the stop, or shorten one that runs; the process is gone after ``limit`` seconds."""
         if self._watchdog is not None:
             self._watchdog.exit_after(limit, 0)
-        self._serving.life.hurry(budget)
+        if self._serving is not None:
+            self._serving.life.hurry(budget)
         self._budget = min(self._budget, budget)
         self._stop.set()

@@ -13,6 +13,7 @@ DISPATCH = "mm_asgi/dispatch.py"
 LIFE = "mm_asgi/life.py"
 LIFE_TESTS = ("tests/contract", "tests/unit/test_life.py", "tests/unit/test_life_walk.py")
 TASKS = "mm_asgi/tasks.py"
+PROCESS_TESTS = "tests/unit/process"
 LISTENER = "mm_asgi/goplugin/listener.py"
 
 LIFE_FAULTS: tuple[Fault, ...] = (
@@ -164,10 +165,42 @@ LIFE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "L1: an import has all the time",
         "mm_asgi/loading.py",
-        "    with time_limit(settings.import_budget):\n",
-        "    with time_limit(0):\n",
+        "    with time_limit(settings.import_budget, patience):\n",
+        "    with time_limit(0, patience):\n",
         ("tests/contract/test_L_start.py",),
         "over_its_budget and not go",
+    ),
+    Fault(
+        "an empty target of the API counts as an absent one",
+        "mm_asgi/goplugin/environ.py",
+        'api_target=environ.get("MATTERMOST_PLUGIN_API_TARGET"),',
+        'api_target=environ.get("MATTERMOST_PLUGIN_API_TARGET") or None,',
+        (PROCESS_TESTS,),
+    ),
+    Fault(
+        "on a released server a plugin stays in the server's folder",
+        "mm_asgi/process/front.py",
+        "        os.chdir(bundle)\n",
+        "        pass\n",
+        (PROCESS_TESTS,),
+        "goes_to_its_bundle",
+    ),
+    Fault(
+        "net/rpc imports the hooks before the handshake",
+        "mm_asgi/netrpc/plugin_wire.py",
+        "        self._endpoint = NetRPCEndpoint(make_session)\n",
+        "        self._sessions = self._load_sessions(serving(), on_shutdown)\n"
+        "        self._endpoint = NetRPCEndpoint(make_session)\n",
+        (PROCESS_TESTS,),
+        "handshake_needs",
+    ),
+    Fault(
+        "a missing protobuf is not told to the admin",
+        "mm_asgi/process/wires.py",
+        "    if found is None:\n",
+        "    if False:\n",
+        (PROCESS_TESTS,),
+        "missing_protobuf",
     ),
     Fault(
         "the handshake has a pipe too many",

@@ -471,7 +471,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "netrpc: a second host takes the place of the first",
-        BEGIN,
+        f"{ROOM}/endpoint.py",
         "        if self.session is not None and self.session.link.is_open:\n",
         "        if False:\n",
         ALIVE,

@@ -37,7 +37,7 @@ def test_the_limit_interrupts_what_blocks_where_it_stands(pipe: int) -> None:
     began = time.monotonic()
     with (
         pytest.raises(StartupError, match=r"not imported in 0\.1 s \(setting import-budget\)"),
-        loading.time_limit(0.1),
+        loading.time_limit(0.1, "the host waits"),
     ):
         os.read(pipe, 1)
     assert time.monotonic() - began < 1
@@ -53,7 +53,7 @@ def test_the_limit_comes_again_when_the_app_swallows_it(pipe: int) -> None:
         swallowed.append(1)
         os.read(pipe, 1)
 
-    with pytest.raises(StartupError), loading.time_limit(0.1):
+    with pytest.raises(StartupError), loading.time_limit(0.1, "the host waits"):
         stubborn()
     assert swallowed == [1]
 
@@ -62,7 +62,7 @@ def test_the_limit_comes_again_when_the_app_swallows_it(pipe: int) -> None:
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_the_limit_leaves_no_alarm_and_no_handler(seconds: float) -> None:
     before = signal.getsignal(signal.SIGALRM)
-    with loading.time_limit(seconds):
+    with loading.time_limit(seconds, "the host waits"):
         set_for, again = signal.getitimer(signal.ITIMER_REAL)
         assert (set_for > 0, again > 0) == (seconds > 0, seconds > 0)
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)

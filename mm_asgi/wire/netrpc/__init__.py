@@ -12,6 +12,7 @@ They import the standard library and ``mm_asgi.errors`` alone. What lives on asy
     mux_link.py              a connection: reads, writes, and tells each stream's owner
     live_calls.py            RPCCaller (calls with futures) and RPCAnswerer (calls to be answered)
     byte_pipe.py             BytePipe: a request's body, a file
+    endpoint.py              the address, and the one connection taken there
     plugin_session.py        what the host begins with: control, standard streams, the hooks
 
 **How a hook, an API call and ServeHTTP use it.** One ``GobBook`` a process, with the types that

@@ -1,4 +1,4 @@
-"""A host's connection, as go-plugin begins it, and the endpoint that takes it.
+"""A host's connection, as go-plugin begins it.
 
 The host dials once, and the order is fixed: it opens the control stream, then standard output,
 then standard error; every further stream of its own is the broker's. On the control stream it
@@ -15,9 +15,6 @@ hooks are gone.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import socket
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.wire.netrpc.gob_types import UINT32
@@ -26,15 +23,11 @@ from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable
 
     from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
-    from mm_asgi.wire.port import Listener
 
-__all__ = ["NetRPCEndpoint", "PluginSession"]
-
-log = logging.getLogger("mm_asgi.wire")
+__all__ = ["PluginSession"]
 
 _HOOKS: Final = "hooks"
 """The one plugin that Mattermost's plugins have, in go-plugin's sense of the word."""
@@ -102,57 +95,3 @@ def _not_found(method: str) -> str:
         return f"rpc: service/method request ill-formed: {method}"
     what = "method" if service in ("Control", "Dispenser") else "service"
     return f"rpc: can't find {what} {method}"
-
-
-class NetRPCEndpoint:
-    """The listener of a plugin: takes one host's connection at a time.
-
-    Args:
-        make_session: makes the session of a connection that was accepted, on the loop. Only the
-            one that becomes ``session`` is told anything.
-
-    Attributes:
-        session: the session of the connection that is open, or was last.
-    """
-
-    def __init__(self, make_session: Callable[[], PluginSession]) -> None:
-        self._make_session = make_session
-        self._server: asyncio.Server | None = None
-        self.session: PluginSession | None = None
-
-    async def start(self, listener: Listener, *, tls: ssl.SSLContext | None = None) -> None:
-        """Listen; return when the host may dial.
-
-        Raises:
-            ConfigError: the listener cannot be bound.
-        """
-        loop = asyncio.get_running_loop()
-        opened = listener.open()
-        opened.setblocking(False)
-        if opened.family == socket.AF_UNIX:
-            self._server = await loop.create_unix_server(self._connect, sock=opened, ssl=tls)
-        else:
-            self._server = await loop.create_server(self._connect, sock=opened, ssl=tls)
-
-    def _connect(self) -> asyncio.Protocol:
-        """A connection is accepted. With TLS it may still fail to prove who it is."""
-        session = self._make_session()
-        session.link.may_begin = lambda link: self._begin(session)
-        return session.link
-
-    def _begin(self, session: PluginSession) -> bool:
-        if self.session is not None and self.session.link.is_open:
-            log.warning("a second connection was refused: the host has one already")
-            return False
-        self.session = session
-        return True
-
-    async def stop(self, grace: float) -> None:
-        """Take no more connections, and close the open one; it has ``grace`` seconds to drain."""
-        if self._server is not None:
-            self._server.close()
-        session = self.session
-        if session is not None:
-            session.link.close()
-            await asyncio.wait((session.link.closed,), timeout=grace)
-            session.link.abort()

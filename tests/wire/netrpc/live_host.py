@@ -6,10 +6,11 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.wire.netrpc.endpoint import NetRPCEndpoint
 from mm_asgi.wire.netrpc.gob_types import INT, STRING, StructOf
 from mm_asgi.wire.netrpc.live_calls import RPCAnswerer, RPCCaller
 from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
-from mm_asgi.wire.netrpc.plugin_session import NetRPCEndpoint, PluginSession
+from mm_asgi.wire.netrpc.plugin_session import PluginSession
 from mm_asgi.wire.netrpc.rpc_conversation import GobBook
 
 from .shapes import REGISTERED
