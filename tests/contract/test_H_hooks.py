@@ -1,6 +1,7 @@
 """Rows H1 to H5: every hook, what its answers mean, and what becomes of one that fails.
 
-Not on s: what the simulated host makes of hooks is in tests/unit/host, for all of them.
+Not on s: what the simulated host makes of hooks is in tests/unit/host, for all of them. Not on n: a
+released server has no messages, and a post comes back whole; test_H_released.py holds these rows there.
 """
 
 from __future__ import annotations
@@ -134,18 +135,18 @@ async def test_H1_every_hook_that_is_registered_is_listed(road: Road) -> None:
 # -------------------------------------------------------------------- H4 and what answers mean
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H4_None_leaves_everything_unset(road: Road) -> None:
     # The ping's empty answer means unhealthy, and is logged as no answer.
     assert answers(await ask_all(road, "none")) == {}
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H4_a_value_goes_where_the_host_reads_it(road: Road) -> None:
     assert answers(await ask_all(road, "value")) == CHANGED
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H4_other_natural_values(road: Road) -> None:
     assert answers(await ask_all(road, "other")) == OTHERWISE
 
@@ -153,7 +154,7 @@ async def test_H4_other_natural_values(road: Road) -> None:
 # -------------------------------------------------------------------- H5
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H5_a_refusal_is_where_the_host_keeps_it(road: Road) -> None:
     refused = answers(await ask_all(road, "reject"))
     assert refused.keys() == HAS_ERROR | HAS_REASON
@@ -165,7 +166,7 @@ async def test_H5_a_refusal_is_where_the_host_keeps_it(road: Road) -> None:
         assert "detailed_error" not in error
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H5_a_refusal_without_a_text_refuses_too(road: Road) -> None:
     refused = answers(await ask_all(road, "reject without a word"))
     assert refused.keys() == HAS_ERROR | HAS_REASON
@@ -193,7 +194,7 @@ def assert_defaults(got: dict[str, dict[str, Any]], *, closed: bool) -> None:
     assert "secret" not in str(got)
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_a_failed_hook_is_answered_as_if_the_host_could_not_ask(
     road: Road, failure: str
@@ -210,14 +211,14 @@ async def test_H2_a_failed_hook_is_answered_as_if_the_host_could_not_ask(
     await do(road, "none")
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:closed", settings=BUDGET, one_wire=True)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:closed", settings=BUDGET, one_wire=True)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_fail_closed_refuses_with_a_fixed_text(road: Road, failure: str) -> None:
     assert_defaults(answers(await ask_all(road, failure)), closed=True)
     await do(road, "none")
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H2_the_answer_comes_before_the_hosts_deadline(road: Road) -> None:
     await do(road, "hang")
     outcome = await road.hook("MessageWillBePosted", {"post": POST}, deadline=0.4)
@@ -262,14 +263,14 @@ async def test_H2_a_filter_that_fails_never_blocks_a_users_post(
 # -------------------------------------------------------------------- H3
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
 async def test_H3_functions_in_threads_answer_alike(road: Road) -> None:
     assert answers(await ask_all(road, "value")) == CHANGED
     refused = answers(await ask_all(road, "reject"))
     assert refused.keys() == HAS_ERROR | HAS_REASON
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
+@on("m", "g", but="sn", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
 @pytest.mark.parametrize("failure", [*FAILURES, "stop"])
 async def test_H3_a_thread_that_fails_or_overruns_keeps_nobody_waiting(
     road: Road, failure: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["Line", "find", "from_entry", "from_host_log"]
+
+
+NEXT = (
+    r"(?=@module|bytes|client|exception|method|ms\d|path/|request_id|status\d|timestamp|user_id|$)"
+)
+EXTRAS = {
+    name: re.compile(f"{name}({value}){NEXT}", re.DOTALL)
+    for name, value in (
+        ("@module", r"[\w.]+?"),
+        ("request_id", r"[\w-]+?"),
+        ("exception", r"Traceback .+?"),
+    )
+}
+"""A released server makes one text of a line's further keys, in any order and with nothing between
+them; these can be found in it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +53,13 @@ def from_host_log(events: Iterable[dict[str, Any]]) -> list[Line]:
     lines = []
     for event in events:
         fields = dict(event.get("fields") or {})
+        extras = str(fields.pop("wrapped_extras", ""))
+        for name, pattern in EXTRAS.items():
+            if found := pattern.search(extras):
+                fields[name] = found[1]
+        logger = str(event.get("module") or fields.get("@module", ""))
         fields.pop("@module", None)
         fields.pop("timestamp", None)
-        logger = str(event.get("module", ""))
         lines.append(Line(event.get("level", ""), logger, event["message"], fields))
     return lines
 
