@@ -181,9 +181,11 @@ class Trial:
     def _run_tests(
         self, tree: PlantedTree, paths: Iterable[str], only: str, hang: float, limit: float
     ) -> PytestRun:
+        # Native tracebacks: pytest's own read a function's source, and what some faults leave behind
+        # on the stack (a StopIteration in a thread) then ends pytest itself on Python 3.11.
         command = [
             sys.executable, "-m", "pytest", "-x", "-v", "--no-header", "-p", "no:cacheprovider",
-            f"--timeout={hang:g}", "-k", only, *paths,
+            "--tb=native", f"--timeout={hang:g}", "-k", only, *paths,
         ]  # fmt: skip
         begun = time.monotonic()
         with subprocess.Popen(
