@@ -9,7 +9,12 @@ Everything here is loaded on first use: importing the package costs next to noth
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036
+    # A server's python3 may be any. Start files show an ImportError to the admin.
+    raise ImportError(f"mm_asgi needs Python 3.11 or newer, and this is {sys.version.split()[0]}")
 
 if TYPE_CHECKING:
     from mm_asgi import errors

@@ -65,6 +65,7 @@ def _check_app(
     from mm_asgi.cli.check.findings import find
     from mm_asgi.cli.check.imports import probe_import
     from mm_asgi.cli.check.report import Report
+    from mm_asgi.cli.check.start_file import start_file_faults
 
     environ = {} if settings.app else _as_variables(given)
     if settings.blocked_warn == Settings().blocked_warn:
@@ -76,7 +77,7 @@ def _check_app(
         plugin_id=id,
         imported=imported,
         life=life,
-        findings=find(imported, life),
+        findings=find(imported, life, start_file_faults(Path.cwd())),
     )
     width = min(shutil.get_terminal_size().columns, 100)
     return report.ok, report.as_json() if as_json else report.as_text(width)

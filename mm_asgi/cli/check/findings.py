@@ -13,7 +13,7 @@ from mm_asgi.cli.check.observed import HEAD_WAIT, wall_time
 from mm_asgi.cli.terminal import is_raw, last_sentence, start_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from mm_asgi.cli.check.imports import Imported
     from mm_asgi.cli.check.observed import Observed, ObservedAnswer
@@ -63,6 +63,7 @@ Code = Literal[
     "print-flood",
     "stderr",
     "public-route",
+    "start-file",
     "log",
 ]
 
@@ -89,8 +90,14 @@ _CODES: dict[str, Code] = {
 }
 
 
-def find(imported: Imported, life: Observed) -> list[CheckFinding]:
-    """All findings, errors first."""
+def find(imported: Imported, life: Observed, start_file: Iterable[str] = ()) -> list[CheckFinding]:
+    """All findings, errors first.
+
+    Args:
+        imported: how the import went.
+        life: what the plugin's life showed.
+        start_file: why a released server cannot run the start file.
+    """
     found = [
         *_start_findings(life),
         *_import_findings(imported, life),
@@ -99,6 +106,7 @@ def find(imported: Imported, life: Observed) -> list[CheckFinding]:
         *_stop_findings(life),
         *_printed_findings(imported, life),
         *_route_findings(imported),
+        *(CheckFinding("start-file", "error", text) for text in start_file),
     ]
     return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
 

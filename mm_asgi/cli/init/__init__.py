@@ -26,6 +26,22 @@ _SEMANTIC = re.compile(
 """A subset of semver.org 2.0.0: only suffixes that every reader of the rules accepts."""
 
 
+_START_FILE = """\
+#!/usr/bin/env python3
+import sys
+
+try:
+    import mm_asgi
+except ImportError as error:
+    # Of what is printed here, a server shows its admin the first line.
+    print(f"plugin.py: {error}; its packages belong beside it, for {sys.executable}")
+    sys.exit(1)
+
+if __name__ == "__main__":
+    mm_asgi.run(TARGET)
+"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "app",
@@ -49,7 +65,9 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_to_overwrite(folder)
     appended = _text_to_append(text, project, app)
     (folder / MANIFEST).write_text(plan.manifest(), "utf-8")
-    (folder / START_FILE).write_text(plan.start_file(), "utf-8")
+    # Unix line ends on any system: a server runs the file itself, by its first line.
+    (folder / START_FILE).write_text(plan.start_file(), "utf-8", newline="\n")
+    (folder / START_FILE).chmod(0o755)
     written = f"wrote {MANIFEST} (id {plan.id}), {START_FILE}"
     if appended:
         with (folder / PROJECT).open("a", encoding="utf-8") as file:
@@ -86,7 +104,7 @@ class Plan:
 
     def start_file(self) -> str:
         """Return the text of plugin.py."""
-        return f"import mm_asgi\n\nmm_asgi.run({json.dumps(self.app)})\n"
+        return _START_FILE.replace("TARGET", json.dumps(self.app))
 
 
 def _read_text(path: Path) -> str:

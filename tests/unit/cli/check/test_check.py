@@ -19,6 +19,7 @@ from mm_asgi.cli.check.imports import Imported, Module, parse_importtime, probe_
 from mm_asgi.cli.check.observed import Observed, ObservedAnswer, PrintedLines
 from mm_asgi.cli.check.probe import Printed, public_routes
 from mm_asgi.cli.check.report import Report
+from mm_asgi.cli.check.start_file import start_file_faults
 from mm_asgi.host import HostError, LogLine
 from mm_asgi.plugin import Plugin
 from mm_asgi.settings import Settings
@@ -247,10 +248,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_whole_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "shop.py").write_text(APP)
     (folder / "plugin.py").write_text("import mm_asgi\n\nmm_asgi.run('shop:app')\n")
+    (folder / "plugin.py").chmod(0o755)
     assert main(["check", "--json", "--id", "com.acme.shop"]) == 1
     facts = json.loads(capsys.readouterr().out)
     found = {finding["code"]: finding["text"] for finding in facts["findings"]}
-    assert found.keys() == {"public-route", "blocked-loop", "printed"}
+    assert found.keys() == {"public-route", "blocked-loop", "printed", "start-file"}
+    assert found["start-file"].startswith("plugin.py does not begin with #!")
     assert "in root, inside of threading." in found["blocked-loop"]
     assert "the first at shop.py:7 is 'made at import'" in found["printed"]
     assert facts["seconds"].keys() == facts["limits"].keys()
@@ -287,3 +290,31 @@ def test_wrong_calls(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "as the argument of mm-asgi check" in capsys.readouterr().err
     assert main(["check", "x:y", "--get", "docs"]) == 2
     assert "get: 'docs' was given, expected a path such as /docs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("manifest", "name", "first", "mode", "faults"),
+    [
+        (None, "plugin.py", "#!/usr/bin/env python3\n", 0o755, []),
+        (None, "plugin.py", "#!/usr/bin/env python3\n", 0o644, ["chmod +x plugin.py"]),
+        (None, "plugin.py", "import mm_asgi\n", 0o600, ["is not executable", "with #!"]),
+        (None, "plugin.py", "#!/usr/bin/env python3\r\n", 0o755, ["CR LF"]),
+        (None, "other.py", "import mm_asgi\n", 0o644, []),
+        ("server/start.py", "server/start.py", "pass", 0o755, ["server/start.py does not begin"]),
+        ("bin/python", "bin/python", "\x7fELF", 0o755, []),
+        ("bin/python", "bin/python", "\x7fELF", 0o644, ["bin/python is not executable"]),
+        ("../away", "plugin.py", "", 0o644, []),
+    ],
+)
+def test_a_start_file_that_a_released_server_cannot_run(
+    manifest: str | None, name: str, first: str, mode: int, faults: list[str], folder: Path
+) -> None:
+    if manifest is not None:
+        text = json.dumps({"server": {"executable": manifest}})
+        (folder / "plugin.json").write_text(text)
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_bytes(first.encode())
+    (folder / name).chmod(mode)
+    found = list(start_file_faults(folder))
+    assert len(found) == len(faults), found
+    assert all(part in text for part, text in zip(faults, found, strict=True))

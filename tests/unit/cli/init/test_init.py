@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,22 @@ from mm_asgi.cli import main
 from mm_asgi.cli.init.find_target import find_target
 from mm_asgi.errors import ConfigError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 APP = "from fastapi import FastAPI\n\napp = FastAPI()\n"
+
+START_FILE = """\
+#!/usr/bin/env python3
+import sys
+
+try:
+    import mm_asgi
+except ImportError as error:
+    # Of what is printed here, a server shows its admin the first line.
+    print(f"plugin.py: {error}; its packages belong beside it, for {sys.executable}")
+    sys.exit(1)
+
+if __name__ == "__main__":
+    mm_asgi.run("shop.main:app")
+"""
 
 
 @pytest.fixture
@@ -52,7 +65,7 @@ def test_the_three_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
         "server": {"runtime": "python", "executable": "plugin.py"},
     }
     assert written == {
-        "plugin.py": 'import mm_asgi\n\nmm_asgi.run("shop.main:app")\n',
+        "plugin.py": START_FILE,
         "pyproject.toml": '[tool.mm-asgi]\napp = "shop.main:app"\n',
     }
     assert capsys.readouterr().out == (
@@ -180,7 +193,34 @@ def test_no_app_is_found(tmp_path: Path) -> None:
 
 def test_the_start_file_is_one(folder: Path) -> None:
     assert main(["init"]) == 0
-    command = [sys.executable, "plugin.py"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (folder / "plugin.py").stat().st_mode & 0o777 == 0o755
+    for command in ([sys.executable, "plugin.py"], ["./plugin.py"]):
+        done = start(folder, *command)
+        assert done.returncode == 1
+        assert "started by hand" in done.stderr
+        assert done.stdout == ""
+    imported = start(folder, sys.executable, "-c", "import plugin")
+    assert (imported.returncode, imported.stdout) == (0, "")
+
+
+def test_the_start_file_tells_the_admin_what_is_missing(folder: Path) -> None:
+    assert main(["init"]) == 0
+    done = start(folder, sys.executable, "-I", "-S", "plugin.py")
     assert done.returncode == 1
-    assert "started by hand" in done.stderr
+    assert done.stdout == (
+        "plugin.py: No module named 'mm_asgi'; its packages belong beside it, for"
+        f" {sys.executable}\n"
+    )
+    assert done.stderr == ""
+    old = "import runpy, sys; sys.version_info = (3, 9, 2); runpy.run_path('plugin.py')"
+    done = start(folder, sys.executable, "-c", old)
+    assert done.returncode == 1
+    assert done.stdout.startswith("plugin.py: mm_asgi needs Python 3.11 or newer, and this is 3.")
+
+
+def start(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
