@@ -7,22 +7,22 @@ something leaves; the exchange decides how it travels. Everything between them i
 the ASGI scope of them. A wire that has nothing better calls ``build_http``; one that can read its
 own headers faster may put the scope together itself, and the cycle does not see which.
 
-**The body is pulled.** The wire fetches at most one part ahead of ``read()``. On gRPC a part is a
-message; on net/rpc it is the answer to a grant of so many bytes, so an exchange there asks for a
-part in ``read()``. ``(part, True)`` may be empty; ``(part, False)`` is the last part, which a request
-without a body has too. None before the last part says that the body was cut; None after it says
-nothing more.
+**The body is pulled.** What the app has not read waits at the host, but for a bounded rest. On gRPC a
+part is a message, and one is fetched ahead of ``read()``; on net/rpc a part is the bytes that are
+here, and the stream's window is the bound. ``(part, True)`` may be empty; ``(part, False)`` is the
+last part, which a request without a body has too. None before the last part says that the body was
+cut; None after it says nothing more.
 
 **The response is pushed.** A call of ``write()`` carries the head, or body bytes, or both, and at
 most CHUNK_SIZE bytes. The head comes with the first call and the call with ``more=False`` is the
 last one. So nearly every answer is a single call with head and whole body, which a wire with one
 message can send as one message. A wire with a call of its own for each part (net/rpc: SyncHeader,
-WriteHeader, Write, Flush) makes these calls one after another inside its ``write()``.
+WriteHeader, Write, Flush) queues these calls and makes each when the one before it was answered.
 
 **A write is whole.** It leaves, in the order of the calls, also when the task that waits for it is
 cancelled; otherwise the cycle could not say whether an event left. A wire that needs several
-steps for one write therefore makes them in a task, or under a lock, that the caller's cancel does
-not reach.
+steps for one write therefore keeps them where the caller's cancel does not reach: in a queue, or in
+a task of their own.
 
 **Who ends an exchange.** The last ``write()``, or ``abort()``; after either nothing more leaves and
 both do nothing. An aborted exchange must never look complete where the wire can say so: gRPC has a
@@ -119,7 +119,7 @@ class Exchange(Protocol):
 
         Args:
             head: what the response begins with, in the first call alone.
-            body: at most CHUNK_SIZE bytes, which nobody changes later.
+            body: at most CHUNK_SIZE bytes, which do not change any more.
             more: False ends the exchange: the response is complete.
             flush: the host passes it on to the client at once.
         """

@@ -1,7 +1,7 @@
 """What happens around a request's cycle: admission, scope, log context, remarks, access line.
 
 One HTTPHandler serves one app from activation to the end; it holds what requests share. It knows
-no wire: whoever takes requests from a wire makes an exchange of each and calls ``serve()``.
+no wire: the code that takes requests from a wire makes an exchange of each and calls ``serve()``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class HTTPHandler:
     Args:
         settings: the plugin's.
         plugin_id: the id that the host runs this plugin under.
-        spawn: runs a coroutine in a task that somebody holds, as ``TaskSet.start`` does.
+        spawn: starts a task for a coroutine and keeps it alive, as ``TaskSet.start`` does.
         ready: waits until the app may be called; False when it will not be (row L2).
 
     Attributes:

@@ -60,7 +60,7 @@ __all__ = ["HOLD", "HTTPCycle", "Holds"]
 logger = logging.getLogger("mm_asgi.bridge")
 
 HOLD = 0.005
-"""Seconds that a start may wait for its first body event (row R1): nobody sees 5 ms."""
+"""Seconds that a start may wait for its first body event (row R1): 5 ms cannot be seen."""
 
 LEFT_PAUSE = 0.02
 """Seconds that a send to a client who left takes (row D4), so that no loop spins."""
@@ -247,7 +247,7 @@ class HTTPCycle:
         self._wake()
 
     def drain(self) -> None:
-        """The plugin stops: an event stream, begun now or later, gets http.disconnect (row L4)."""
+        """Disconnect the app if it streams events, now or later: the plugin stops (row L4)."""
         self._draining = True
         if (
             self.request is not RequestState.STOPPED
@@ -267,7 +267,7 @@ class HTTPCycle:
             ClientDisconnected: the client left more than the grace ago.
         """
         if self.state in _OVER:
-            await self._send_to_nobody()
+            await self._send_too_late()
             return
         try:
             kind = event["type"]
@@ -296,7 +296,7 @@ class HTTPCycle:
         if fault is not None:
             raise fault
 
-    async def _send_to_nobody(self) -> None:
+    async def _send_too_late(self) -> None:
         if self.state is not ResponseState.LEFT:
             logger.debug("a send after the end of the response was ignored")
             return
@@ -448,7 +448,7 @@ class Holds:
     Nearly every body event follows at once, so a timer for each start would be most of its cost.
 
     Args:
-        spawn: runs a coroutine in a task that somebody holds.
+        spawn: starts a task for a coroutine and keeps it alive.
     """
 
     def __init__(self, spawn: Callable[..., object]) -> None:

@@ -45,7 +45,7 @@ _SPECIAL = frozenset({*_HOP_BY_HOP, b"content-length", b"set-cookie"})
 _PATH_SAFE = "/:@!$&'()*+,=~"
 """What RFC 3986 lets stand in a path, but for ``;``, which ends a cookie's attribute."""
 
-_REMEMBERED = 64
+_SHORT_VALUE = 64
 """Bytes of a header's value up to which the outcome of its check is kept."""
 
 _BYTES = (bytes, bytearray, memoryview)
@@ -127,7 +127,7 @@ def _check_headers(head: ResponseHead, given: Any) -> None:
     except (TypeError, ValueError):
         raise _fault("headers", given, "an iterable of (name, value) pairs of bytes") from None
     for name, value in pairs:
-        if type(name) is bytes and type(value) is bytes and len(value) <= _REMEMBERED:
+        if type(name) is bytes and type(value) is bytes and len(value) <= _SHORT_VALUE:
             pair, special = _kept_header(name, value)
         elif isinstance(name, _BYTES) and isinstance(value, _BYTES):
             pair, special = _header(bytes(name), bytes(value))

@@ -78,12 +78,12 @@ HOP_BY_HOP = frozenset(
 )
 # WSGI and older Django fold "_" to "-": these would pass for what the host vouches for.
 IDENTITY_HEADERS = frozenset({b"mattermost-user-id", b"mattermost-plugin-id"})
-# The names whose first or any value means something here.
+# The names whose values say something of the request: the first value, or any of them.
 _TELLING = frozenset({*IDENTITY_HEADERS, b"x-forwarded-proto", b"upgrade"})
 REMEMBERED = 96
 """Bytes of a header or an address up to which the outcome of reading it is kept: it comes again."""
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")  # RFC 3986 3.1, what net/url takes
-# Measured against Starlette 1.x: told 2.4 or later it leaves an idle stream alive after the
+# Measured against Starlette 1.x: with 2.4 or later it leaves an idle stream alive after the
 # client left, see docs/decisions/0002.
 SPEC_VERSION = "2.3"
 
@@ -99,11 +99,11 @@ def build_http(request: HTTPRequest, mount: Mount, state: Mapping[str, Any]) -> 
     headers: list[Header] = []
     telling: dict[bytes, list[bytes]] = {}
     for name, value in request.headers:
-        kept, told = sift_name(name, mount.underscores)
+        kept, telling_name = sift_name(name, mount.underscores)
         if kept:
             headers.append((kept, value))
-        if told:
-            telling.setdefault(told, []).append(value)
+        if telling_name:
+            telling.setdefault(telling_name, []).append(value)
     return assemble_http(request, mount, state, headers, telling)
 
 
@@ -116,12 +116,12 @@ def sift_name(name: bytes, underscores: bool) -> tuple[bytes, bytes]:
         key = name.lower()
     else:
         key = name.decode("utf-8", "surrogateescape").lower().encode("utf-8", "surrogateescape")
-    told = key if key in _TELLING else b""
+    telling_name = key if key in _TELLING else b""
     if key in HOP_BY_HOP:
-        return b"", told
+        return b"", telling_name
     if b"_" in key and not (underscores and key.replace(b"_", b"-") not in IDENTITY_HEADERS):
-        return b"", told
-    return key, told
+        return b"", telling_name
+    return key, telling_name
 
 
 def assemble_http(

@@ -86,7 +86,7 @@ class _Call:
         try:
             first = await stream.read()
             if first is None:
-                # The client's body broke before the host's first read: nobody waits for an answer.
+                # The client's body broke before the host's first read: no client waits for an answer.
                 logger.debug("a request stream ended before its first message")
                 stream.abort(StatusCode.INVALID_ARGUMENT, "no message")
                 return
@@ -164,12 +164,11 @@ class GRPCExchange:
         telling: dict[bytes, list[bytes]] = {}
         try:
             for data in self._init.headers:
-                pairs, told, values = (_kept_sifted if len(data) <= REMEMBERED else _sifted)(
-                    data, underscores
-                )
+                sift = _kept_sifted if len(data) <= REMEMBERED else _sifted
+                pairs, telling_name, values = sift(data, underscores)
                 headers += pairs
-                if told:
-                    telling.setdefault(told, []).extend(values)
+                if telling_name:
+                    telling.setdefault(telling_name, []).extend(values)
         except DecodeError as error:
             raise HostProtocolError(
                 f"ServeHTTP: the host's first message has a header that cannot be read ({error});"
@@ -230,7 +229,7 @@ _ODD: Final = "ServeHTTP: the host sent %s; expected body chunks up to body_comp
 
 # -------------------------------------------------------------------- requests, read
 
-_BODY_CHUNK: Final = 0x12  # ServeHTTPRequest.body_chunk = 2
+_BODY_CHUNK: Final = b"\x12"  # ServeHTTPRequest.body_chunk = 2
 _BODY_COMPLETE: Final = b"\x18\x01"  # .body_complete = 3: true
 _KEY: Final = 0x0A  # HTTPHeader.key = 1
 _VALUE: Final = 0x12  # .values = 2
@@ -262,7 +261,7 @@ class RequestParser:
         Raises:
             DecodeError: the bytes are no ServeHTTPRequest.
         """
-        if data[:1] == b"\x12":
+        if data[:1] == _BODY_CHUNK:
             start, end = _span(data, 1)
             complete = data[end:] == _BODY_COMPLETE
             if complete or len(data) == end:
@@ -273,7 +272,7 @@ class RequestParser:
 
 
 class _Headers:
-    """The headers of an init as raw pairs, read when somebody walks over them."""
+    """The headers of an init as raw pairs, read anew by each loop over them."""
 
     __slots__ = ("_encoded",)
 
@@ -317,9 +316,9 @@ def header_fields(data: bytes) -> tuple[bytes, list[bytes]]:
 def _sifted(data: bytes, underscores: bool) -> tuple[list[Header], bytes, list[bytes]]:
     """Return a header's pairs for the scope, and its telling name with the values, if it has one."""
     name, values = header_fields(data)
-    kept, told = sift_name(name, underscores)
+    kept, telling_name = sift_name(name, underscores)
     pairs = [(kept, value) for value in values] if kept else []
-    return pairs, told, values
+    return pairs, telling_name, values
 
 
 # Not state: the same answer each time, only sooner. Short ones alone, so that the cache stays small.
@@ -357,7 +356,7 @@ _FIELD_VALUE: Final = b"\x12"  # .values = 2
 _JOIN: Final = 4096
 """Bytes of a body up to which a copy is cheaper than a piece of its own; a guess."""
 
-_REMEMBERED: Final = 64
+_SHORT_VALUE: Final = 64
 """Bytes of a header's value up to which its wire form is kept."""
 
 
@@ -365,7 +364,7 @@ def encode_head(head: ResponseHead) -> bytes:
     """Return a ServeHTTPResponse's ``init`` field: the app's headers, Content-Length last."""
     fields = [_STATUS, _varint(head.status)]
     for name, value in head.headers:
-        fields.append((_kept_field if len(value) <= _REMEMBERED else encode_field)(name, value))
+        fields.append((_kept_field if len(value) <= _SHORT_VALUE else encode_field)(name, value))
     if head.length is not None:
         fields.append(_kept_length(head.length))
     init = b"".join(fields)
@@ -403,7 +402,7 @@ def encode_response(
 
     Args:
         head: what ``encode_head`` made, or nothing.
-        chunk: the body bytes; a view of bytes that nobody changes.
+        chunk: the body bytes; a view of bytes that do not change any more.
         complete: this is the last message.
         flush: the host passes it on at once.
     """

@@ -146,8 +146,8 @@ UNSENT = frozenset({ResponseState.WAITING, ResponseState.HELD})
 ENDED = frozenset({ResponseState.COMPLETE, ResponseState.ABORTED})
 DISCONNECTED = frozenset({RequestState.GONE, RequestState.STOPPED})
 
-# What the frameworks raise for a body that ends in http.disconnect (Starlette, Django), told
-# apart by name, since nothing here imports a framework.
+# What the frameworks raise for a body that ends in http.disconnect (Starlette, Django), recognized
+# by name, since nothing here imports a framework.
 _FRAMEWORK_DISCONNECTS = frozenset({"ClientDisconnect", "RequestAborted"})
 
 

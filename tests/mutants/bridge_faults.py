@@ -207,8 +207,8 @@ BRIDGE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "S6: a kept header forgets the setting",
         SERVE_HTTP,
-        "kept, told = sift_name(name, underscores)",
-        "kept, told = sift_name(name, True)",
+        "kept, telling_name = sift_name(name, underscores)",
+        "kept, telling_name = sift_name(name, True)",
         UNIT_SERVE_HTTP,
     ),
     Fault(
