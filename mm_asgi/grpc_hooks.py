@@ -33,7 +33,7 @@ SERVE_HTTP_LIMIT = 2 * 1024 * 1024  # bytes: net/http lets 1 MiB of headers thro
 
 
 def methods(serving: Serving) -> dict[str, Method]:
-    """Return the RPCs by path. Any other path is UNIMPLEMENTED, as for a hook nobody registered."""
+    """Return the RPCs by path. Any other path is UNIMPLEMENTED, as a hook without a function is."""
     found = {
         SERVICE + "ServeHTTP": Method(
             functools.partial(serve_http.serve, serving.http),

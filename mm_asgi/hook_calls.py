@@ -3,7 +3,7 @@
 Theory. The host waits for a hook with a deadline, and takes a late answer for none. So a function
 has a budget a little below that deadline. At its end two things have to happen at once: the host
 gets the hook's default, and the function is cancelled. They are apart, because a function may
-swallow its cancel or run in a thread that nobody can stop: it goes on in the task that the stop
+swallow its cancel or run in a thread, which cannot be stopped: it goes on in the task that the stop
 drains, while its host has been answered. Hence ``overdue``, which a wire passes in: it is called
 with the default at that moment, and whatever the call returns later is to be dropped.
 """

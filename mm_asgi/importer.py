@@ -147,7 +147,7 @@ def _is_file(module: str) -> bool:
 
 
 def _file_hint(target: str) -> str:
-    """For those who give a path, as they would to python."""
+    """Return a hint for a target that is a path, as python's own argument is; else nothing."""
     path, _, attribute = target.partition(":")
     if not _is_file(path):
         return ""
@@ -179,7 +179,7 @@ def _is_async(value: Callable[..., Any]) -> bool:
 
 
 def _place(exc: BaseException, folder: str) -> str:
-    """Where in the user's code an exception arose: ``shop/pay.py:3``, or nothing."""
+    """Return where in the user's code an exception arose: ``shop/pay.py:3``, or nothing."""
     if isinstance(exc, SyntaxError) and exc.filename:
         return _from(folder, exc.filename, exc.lineno)
     lines = list(_user_lines(exc))
@@ -189,7 +189,7 @@ def _place(exc: BaseException, folder: str) -> str:
 
 
 def _user_lines(exc: BaseException) -> Iterator[tuple[str, int | None]]:
-    """File and line of each frame but importlib's and this package's, outermost first."""
+    """Yield file and line of each frame but importlib's and this package's, outermost first."""
     trace = exc.__traceback__
     skipped = ("<frozen ", os.path.dirname(__file__) + os.sep, os.path.dirname(importlib.__file__))
     while trace is not None:
@@ -200,7 +200,7 @@ def _user_lines(exc: BaseException) -> Iterator[tuple[str, int | None]]:
 
 
 def _is_below(folder: str, file: str) -> bool:
-    """Whether a file is the user's: in the folder, but not in a library kept there."""
+    """Return whether a file is the user's: in the folder, but not in a library kept there."""
     start = folder.rstrip(os.sep) + os.sep
     parts = file.removeprefix(start).split(os.sep)
     return file.startswith(start) and not {"site-packages", "dist-packages"} & set(parts)

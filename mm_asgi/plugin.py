@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.api.aio import AsyncAPI
 
-    App = Callable[..., Awaitable[None] | Iterable[bytes]]  # ASGI or WSGI: told when it is loaded
+    App = Callable[..., Awaitable[None] | Iterable[bytes]]  # loading.as_asgi finds out which
 
 __all__ = ["Handler", "Loaded", "Plugin", "as_plugin"]
 
@@ -238,7 +238,7 @@ def _find_hook(function: Callable[..., Any]) -> Hook:
         given.bind(*hook.parameters)
     except TypeError:
         raise ConfigError(
-            f"hook {name!r}: the function takes {given}, and the host gives"
+            f"hook {name!r}: the function takes {given}, and the host passes"
             f" ({', '.join(hook.parameters)}); take these parameters"
         ) from None
     return hook

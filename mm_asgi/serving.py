@@ -27,8 +27,10 @@ class Serving:
     Args:
         settings: the plugin's.
         plugin_id: the id that the host runs this plugin under.
-        load: imports the plugin and returns what it has; called once, at the first Implemented.
-        self_starting: start the plugin at its first request when nobody calls OnActivate.
+        load: imports the plugin and returns what it has; called at most once, at the first
+            Implemented or the start.
+        self_starting: start the plugin at its first request or hook, for servers that never call
+            OnActivate.
 
     Attributes:
         settings: the same.

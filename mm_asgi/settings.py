@@ -52,7 +52,7 @@ def _root_path(value: str) -> bool:
 
 
 def _setting(default: object, help: str, *choices: str, **more: object) -> Any:
-    """A field of `Settings`; ``more`` overrides the defaults of `Setting`'s own fields."""
+    """Return a field of `Settings`; ``more`` overrides the defaults of `Setting`'s own fields."""
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices, **more})
 
 
@@ -207,7 +207,7 @@ def load_settings(
     keywords: Mapping[str, object] | None = None,
     defaults: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Settings from all that was given, each checked; `ConfigError` says what is wrong where.
+    """Return the settings from all sources, each value checked.
 
     Args:
         environ: the process's environment. An empty variable counts as not set.
@@ -215,6 +215,9 @@ def load_settings(
         flags: a command line's flags by attribute name, as text or, for switches, as bool.
         keywords: `run`'s keywords. None counts as not given.
         defaults: a command's own, by attribute name, in the place of the settings'.
+
+    Raises:
+        ConfigError: a value is wrong, or a name is unknown; it says which and from where.
     """
     sources = [
         _Source(flags or {}, lambda row: f"the command line ({row.flag})", is_text=True),
@@ -231,7 +234,11 @@ def load_settings(
 
 
 def read_env_file(path: str) -> dict[str, str]:
-    """The variables of an env file, in its order. The caller decides which of them count."""
+    """Return the variables of an env file, in its order. The caller decides which of them count.
+
+    Raises:
+        ConfigError: python-dotenv is not installed, or the file cannot be read.
+    """
     try:
         # An extra, and few need it.
         from dotenv import dotenv_values
@@ -248,7 +255,7 @@ def read_env_file(path: str) -> dict[str, str]:
 
 
 def _values(rows: Iterable[Setting], sources: Iterable[_Source], directory: Path) -> dict[str, Any]:
-    """What was given for the rows, each from the first source that has it."""
+    """Return the values of the rows, each from the first source that has it."""
     values = {}
     for row in rows:
         source = next((source for source in sources if row.name in source.given), None)
@@ -259,7 +266,11 @@ def _values(rows: Iterable[Setting], sources: Iterable[_Source], directory: Path
 
 
 def _checked(row: Setting, given: object, where: str, is_text: bool, directory: Path) -> object:
-    """The value in its right type, or a `ConfigError`."""
+    """Return the value in its right type.
+
+    Raises:
+        ConfigError: it has another type, or is out of bounds.
+    """
     value = _parsed(row.kind, given) if is_text and isinstance(given, str) else given
     if row.kind is float and type(value) is int:
         value = float(value)
@@ -275,7 +286,7 @@ def _checked(row: Setting, given: object, where: str, is_text: bool, directory: 
 
 
 def _parsed(kind: type, text: str) -> object:
-    """Text as a value of its kind; text that is none of that kind stays text."""
+    """Return a text as a value of a kind; a text that is none of that kind stays a text."""
     if kind is bool:
         word = text.strip().lower()
         return True if word in TRUE else False if word in FALSE else text
@@ -319,7 +330,7 @@ def _keywords(keywords: Mapping[str, object]) -> dict[str, object]:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, object]:
-    """The settings among the variables.
+    """Return the settings among the variables.
 
     A stranger under our prefix is an error only when it looks like a slip of the pen: plugins
     share their host's environment, so a variable may be meant for one with another version.
@@ -374,7 +385,7 @@ def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> N
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or nothing."""
+    """Return the known name that was probably meant, or nothing."""
     # Imported here: only a mistake needs it.
     import difflib
 

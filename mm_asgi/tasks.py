@@ -83,7 +83,7 @@ class TaskSet:
     async def drain(self, seconds: float) -> None:
         """Wait until all tasks are done; cancel those that take longer, and log their names.
 
-        It takes at most ``seconds``, but gives what it cancels CANCEL_WAIT in any case.
+        It takes at most ``seconds``, but waits CANCEL_WAIT in any case for the tasks that it cancels.
         """
         loop = asyncio.get_running_loop()
         self._drain_until = _cancel_at(seconds)

@@ -1,6 +1,6 @@
 """The host's PluginAPI as typed methods: ``AsyncAPI`` for the event loop, ``API`` for threads.
 
-    api = AsyncAPI()                                # or plugin.api, which the runtime sets up
+    api = AsyncAPI()                                # or plugin.api, where a plugin runs
     user = await api.get_user(user_id="...")
 
 ``aio.py`` and ``sync.py`` are written by proto/generate.py. Importing this package imports no

@@ -1,4 +1,4 @@
-"""What is the same for every framework; its modules have these functions under their own name."""
+"""Functions that are the same for every framework, whose modules have them under their own name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["api", "blocking_api", "user_id"]
 
 
 def user_id(request: Any) -> str | None:
-    """The Mattermost user's id; None: not logged in, or no host around (plain uvicorn).
+    """Return the Mattermost user's id; None: not logged in, or no host around (plain uvicorn).
 
     Args:
         request: with an ASGI ``scope``, or with a WSGI ``environ`` as ``contrib.wsgi`` makes it.
@@ -25,7 +25,7 @@ def user_id(request: Any) -> str | None:
 
 
 def api() -> AsyncAPI:
-    """The host's API, for ``await``, in a request, hook or lifespan of a plugin.
+    """Return the host's API, for ``await``, in a request, hook or lifespan of a plugin.
 
     Elsewhere its calls raise ``errors.Unavailable``; ``mm_asgi.testing.as_user`` takes one to use.
     """
@@ -33,5 +33,5 @@ def api() -> AsyncAPI:
 
 
 def blocking_api() -> API:
-    """The same for functions that are not async, which run in threads."""
+    """Return the host's API for functions that are not async, which run in threads."""
     return API(running_source())

@@ -11,7 +11,7 @@
         "mm_asgi.contrib.django.RemoteUserBackend",
     ]
 
-No header is believed: who asks is in the scope, which only the host's bridge fills. So under another
+No header is believed: the user is in the scope, which only the host's bridge fills. So under another
 server, where a client could send a ``Mattermost-User-Id`` of its own, everybody is anonymous.
 """
 # mypy: allow-subclassing-any
@@ -63,8 +63,8 @@ class CsrfViewMiddleware(csrf.CsrfViewMiddleware):
 
     def process_view(self, request: Any, *view: Any) -> Any:
         """Check a request before its view, see Django."""
-        told = request.META.keys() & {"HTTP_ORIGIN", "HTTP_REFERER"}
-        if told or user_id(request) is None:
+        has_origin = request.META.keys() & {"HTTP_ORIGIN", "HTTP_REFERER"}
+        if has_origin or user_id(request) is None:
             return super().process_view(request, *view)
         try:
             site = request.get_host()

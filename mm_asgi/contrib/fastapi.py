@@ -1,4 +1,4 @@
-"""FastAPI: who asks and the host's API as dependencies, and ``/docs`` that works behind the host.
+"""FastAPI: the user and the host's API as dependencies, and ``/docs`` that works behind the host.
 
     from mm_asgi.contrib.fastapi import API, CurrentUser
 
@@ -79,7 +79,7 @@ BlockingAPI = Annotated[clients.API, Depends(_blocking_api)]
 
 
 def require_permission(*permissions: str, channel: str = "", team: str = "") -> Any:
-    """A dependency that lets only users with all these permissions pass.
+    """Return a dependency that lets only users with all these permissions pass.
 
     ``dependencies=[require_permission("manage_system")]``, or as a parameter, which is the user's
     id: ``user: Annotated[str, require_permission("create_post", channel="channel_id")]``.
@@ -112,7 +112,7 @@ def require_permission(*permissions: str, channel: str = "", team: str = "") -> 
 
 
 def _path_parameter(request: Request, name: str) -> str:
-    """From the path alone: what is checked must be what the route uses."""
+    """Return a parameter of the path alone: what is checked must be what the route uses."""
     value = request.path_params.get(name)
     if not value:
         raise LookupError(

@@ -98,6 +98,6 @@ def _user(request: Any, own: Any) -> Any:
 
 
 def _is_of_host(request: Any) -> bool:
-    """Whether login() kept the host's user of another request, maybe of another user's."""
+    """Return whether login() kept the host's user of another request, maybe of another user's."""
     path = getattr(request, "session", {}).get(BACKEND_SESSION_KEY)
     return path is not None and isinstance(load_backend(path), backends.RemoteUserBackend)

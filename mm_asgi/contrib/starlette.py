@@ -1,4 +1,4 @@
-"""Starlette: who asks as ``request.user``, and the host's API.
+"""Starlette: Mattermost's user as ``request.user``, and the host's API.
 
     from mm_asgi.contrib.starlette import AuthenticationBackend
 
@@ -59,7 +59,7 @@ class User(BaseUser):
 
     @property
     def is_authenticated(self) -> bool:
-        """True: nobody is Starlette's UnauthenticatedUser."""
+        """True: a request without a user has Starlette's UnauthenticatedUser."""
         return True
 
     @property
@@ -74,14 +74,14 @@ class User(BaseUser):
 
 
 class AuthenticationBackend(authentication.AuthenticationBackend):
-    """For AuthenticationMiddleware: believes the host, asks nobody.
+    """The backend for AuthenticationMiddleware: it believes the host, and makes no call.
 
     ``request.auth.scopes`` has ``authenticated`` when there is a user, and ``plugin`` when another
     plugin, or the server itself, sent the request.
     """
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
-        """The user of a request; None where there is neither a user nor a plugin."""
+        """Return the user of a request; None where there is neither a user nor a plugin."""
         try:
             who = identity(conn.scope)
         except LookupError:  # no host around
@@ -94,7 +94,7 @@ class AuthenticationBackend(authentication.AuthenticationBackend):
 
 
 def require_user(request: HTTPConnection) -> str:
-    """The Mattermost user's id.
+    """Return the Mattermost user's id.
 
     Raises:
         HTTPException: 401, and why, when there is none.
@@ -113,7 +113,7 @@ def require_user(request: HTTPConnection) -> str:
 
 
 async def get_user(user_id: str) -> types.User:
-    """The Mattermost user with this id, by a call of the host's API.
+    """Return the Mattermost user with this id, by a call of the host's API.
 
     Raises:
         HTTPException: 503, the API did not say.
@@ -128,7 +128,7 @@ async def get_user(user_id: str) -> types.User:
 async def require_permission(
     request: HTTPConnection, *permissions: str, channel_id: str = "", team_id: str = ""
 ) -> str:
-    """The id of a user who has all these permissions, in the channel, the team or the server.
+    """Return the id of the user, who has all these permissions in the channel, the team or the server.
 
     Args:
         request: whose user it is.

@@ -1,4 +1,4 @@
-"""Threads that nobody waits for at Python's end, as Python does for ThreadPoolExecutor's.
+"""Threads that do not hold up Python's end, as ThreadPoolExecutor's do.
 
 One view that hangs would keep a test run there for ever. Starlette's threads are daemons, too.
 """

@@ -88,10 +88,10 @@ class WSGIMiddleware:
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # told already, or nobody is there any more
+            task.exception()  # raised already, or the request is over
 
     def _answer(self, environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        """What a2wsgi calls and iterates, in the request's thread."""
+        """Run the app in the request's thread: a2wsgi calls this, and iterates over the answer."""
         exchange: _Exchange = environ["asgi.scope"][_EXCHANGE]
         if exchange.is_over:  # left while it waited for a thread
             return
@@ -116,7 +116,7 @@ class WSGIMiddleware:
 
 
 def identity(environ: MutableMapping[str, Any]) -> Identity:
-    """Who asks: ``mm_asgi.identity`` of a WSGI request, such as Flask's ``request.environ``.
+    """Return ``mm_asgi.identity`` of a WSGI request, such as of Flask's ``request.environ``.
 
     Raises:
         LookupError: the request did not come through a Mattermost host.
@@ -132,7 +132,7 @@ class _Exchange:
     """One request between the loop and its thread.
 
     Attributes:
-        is_over: nobody waits for the answer any more.
+        is_over: the answer is not waited for any more.
         fault: what the app, or a send of it, raised.
     """
 
@@ -150,7 +150,7 @@ class _Exchange:
     # ---------------------------------------------------------------- on the loop
 
     def bridged_scope(self) -> Scope:
-        """The scope for a2wsgi, which takes nothing but ASCII for a query."""
+        """Return the scope for a2wsgi, which takes nothing but ASCII for a query."""
         return {**self._scope, "query_string": b"", _EXCHANGE: self}
 
     async def listen(self) -> None:
@@ -169,7 +169,7 @@ class _Exchange:
             self._end()
 
     async def send(self, event: MutableMapping[str, Any]) -> None:
-        """a2wsgi's send: it never fails, the fault is kept and ends the app's iteration."""
+        """Send an event for a2wsgi. It never fails: a fault is kept, and ends the app's iteration."""
         is_last = event["type"] == "http.response.body" and not event.get("more_body")
         if self.is_over or (is_last and self.fault is not None):
             return
@@ -191,7 +191,7 @@ class _Exchange:
             self.fault = exc
 
     def abandon(self) -> None:
-        """The request's task ends: let go of the thread, whatever it waits for."""
+        """Let go of the thread, whatever it waits for: the request's task ends."""
         self._end()
         if self._sending is not None:
             self._sending.cancel()
@@ -211,7 +211,11 @@ class _Exchange:
     # ---------------------------------------------------------------- in the thread
 
     def read(self) -> bytes:
-        """The next piece of the body, b"" after the last; ClientDisconnected: it was cut."""
+        """Return the next piece of the body, b"" after the last.
+
+        Raises:
+            ClientDisconnected: the body was cut.
+        """
         while not self._body_is_complete:
             future = asyncio.run_coroutine_threadsafe(self._next_message(), self._loop)
             message = future.result()
@@ -221,7 +225,7 @@ class _Exchange:
         return b""
 
     def complete(self, environ: dict[str, Any]) -> dict[str, Any]:
-        """a2wsgi's environ, with what it leaves out or gets wrong."""
+        """Return a2wsgi's environ, with what it leaves out or gets wrong."""
         scope = self._scope
         script_name, path = _paths(scope)
         headers = scope["headers"]

@@ -53,7 +53,7 @@ class Gateway:
         receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
         send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
     ) -> None:
-        """An ASGI app for uvicorn with ``lifespan="off"``."""
+        """Serve a request: an ASGI app for uvicorn with ``lifespan="off"``."""
         line: Line | None = scope.get(LINE)
         headers = dict(scope["headers"])
         body = Body(receive, closing=_ends_connection(scope["http_version"], headers), line=line)

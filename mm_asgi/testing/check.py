@@ -63,9 +63,7 @@ async def check_app(
     engine = Engine(plugin, settings=given, app=watched)
     tasks_before = asyncio.all_tasks()
     loop = asyncio.get_running_loop()
-    watchdog = Watchdog(
-        loop, warn=given.blocked_warn, kill=0, on_orphan=_nothing, cleanup=_nothing
-    )  # fmt: skip
+    watchdog = Watchdog(loop, warn=given.blocked_warn, kill=0, on_orphan=_nothing, cleanup=_nothing)
     with _Listener(found):
         watchdog.start()
         try:
@@ -155,5 +153,5 @@ class _Listener(logging.Handler):
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One line."""
+        """Keep what a line says, unless it is known."""
         self._found.logged(record)

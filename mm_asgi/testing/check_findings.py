@@ -89,19 +89,17 @@ class Findings:
     ) -> None:
         """Keep a finding, unless its sentence is known."""
         spec = next((rule.spec for rule in RULES if re.search(rule.pattern, sentence)), "")
-        found = Finding(
-            rule=row, probe=self.probe, sentence=sentence, spec=spec, severity=severity
-        )  # fmt: skip
+        found = Finding(rule=row, probe=self.probe, sentence=sentence, spec=spec, severity=severity)
         self._found.setdefault(sentence, found)
 
     def refused(self, exc: Exception) -> None:
-        """A ``send()`` of the app, or its start-up, raised this."""
+        """Keep what a ``send()`` of the app, or its start-up, raised."""
         if isinstance(exc, AppProtocolError | StartupError):
             text = str(exc).removeprefix("OnActivate: ")
             self.add(_row(text), text)
 
     def logged(self, record: logging.LogRecord) -> None:
-        """The package has logged this."""
+        """Keep what the package has logged."""
         text = record.getMessage()
         failure = record.exc_info[1] if record.exc_info else None
         if _SAID_ELSEWHERE.search(text) or isinstance(failure, AppProtocolError):

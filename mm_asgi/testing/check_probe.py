@@ -112,7 +112,7 @@ async def run_probe(
 
 
 async def _read(exchange: ClientExchange) -> None:
-    """The answer, as far as it comes in that time: an endless one is no fault."""
+    """Read the answer, as far as it comes in PATIENCE seconds: an endless one is no fault."""
     size = 0
     chunks = exchange.chunks()
     with contextlib.suppress(TimeoutError):

@@ -72,12 +72,16 @@ class Sent:
 async def prepare(
     sent: Sent, rules: Rules, engine: Engine
 ) -> tuple[ServeHTTPRequestInit, Sent] | AnswerHead:
-    """The request as the host passes it on, or the host's own answer."""
+    """Return the request as the host passes it on, or the host's own answer."""
     raw, mark, query = sent.target.partition(b"?")
     scope: Mapping[str, Any] = {
-        "method": sent.method, "raw_path": with_prefix(raw, rules.prefix), "query_string": query if mark else b"",
-        "headers": sent.headers, "http_version": "1.1", "client": sent.client,
-    }  # fmt: skip
+        "method": sent.method,
+        "raw_path": with_prefix(raw, rules.prefix),
+        "query_string": query if mark else b"",
+        "headers": sent.headers,
+        "http_version": "1.1",
+        "client": sent.client,
+    }
     try:
         request = read_request(scope)
     except ValueError:
@@ -211,7 +215,7 @@ class ClientExchange:
         return AnswerHead(status, headers)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes: once the head is here.
+        """Yield the body as it comes. Call this after ``head()``.
 
         Raises:
             Truncated, Left: it ended before it was complete.
@@ -231,7 +235,7 @@ class ClientExchange:
             await self._raise_failure(wait=True)
 
     async def _read(self) -> ServeHTTPResponse | None:
-        """The next message; None when the answer ended although it is not complete."""
+        """Return the next message; None when the answer ended although it is not complete."""
         try:
             message: ServeHTTPResponse | None = await self._call.read()
         except RPCError:
@@ -267,7 +271,7 @@ class ClientExchange:
         return self._is_over
 
     def _end(self) -> None:
-        """The stream is over: the host's sender is released, and its context cancelled."""
+        """End the stream: release the host's sender, and cancel the RPC."""
         if not self._is_over:
             self._is_over = True
             self._call.cancel()
@@ -283,7 +287,7 @@ class ClientExchange:
         self._end()
 
     async def close(self) -> None:
-        """The client wants no more: it leaves, unless all of the answer came."""
+        """Leave, unless all of the answer came."""
         if not self._is_over:
             self._leave()
         if self._sender is not None:
@@ -299,7 +303,7 @@ class ClientExchange:
         await self.close()
         if self.app_call is not None and self.app_call.is_begun:
             async with asyncio.timeout(timeout):
-                await self.app_call.heard()
+                await self.app_call.disconnected_or_ended()
 
 
 async def _cut(whole: bytes) -> AsyncIterator[bytes]:

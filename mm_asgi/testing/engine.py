@@ -20,7 +20,7 @@ from mm_asgi.goplugin.environ import Environment
 from mm_asgi.goplugin.listener import make_listener
 from mm_asgi.goplugin.services import Services
 from mm_asgi.grpc_hooks import SERVICE, methods
-from mm_asgi.host import mattermost as answers
+from mm_asgi.host import mattermost as host_api
 from mm_asgi.host.mattermost import AppError, GoError, Mattermost, RPCRefused
 from mm_asgi.host.plugin import HookAnswer, error_of
 from mm_asgi.loading import as_asgi
@@ -53,10 +53,18 @@ HOOK_TIMEOUT = 30.0  # s, the host's deadline of every unary hook
 LARGEST = 2**31 - 1  # bytes of one message, as go-plugin's client has it
 _METHODS = hooks_pb2.DESCRIPTOR.services_by_name["PluginHooks"].methods_by_name
 _ENVIRONMENT = Environment(
-    plugin_id="", log_level=None, api_target=None, protocol_versions=(), min_port=0, max_port=0,
-    socket_dir=None, socket_group=None, temporary_dir=None, client_certificate=None,
+    plugin_id="",
+    log_level=None,
+    api_target=None,
+    protocol_versions=(),
+    min_port=0,
+    max_port=0,
+    socket_dir=None,
+    socket_group=None,
+    temporary_dir=None,
+    client_certificate=None,
     multiplex=False,
-)  # fmt: skip
+)
 
 
 class Engine:
@@ -126,7 +134,7 @@ class Engine:
                     raise
 
     def _refuse_a_second_run(self) -> None:
-        # One whose loop is closed was left by nobody, and is over.
+        # A connection whose loop is closed is of a run that was not left: it is over all the same.
         if self._plugin.is_frozen and self._plugin.connection.is_used:
             raise ConfigError(
                 "app_or_plugin: this Plugin object runs in another place already, and both would"
@@ -216,13 +224,19 @@ class Engine:
             response = await self._call(name, request)
         except RPCError as exc:
             return HookAnswer(
-                listed=True, called=True, code=exc.code.name, message=exc.text,
+                listed=True,
+                called=True,
+                code=exc.code.name,
+                message=exc.text,
                 seconds=loop.time() - started,
-            )  # fmt: skip
+            )
         return HookAnswer(
-            listed=True, called=True, response=response, error=error_of(response),
+            listed=True,
+            called=True,
+            response=response,
+            error=error_of(response),
             seconds=loop.time() - started,
-        )  # fmt: skip
+        )
 
     async def _call(self, name: str, request: Message) -> Any:
         response = GetMessageClass(_METHODS[name].output_type)
@@ -234,14 +248,14 @@ def _request(name: str) -> Message:
 
 
 def _api_methods(mattermost: Mattermost) -> dict[str, Method]:
-    """The PluginAPI service, on the plugin's own socket: one less to open and to close."""
+    """Return the PluginAPI's methods; the plugin's own socket serves them, which saves a second one."""
     return {
-        answers.SERVICE + name: Method(
+        host_api.SERVICE + name: Method(
             unary(functools.partial(_answer_api, mattermost, name)),
-            answers.request_class(name),
-            answers.REQUEST_LIMIT,
+            host_api.request_class(name),
+            host_api.REQUEST_LIMIT,
         )
-        for name in answers.METHODS
+        for name in host_api.METHODS
     }
 
 
@@ -249,7 +263,7 @@ async def _answer_api(
     mattermost: Mattermost, name: str, request: Message, stream: Stream
 ) -> Message | None:
     try:
-        return await answers.answer(mattermost, name, request)
+        return await host_api.answer(mattermost, name, request)
     except (AppError, GoError, RPCRefused) as exc:
         stream.abort(StatusCode[exc.code], exc.details)
         return None

@@ -104,17 +104,17 @@ class MM:
         """Where the plugin's API is served, as MATTERMOST_PLUGIN_API_TARGET has it."""
         return self._engine.address
 
-    # ---------------------------------------------------------------- who asks
+    # ---------------------------------------------------------------- users and their clients
 
     def client(
         self, user: str | User | None = None, *, raise_app_exceptions: bool = True, **options: Any
     ) -> httpx.AsyncClient:
-        """A client of the plugin, whose paths are those below ``/plugins/{id}``.
+        """Return a client of the plugin, whose paths are those below ``/plugins/{id}``.
 
         It need not be closed.
 
         Args:
-            user: who is logged in, by name or as ``add_user`` gave it; None: nobody.
+            user: the user who is logged in, by name or as ``add_user`` returned it; None: no user.
             raise_app_exceptions: see WireTransport.
             options: more of ``httpx.AsyncClient``'s, such as ``headers`` or ``cookies``.
         """
@@ -128,9 +128,9 @@ class MM:
         return httpx.AsyncClient(transport=transport, **options)
 
     def add_user(self, username: str, **fields: Any) -> User:
-        """A user of this name, in the team; one who is there already is given as he is.
+        """Return the user of this name, creating it in the team if there is none.
 
-        No hook hears of it. ``fields`` are more of User's, such as ``roles``. To have the hooks
+        No hook is called. ``fields`` are more of User's, such as ``roles``. To have the hooks
         run: ``await mm.mattermost.add_user(name)``.
         """
         self.mattermost.log_in(username)
@@ -164,7 +164,7 @@ class MM:
         """Post as a user, and wait until all hooks that hear of it have ended.
 
         Args:
-            user: who has to be in the channel, by name or as ``add_user`` gave it.
+            user: a member of the channel, by name or as ``add_user`` returned it.
             channel: by name or id.
             fields: more of Post's, such as ``root_id``.
         """
@@ -179,7 +179,7 @@ class MM:
     async def command(
         self, text: str, *, user: str | User = "alice", channel: str = "town-square"
     ) -> CommandResponse:
-        """Type a slash command, such as ``/shop tea``; gives what the plugin answered.
+        """Type a slash command, such as ``/shop tea``, and return the plugin's answer.
 
         Raises:
             mm_asgi.host.AppError: there is no such command, or the plugin answered an error.
@@ -218,5 +218,5 @@ class MM:
 
 
 def _id_of(user: str | User) -> str:
-    """A user's id, which here is the name."""
+    """Return a user's id, which here is the name."""
     return user.id if isinstance(user, User) else user

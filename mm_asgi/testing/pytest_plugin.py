@@ -20,7 +20,7 @@ LOOP_SCOPES: tuple[Any, ...] = ("function", "class", "module", "package", "sessi
 
 NO_APP = (
     'mm: which app? expected [tool.mm-asgi] with app = "shop.main:app" in {folder}/pyproject.toml,'
-    " or a fixture mm_app of your own that gives the ASGI app or the Plugin"
+    " or a fixture mm_app of your own that returns the ASGI app or the Plugin"
 )
 NO_TRIO = (
     "mm: {test} runs on anyio's backend {backend}; expected asyncio, on which plugins run: a fixture"
@@ -52,7 +52,7 @@ def mm_app(request: pytest.FixtureRequest) -> Any:
 def mm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, mm_app: Any) -> MM:
     """A Mattermost in memory with the plugin running in it, on the test's own event loop."""
     made: MM = request.getfixturevalue(_runner_of(request))
-    # As in production: for clients of the API that nobody told where it is.
+    # As in production: clients of the API that were made without an address look for it there.
     monkeypatch.setenv("MATTERMOST_PLUGIN_API_TARGET", made.api_target)
     return made
 
@@ -92,7 +92,7 @@ def _fixture_function() -> Any:
 
 
 def _runner_of(request: pytest.FixtureRequest) -> str:
-    """The name of the fixture for whoever runs the test, on the loop that runs it."""
+    """Return the name of the fixture that fits the test's runner and its loop."""
     import inspect
 
     if "anyio_backend" in request.fixturenames:

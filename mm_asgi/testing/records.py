@@ -36,12 +36,12 @@ class LogRecorder(logging.Handler):
         _ROOT.addHandler(self)
 
     def stop(self) -> None:
-        """End it."""
+        """End the recording."""
         _ROOT.removeHandler(self)
         _ROOT.setLevel(self._level_before)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One record, unless it is about the test's own requests, which no server would log."""
+        """Keep a record, unless it is about the test's own requests, which no server would log."""
         if record.name in ("httpx", "httpx2") and RUNNING.get(None) is None:
             return
         level = next((name for least, name in LEVELS if record.levelno >= least), "debug")
@@ -61,5 +61,5 @@ class LogRecorder(logging.Handler):
                 module=record.name,
                 fields=fields,
                 time=record.created,
-            )  # fmt: skip
+            )
         )

@@ -1,4 +1,4 @@
-"""What an app does with its requests, seen from around it: its ends, its faults, its disconnects."""
+"""An app that is watched: the ends, the faults and the disconnects of its requests."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class AppCall:
     """One call of the app: one request.
 
     Attributes:
-        failure: what got out of the app, once it has ended; None also when that only says that
-            the client left.
-        told: set when the app was given http.disconnect.
+        failure: the exception that left the app; None also for one that only says that the client
+            left.
+        disconnected: set when the app has received http.disconnect.
         ended: set when the app has returned or raised, its background tasks included.
         is_begun: whether the app was called at all; a 503 of the bridge comes without.
         left: whether the client has left before the answer was complete.
@@ -30,15 +30,16 @@ class AppCall:
 
     def __init__(self) -> None:
         self.failure: BaseException | None = None
-        self.told = asyncio.Event()
+        self.disconnected = asyncio.Event()
         self.ended = asyncio.Event()
         self.is_begun = False
         self.left = False
         self.is_raised = True
 
-    async def heard(self) -> None:
-        """Wait until the app knows that the client left, or needs to know no more."""
-        waits = [asyncio.ensure_future(event.wait()) for event in (self.told, self.ended)]
+    async def disconnected_or_ended(self) -> None:
+        """Wait until the app has received http.disconnect, or has ended."""
+        events = (self.disconnected, self.ended)
+        waits = [asyncio.ensure_future(event.wait()) for event in events]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -50,8 +51,8 @@ class Watch:
     """An ASGI app around another one.
 
     Attributes:
-        lifespan_failure: what got out of the app's lifespan.
-        unraised: what got out of requests and was handed to nobody yet.
+        lifespan_failure: the exception that left the app's lifespan.
+        unraised: exceptions that left requests and were not raised in the test yet.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -62,11 +63,11 @@ class Watch:
         self._running: set[AppCall] = set()
 
     def expect(self, request_id: str) -> AppCall:
-        """The call that the request of this id will make."""
+        """Return the call of the app that the request of this id makes, or will make."""
         return self._calls.setdefault(request_id, AppCall())
 
     def forget(self, request_id: str) -> None:
-        """The request is over, as far as its client goes."""
+        """Drop the call of a request whose client is done with it."""
         self._calls.pop(request_id, None)
 
     async def settled(self) -> None:
@@ -96,7 +97,7 @@ class Watch:
         async def hear() -> Any:
             event = await receive()
             if event["type"] == "http.disconnect":
-                call.told.set()
+                call.disconnected.set()
             return event
 
         try:
@@ -110,7 +111,7 @@ class Watch:
 
     def _failed(self, call: AppCall, exc: BaseException) -> None:
         parting = is_disconnect(exc) or isinstance(exc, asyncio.CancelledError)
-        if not (parting and (call.left or call.told.is_set())):
+        if not (parting and (call.left or call.disconnected.is_set())):
             call.failure = exc
             if call.is_raised:
                 self.unraised.append(exc)

@@ -69,9 +69,11 @@ class WireTransportBase:
         self.raise_app_exceptions = raise_app_exceptions
         self._client = client
         self._rules = Rules(
-            plugin_id=plugin_id, subpath="/" + subpath.strip("/"), user=user or "",
+            plugin_id=plugin_id,
+            subpath="/" + subpath.strip("/"),
+            user=user or "",
             strict_csrf=strict_csrf,
-        )  # fmt: skip
+        )
         self._entered = 0
         self._is_lazy = False  # entered by a request
         self._starting = asyncio.Lock()
@@ -169,7 +171,7 @@ class WireTransportBase:
     # ---------------------------------------------------------------- requests
 
     async def handle_async_request(self, request: Any) -> Any:
-        """One request. Exceptions are the library's own, and the app's."""
+        """Make one request. Exceptions are the library's own, and the app's."""
         timeouts = request.extensions.get("timeout", {})
         with self._translated(request):
             await self._ensure_started(timeouts.get("connect"))
@@ -178,9 +180,11 @@ class WireTransportBase:
             return self._response(prepared, content=prepared.body)
         init, sent = prepared
         exchange = ClientExchange(
-            self._engine, init,
-            write_timeout=timeouts.get("write"), raise_failures=self.raise_app_exceptions,
-        )  # fmt: skip
+            self._engine,
+            init,
+            write_timeout=timeouts.get("write"),
+            raise_failures=self.raise_app_exceptions,
+        )
         self._open.add(exchange)
         try:
             with self._translated(request):
@@ -232,9 +236,12 @@ class WireTransportBase:
         if exchange is not None:
             extensions[EXTENSION] = exchange
         return self.library.Response(
-            head.status, headers=list(head.headers), content=content, stream=stream,
+            head.status,
+            headers=list(head.headers),
+            content=content,
+            stream=stream,
             extensions=extensions,
-        )  # fmt: skip
+        )
 
     async def _within(self, seconds: float | None, answer: Awaitable[T], request: Any) -> T:
         try:
@@ -252,7 +259,7 @@ class WireTransportBase:
 
     @contextlib.contextmanager
     def _translated(self, request: Any) -> Iterator[None]:
-        """The engine's exceptions in the library's words."""
+        """Raise the engine's exceptions as the library's own."""
         library = self.library
         try:
             yield

@@ -104,7 +104,7 @@ CONTRIB_FAULTS: tuple[Fault, ...] = (
     Fault(
         "contrib: Django asks a vouched user for a Referer",
         "mm_asgi/contrib/django.py",
-        "        if told or user_id(request) is None:\n",
+        "        if has_origin or user_id(request) is None:\n",
         "        if True:\n",
         ("examples/django",),
         "over_https",

@@ -29,7 +29,7 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     Fault(
         "kit: disconnect() does not wait for the app",
         TESTING + "client_exchange.py",
-        "await self.app_call.heard()",
+        "await self.app_call.disconnected_or_ended()",
         "pass",
         TESTS,
         "does_not_listen",

@@ -137,7 +137,7 @@ def take_one(context: Identity) -> None: ...
         ("implemented", "no hook of this name that a plugin can register"),
         (
             "message_will_be_posted",
-            r"takes \(.*context.*\).*, and the host gives \(context, post\)",
+            r"takes \(.*context.*\).*, and the host passes \(context, post\)",
         ),
     ],
 )

@@ -91,7 +91,7 @@ _CODES: dict[str, Code] = {
 
 
 def find(imported: Imported, life: Observed, start_file: Iterable[str] = ()) -> list[CheckFinding]:
-    """All findings, errors first.
+    """Return all findings, errors first.
 
     Args:
         imported: how the import went.

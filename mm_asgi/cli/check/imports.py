@@ -105,7 +105,7 @@ def _import_facts(stderr: str) -> dict[str, Any]:
 
 
 def parse_importtime(text: str) -> list[Module]:
-    """The modules in what ``-X importtime`` wrote, among whatever else was written there."""
+    """Return the modules that ``-X importtime`` wrote, among whatever else was written there."""
     return [
         Module(name, int(own) / 1e6, int(total) / 1e6) for own, total, name in _LINE.findall(text)
     ]

@@ -71,8 +71,8 @@ def _plugins(mm: ServerState, request: pb.GetPluginsRequest) -> dict[str, Any]:
         "version",
         "min_server_version",
     )
-    told = {name: str(mm.manifest.get(name, "")) for name in names}
-    return {"manifests": [Manifest(id=mm.plugin_id, **told)]}
+    texts = {name: str(mm.manifest.get(name, "")) for name in names}
+    return {"manifests": [Manifest(id=mm.plugin_id, **texts)]}
 
 
 def _plugin_status(mm: ServerState, request: pb.GetPluginStatusRequest) -> dict[str, Any]:
