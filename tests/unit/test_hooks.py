@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import subprocess
 import sys
@@ -113,7 +114,19 @@ def test_the_hand_written_part_of_hooks_and_api_is_thin() -> None:
     package = Path(reference.PAGE).parents[2] / "mm_asgi"
     files = [package / "hooks.py", package / "commands.py", *(package / "api").glob("*.py")]
     texts = [file.read_text() for file in files]
-    assert sum(text.count("\n") for text in texts if "enerated by" not in text[:200]) < 900
+    assert sum(code_lines(text) for text in texts if "enerated by" not in text[:200]) < 485
+
+
+def code_lines(text: str) -> int:
+    """The lines of a module as ast writes it, with each statement on one, and without docstrings."""
+    written = ast.unparse(WithoutDocstrings().visit(ast.parse(text)))
+    return sum(bool(line.strip()) for line in written.splitlines())
+
+
+class WithoutDocstrings(ast.NodeTransformer):
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node
 
 
 # -------------------------------------------------------------------- registering
