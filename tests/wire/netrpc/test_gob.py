@@ -472,6 +472,16 @@ def test_nesting_is_bounded() -> None:
     assert "nested too deep" in wrong(encode(INNER, inner))
 
 
+def test_values_beside_each_other_are_not_nested() -> None:
+    values: list[Any] = [[1]] * 50
+    assert read(encode(ANY_LIST, values), depth=2) == [values]
+
+
+def test_a_string_longer_than_its_message_is_named() -> None:
+    stream = encode(STRUCT, {"B": "hello"})
+    assert "127 bytes announced" in wrong(stream.replace(b"\x05hello", b"\x7fhello"))
+
+
 def test_types_in_each_other_are_bounded() -> None:
     kind: GobType = INT
     for _ in range(64):
