@@ -196,6 +196,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="replace",  # a fault may let bytes through that are no text
             start_new_session=True,
         ) as process:
             self._running.add(process)
