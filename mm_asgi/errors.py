@@ -34,6 +34,9 @@ __all__ = [
     "Unimplemented",
 ]
 
+PLUGIN_FAILED = "the plugin failed, see its log"
+"""The only text that a host sees when a plugin fails: an exception's own may hold a user's data."""
+
 
 class MMASGIError(Exception):
     """The root of the tree.

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi import types
+from mm_asgi.errors import PLUGIN_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HOOKS", "LIFECYCLE", "Hook", "Kind", "Reject", "snake_case"]
 
-FAILED = "the plugin failed, see its log"
 NOT_CHECKED = "refused, because the plugin that has to check this failed"
 REFUSED = "refused by a plugin"
 
@@ -135,7 +135,7 @@ class Hook:
         """Return the response when the function failed: what the host does after a failed call (row H2)."""
         if self.kind is Kind.FILTER:
             return self.refuse(NOT_CHECKED, 500) if closed else self.response()
-        return self.refuse(FAILED, 500) if self.refusal else self.response()
+        return self.refuse(PLUGIN_FAILED, 500) if self.refusal else self.response()
 
 
 def _file(value: Any) -> dict[str, Any]:

@@ -44,6 +44,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mm_asgi.errors import PLUGIN_FAILED
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
@@ -67,7 +69,7 @@ class Abort(enum.Enum):
     FAILED_LATE = "the app failed after its response had begun"
     TOO_SHORT = "the app's response is shorter than its Content-Length"
     CUT = "the app's response was cut"
-    FAILED = "the plugin failed, see its log"
+    FAILED = PLUGIN_FAILED
     BROKEN = "the request stream broke the ServeHTTP contract"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     ASGIApp = Callable[[dict[str, Any], Callable[..., Any], Callable[..., Any]], Awaitable[None]]
 
-__all__ = ["Lifespan"]
+__all__ = ["LAST_WAIT", "Lifespan"]
 
 logger = logging.getLogger("mm_asgi.lifespan")
 

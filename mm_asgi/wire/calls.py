@@ -12,6 +12,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.errors import PLUGIN_FAILED
 from mm_asgi.tasks import is_cancelled
 from mm_asgi.wire.port import StatusCode
 
@@ -43,7 +44,6 @@ log = logging.getLogger("mm_asgi.wire")
 
 # The status texts that we send. Fixed strings only: an exception's text might contain a user's data.
 HANDLER_FAILED = "internal error in the plugin"
-PLUGIN_FAILED = "the plugin failed, see its log"
 MISSING = "the request message is missing"
 TOO_LARGE = "message larger than this method takes"
 TOO_LARGE_SENT = "message larger than this method sends"
