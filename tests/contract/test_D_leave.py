@@ -1,4 +1,8 @@
-"""Rows D3 to D5: what the app hears after the body, and when its client leaves."""
+"""Rows D3 to D5: what the app hears after the body, and when its client leaves.
+
+Not on n: a released server tells nobody that a client has left, but for the next write, which fails.
+test_D_released.py has what holds there.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +37,7 @@ async def test_D3_receive_waits_for_the_end_of_the_response(road: Road) -> None:
     assert await road.noted(token, "ready", 3) == [DISCONNECT] * 3
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D3_receive_waits_for_the_client(road: Road) -> None:
     token, exchange = await begin(road, "waits")
     await road.journal(token, "waits")
@@ -42,7 +46,7 @@ async def test_D3_receive_waits_for_the_client(road: Road) -> None:
     await road.journal(token, "left")
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D3_a_ready_event_comes_without_a_turn_of_the_loop(road: Road) -> None:
     token, exchange = await begin(road, "ready")
     await road.journal(token, "waits")
@@ -51,7 +55,7 @@ async def test_D3_a_ready_event_comes_without_a_turn_of_the_loop(road: Road) -> 
     assert await road.noted(token, "ready") == [REQUEST, "waits", DISCONNECT]
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D3_starlettes_is_disconnected(road: Road) -> None:
     token, exchange = await begin(road, "starlette polls")
     await road.journal(token, "waits")
@@ -85,7 +89,7 @@ async def test_D3_a_thousand_cancelled_receives_lose_and_leave_nothing(road: Roa
     assert (await road.noted(token, "left behind"))[0] < 100
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D3_a_crowd_that_waits_is_told(road: Road) -> None:
     token, exchange = await begin(road, "crowd")
     assert await road.noted(token, "waits") == [50]
@@ -117,14 +121,14 @@ async def seconds_until_told(road: Road, case: str) -> float:
     return next(note.at for note in notes if note.key == "left") - began
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 @pytest.mark.parametrize("case", ["waits", "streams"])
 async def test_D4_the_app_is_told_within_100_ms(road: Road, case: str) -> None:
     # The best of three: a machine that stalls is no broken promise.
     assert min([await seconds_until_told(road, case) for _ in range(3)]) < 0.1
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D4_a_send_to_nobody_takes_20_ms_and_does_nothing(road: Road) -> None:
     token, exchange = await begin(road, "streams")
     await road.journal(token, "waits")
@@ -147,7 +151,7 @@ async def test_D4_after_the_grace_a_send_raises(road: Road) -> None:
     assert went_on >= 0.05
 
 
-@on("w", "g")
+@on("w", "g", but="n")
 async def test_D4_the_grace_is_5_s(road: Road) -> None:
     token, exchange = await begin(road, "endless")
     await road.journal(token, "waits")
@@ -157,7 +161,7 @@ async def test_D4_the_grace_is_5_s(road: Road) -> None:
     assert 4.9 < went_on < 6
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D4_an_idle_starlette_stream_ends(road: Road) -> None:
     token, exchange = await begin(road, "starlette events")
     assert (await exchange.head()).status == 200
@@ -167,7 +171,7 @@ async def test_D4_an_idle_starlette_stream_ends(road: Road) -> None:
     await road.journal(token, "over")
 
 
-@on("w", "g")
+@on("w", "g", but="n")
 async def test_D4_many_leave_at_once(road: Road) -> None:
     begun = [await begin(road, "starlette events") for _ in range(50)]
     for _, exchange in begun:
@@ -177,7 +181,7 @@ async def test_D4_many_leave_at_once(road: Road) -> None:
         await road.journal(token, "over")
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D4_an_idle_starlette_generator_is_closed(road: Road) -> None:
     took = []
     for _ in range(3):  # the best counts: a machine that stalls is no broken promise
@@ -193,7 +197,7 @@ async def test_D4_an_idle_starlette_generator_is_closed(road: Road) -> None:
     await road.check_quiet()
 
 
-@on("m", "w", "g")
+@on("m", "w", "g", but="n")
 async def test_D4_nothing_that_is_sent_to_nobody_raises(road: Road) -> None:
     token, exchange = await begin(road, "sends to nobody")
     assert (await exchange.head()).status == 200
@@ -205,7 +209,7 @@ async def test_D4_nothing_that_is_sent_to_nobody_raises(road: Road) -> None:
     await road.check_quiet()
 
 
-@on("w", "g", settings={"disconnect_grace": GRACE})
+@on("w", "g", but="n", settings={"disconnect_grace": GRACE})
 async def test_D4_the_grace_is_a_setting(road: Road) -> None:
     token, exchange = await begin(road, "endless")
     await road.journal(token, "waits")
@@ -216,7 +220,7 @@ async def test_D4_the_grace_is_a_setting(road: Road) -> None:
     await road.check_quiet()
 
 
-@on("m", "w", "g", one_wire=True)
+@on("m", "w", "g", but="n", one_wire=True)
 @pytest.mark.parametrize("app", ["left_waiting", "left_streaming"])
 async def test_D4_the_client_leaves(road: Road, app: str) -> None:
     exchange = await road.begin(app)
@@ -237,7 +241,7 @@ async def test_D4_the_client_leaves_before_a_held_start(road: Road) -> None:
     await road.check_no_error(exchange.token)
 
 
-@on("m", "w", "g", settings={"disconnect_grace": 0.0}, one_wire=True)
+@on("m", "w", "g", but="n", settings={"disconnect_grace": 0.0}, one_wire=True)
 @pytest.mark.parametrize(
     "app", ["told_plain", "told_in_group", "told_as_cause", "told_as_context", "told_and_broken"]
 )

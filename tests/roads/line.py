@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["Line", "find", "from_entry", "from_host_log"]
 
 
-NEXT = (
-    r"(?=@module|bytes|client|exception|method|ms\d|path/|request_id|status\d|timestamp|user_id|$)"
-)
+OTHERS = r"bytes|client|method|ms\d|path/|status\d|user_id"
 EXTRAS = {
-    name: re.compile(f"{name}({value}){NEXT}", re.DOTALL)
-    for name, value in (
-        ("@module", r"[\w.]+?"),
-        ("request_id", r"[\w-]+?"),
-        ("exception", r"Traceback .+?"),
-    )
+    "@module": re.compile(rf"@module([\w.]+?)(?=exception|request_id|timestamp|{OTHERS}|$)"),
+    "request_id": re.compile(
+        rf"request_id([a-z\d]{{26}}|request-\w+?)(?=@module|exception|timestamp|{OTHERS}|$)"
+    ),
+    "exception": re.compile(
+        r"exception((?:  \+ Exception Group )?Traceback .+?)(?=@module|request_id|timestamp\d|$)",
+        re.DOTALL,
+    ),
 }
 """A released server makes one text of a line's further keys, in any order and with nothing between
 them; these can be found in it again."""

@@ -21,7 +21,7 @@ def test_further_keys_are_found_in_any_order(turn: int) -> None:
 
 
 def test_an_access_line_has_its_request() -> None:
-    request_id = "m13ospzqexdaf3kzh8838go33o"
+    request_id = "m13ospzqexdaf3kzms838go33o"
     extras = (
         f"client127.0.0.1user_id<nil>request_id{request_id}path/mm/xbytes0ms1@modulemm_asgi.access"
     )

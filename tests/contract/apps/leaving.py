@@ -214,3 +214,50 @@ async def starlette_idle(call: Call) -> None:
 
     answer = StreamingResponse(ticks(), media_type="text/event-stream")
     await answer(call.scope, call.receive, call.send)
+
+
+# ---------------------------------------------------------------- noticed by a write
+
+
+async def _hear(call: Call) -> asyncio.Task[None]:
+    """Listen for the client's leaving beside what is sent."""
+    task = asyncio.create_task(call.left())
+    await asyncio.sleep(0)
+    return task
+
+
+@case("sends all the while")
+async def sends_all_the_while(call: Call) -> None:
+    """An event stream that sends, waits for its gate, and sends on until it hears a disconnect."""
+    await call.start_events()
+    await call.body(b"data: first\n\n", more=True)
+    heard = await _hear(call)
+    call.note("waits")
+    await call.gate()
+    call.note("heard before", heard.done())
+    while not heard.done():
+        await call.body(b"data: tick\n\n", more=True)
+        await asyncio.sleep(0.01)
+    call.note("heard")
+    began = time.monotonic()
+    try:
+        for _ in range(100_000):
+            await call.body(b"for nobody", more=True)
+    finally:
+        call.note("went on", time.monotonic() - began)
+
+
+@case("starlette ticks")
+async def starlette_ticks(call: Call) -> None:
+    """A stream that sends by itself; its generator notes that it was closed."""
+
+    async def ticks() -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "data: tick\n\n"
+                await asyncio.sleep(0.01)
+        finally:
+            call.note("closed")
+
+    answer = StreamingResponse(ticks(), media_type="text/event-stream")
+    await answer(call.scope, call.receive, call.send)

@@ -25,6 +25,15 @@ async def idle_told(call: Call) -> None:
 
 
 @unlisted
+async def told_held(call: Call) -> None:
+    """The head is told to go, and the body comes when its gate opens."""
+    await call.start_events()
+    await call.body(b"", more=True)
+    await call.gate()
+    await call.body()
+
+
+@unlisted
 async def idle_plain(call: Call) -> None:
     """The same, and no event stream: a drain does not tell it to end."""
     await call.start()
