@@ -1,7 +1,7 @@
 """net/rpc as a plugin's process takes it: one host, which dials once, calls, and says Quit.
 
-The handshake needs a socket that listens and no more. What serves calls is imported with the first
-connection: it takes five times as long as all before, and the host waits for it without a limit.
+The handshake needs a socket that listens and no more. What serves calls is imported when the host
+has the address: it takes longer than all before, and the host waits for it without a limit.
 
 Here a lost connection is the host's death: on gRPC a host may dial again, and on net/rpc it never
 does, so that a plugin without its connection would live on for nobody.
@@ -39,7 +39,8 @@ class NetRPCWire:
     def __init__(self) -> None:
         self._endpoint: NetRPCEndpoint | None = None
         self._api: APIChannel | None = None
-        self._sessions: Callable[[], PluginSession] | None = None
+        self._load_sessions: Callable[[], Callable[[], PluginSession]]
+        self._make_session: Callable[[], PluginSession] | None = None
 
     def api(self) -> APIChannel:
         """Return the channel to the host's API.
@@ -68,24 +69,22 @@ class NetRPCWire:
             ConfigError: the listener cannot be bound.
         """
 
-        def make_session() -> PluginSession:
-            try:
-                if self._sessions is None:
-                    self._sessions = self._load_sessions(serving(), on_shutdown)
-                return self._sessions()
-            except BaseException:
-                # A package that is missing or broken. The host would wait for ever.
-                logger.exception("the host's connection cannot be served, the plugin ends")
-                on_shutdown()
-                raise
-
-        self._endpoint = NetRPCEndpoint(make_session)
+        self._load_sessions = lambda: self._sessions_of(serving(), on_shutdown)
+        self._endpoint = NetRPCEndpoint(lambda: self._session_maker()())
         await self._endpoint.start(listener, tls=tls)
 
-    def _load_sessions(
+    def load(self) -> None:
+        """Import what serves the host's calls; until then the host waits in the socket's queue."""
+        self._session_maker()
+
+    def _session_maker(self) -> Callable[[], PluginSession]:
+        if self._make_session is None:
+            self._make_session = self._load_sessions()
+        return self._make_session
+
+    def _sessions_of(
         self, serving: Serving, on_shutdown: Callable[[], None]
     ) -> Callable[[], PluginSession]:
-        """Import what serves a host's connection, and return what makes a session of one."""
         from mm_asgi.netrpc.hook_server import HookServer
         from mm_asgi.netrpc.http_exchange import HTTPCalls
         from mm_asgi.wire.netrpc.plugin_session import PluginSession

@@ -47,6 +47,9 @@ class GRPCWire:
         rpcs = {**self._services.methods(), **methods(serving())}
         await self._server.start(listener, rpcs, tls=tls)
 
+    def load(self) -> None:
+        """Do nothing: the server was given all."""
+
     async def stop(self, grace: float) -> None:
         """End the streams that go-plugin holds open, then the server."""
         if self._services is not None:

@@ -8,7 +8,7 @@ gRPC's has an address in the environment, and on net/rpc it is a stream that com
 So ``api`` may be a function that opens the channel at the plugin's first call.
 
 The host waits for the address, 3 s on a released server, and loads other plugins meanwhile. So a
-wire is given a function that makes the Serving, and net/rpc calls it with the first connection:
+wire is given a function that makes the Serving, and net/rpc calls it when the address is announced:
 until then nothing of protobuf, of the hooks and of the bridge is imported.
 """
 
@@ -70,6 +70,9 @@ class Wire(Protocol):
             ConfigError: the listener cannot be bound, or this wire cannot do TLS.
         """
 
+    def load(self) -> None:
+        """Import what serves the host's calls, as far as ``start`` has not; the host has dialled."""
+
     async def stop(self, grace: float) -> None:
         """Take no more calls, give the open ones ``grace`` seconds, and let go of the listener."""
 
@@ -107,7 +110,9 @@ def new_wire(setting: str, environment: Environment) -> Wire:
     """
     _require_protobuf()
     name, reason = choose_wire(setting, environment)
-    logger.info("the wire to the host is %s: %s", name, reason)
+    # In mm-asgi dev, where it is gRPC always, the line would only be in the way.
+    level = logging.INFO if name == "netrpc" else logging.DEBUG
+    logger.log(level, "the wire to the host is %s: %s", name, reason)
     # Only the wire in use is imported: grpcio alone takes 90 ms.
     if name == "netrpc":
         from mm_asgi.netrpc.plugin_wire import NetRPCWire

@@ -101,6 +101,13 @@ class Worker:
         self, listener: Listener, announce: Callable[[str], None]
     ) -> None:
         loop = asyncio.get_running_loop()
+        await self._wire.start(
+            listener, self._make_serving, on_shutdown=self._on_shutdown, tls=self._tls
+        )
+        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
+        announce(self._wire.protocol)
+        self._wire.load()
+        # Not before: what is imported until here holds up the loop, and is not the app's fault.
         self._watchdog = Watchdog(
             loop,
             warn=self._settings.blocked_warn,
@@ -110,11 +117,6 @@ class Worker:
             parent=self._parent,
         )
         self._watchdog.start()
-        await self._wire.start(
-            listener, self._make_serving, on_shutdown=self._on_shutdown, tls=self._tls
-        )
-        loop.add_signal_handler(signal.SIGTERM, self._on_sigterm)
-        announce(self._wire.protocol)
         await self._stop.wait()
         if self._serving is not None:
             await self._serving.stop(self._budget)

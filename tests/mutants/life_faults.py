@@ -188,9 +188,8 @@ LIFE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "net/rpc imports the hooks before the handshake",
         "mm_asgi/netrpc/plugin_wire.py",
-        "        self._endpoint = NetRPCEndpoint(make_session)\n",
-        "        self._sessions = self._load_sessions(serving(), on_shutdown)\n"
-        "        self._endpoint = NetRPCEndpoint(make_session)\n",
+        "        await self._endpoint.start(listener, tls=tls)\n",
+        "        await self._endpoint.start(listener, tls=tls)\n        self.load()\n",
         (PROCESS_TESTS,),
         "handshake_needs",
     ),

@@ -1,7 +1,7 @@
 """The address that a host dials, and the one connection that is taken there.
 
 The host waits 3 s for the address, so that this module imports the standard library alone: what a
-connection is made of (plugin_session.py, and all below it) is loaded with the first one.
+connection is made of (plugin_session.py, and all below it) is loaded when the host has it.
 """
 
 from __future__ import annotations

@@ -33,10 +33,14 @@ def test_the_wire_is_the_settings_or_what_the_hosts_environment_says(
 
 
 def test_the_log_names_the_wire_and_why(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    wire = new_wire("auto", read_environment(COOKIE))
-    assert wire.protocol == "netrpc"
-    assert caplog.messages == [
-        "the wire to the host is netrpc: MATTERMOST_PLUGIN_API_TARGET is absent, as on every"
-        " released server"
+    caplog.set_level(logging.DEBUG, "mm_asgi.process")
+    assert new_wire("auto", read_environment(COOKIE)).protocol == "netrpc"
+    assert new_wire("native", read_environment(COOKIE)).protocol == "grpc"
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        (
+            "INFO",
+            "the wire to the host is netrpc: MATTERMOST_PLUGIN_API_TARGET is absent, as on every"
+            " released server",
+        ),
+        ("DEBUG", "the wire to the host is native: the setting wire says so"),
     ]
