@@ -57,14 +57,18 @@ class RPC:
     Attributes:
         name: as the contract has it.
         answer: ``await answer(request, left, overdue)`` returns the response.
+        default: returns the response for a call that failed on its way.
         is_drained: it has to run in the plugin's TaskSet, because a stop waits for it.
     """
 
-    __slots__ = ("_row", "answer", "is_drained", "name")
+    __slots__ = ("_row", "answer", "default", "is_drained", "name")
 
-    def __init__(self, row: Hook, answer: Answer, *, is_drained: bool) -> None:
+    def __init__(
+        self, row: Hook, answer: Answer, default: Callable[[], Message], *, is_drained: bool
+    ) -> None:
         self.name = row.rpc
         self.answer = answer
+        self.default = default
         self.is_drained = is_drained
         self._row = row
 
@@ -104,6 +108,7 @@ class Dispatch:
             row.rpc: RPC(
                 row,
                 own.get(row.rpc) or functools.partial(calls.answer, row),
+                functools.partial(calls.default, row),
                 is_drained=row.rpc not in own,
             )
             for row in (IMPLEMENTED, *HOOKS.values())

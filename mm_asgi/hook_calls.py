@@ -79,6 +79,11 @@ class HookCalls:
             return hook.default(closed=handler.closed)
         return await self._run(handler, request, self._seconds_for(hook, left), overdue)
 
+    def default(self, hook: Hook) -> Message:
+        """Return the response for a call of a hook that failed on its way to the function."""
+        handler = self._life.hooks.get(hook.name)
+        return hook.default(closed=handler is not None and handler.closed)
+
     async def _run(
         self, handler: Handler, request: Message, seconds: float, overdue: Overdue
     ) -> Message:

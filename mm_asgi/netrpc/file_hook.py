@@ -53,6 +53,12 @@ class FileStreams:
             )
             opened.answer(rpc.response())
             return
+        except ConnectionError as exc:
+            logger.warning(
+                "FileWillBeUploaded: the file broke off, and no function saw it: %s", exc
+            )
+            opened.fail()
+            return
         response = await rpc.answer(request, None, lambda default: self._send(opened, default))
         self._send(opened, response)
 

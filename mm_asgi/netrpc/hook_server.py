@@ -11,12 +11,12 @@ No call has a deadline: the host waits for ever, so that a plugin's own budgets 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.dispatch import NotListed
 from mm_asgi.netrpc.file_hook import FileStreams
 from mm_asgi.netrpc.open_call import OpenCall
-from mm_asgi.wire.calls import PLUGIN_FAILED
 from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.tables import HOOKS
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     ServeHTTP = Callable[[IncomingCall, RPCAnswerer, PluginSession], None]
 
 __all__ = ["HookServer"]
+
+logger = logging.getLogger("mm_asgi.netrpc")
 
 
 class HookServer:
@@ -66,7 +68,8 @@ class HookServer:
         if rpc is None or name not in HOOKS:
             answerer.refuse(call, f"rpc: can't find method {call.method}")
             return
-        opened = OpenCall(name, call, answerer)
+        # A failed Implemented is told as such: a plugin without any hook would look healthy.
+        opened = OpenCall(name, call, answerer, None if name == "Implemented" else rpc.default)
         if name == "OnActivate":
             self._dial_api(opened, session)
         self._start(rpc, self._answer(rpc, opened, session))
@@ -83,7 +86,12 @@ class HookServer:
             return
         task = asyncio.get_running_loop().create_task(work, name=f"mm_asgi {rpc.name}")
         self._undrained.add(task)
-        task.add_done_callback(self._undrained.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._undrained.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            logger.error("the task %s failed", task.get_name(), exc_info=failure)
 
     async def _answer(self, rpc: RPC, opened: OpenCall, session: PluginSession) -> None:
         try:
@@ -95,8 +103,8 @@ class HookServer:
             opened.answer(response)
         except NotListed as exc:
             opened.refuse(str(exc))
-        except BaseException:  # a log filter that raises: the host does not wait for ever
-            opened.refuse(PLUGIN_FAILED)
+        except BaseException:  # arguments that no message holds: the host does not wait for ever
+            opened.fail()
             raise
 
     async def _answer_file(self, rpc: RPC, opened: OpenCall, session: PluginSession) -> None:

@@ -3,13 +3,15 @@
 **An answer of a wrong type must not leave.** Go's client ends its connection over a body that it
 cannot decode, every later hook fails, and the health checks go on to pass: the plugin is dead and
 nobody restarts it. So an answer is made of the tables' types alone, the writer refuses anything
-else before a byte has left, and the host gets a refusal of this one call in its place.
+else before a byte has left, and the host gets the hook's default in its place. It has to be a
+default and not an error of net/rpc: after an error the host goes on with what it has, which for
+OnActivate means "active", and for MessagesWillBeConsumed a channel without any posts.
 
 **Go decodes into what it has.** For some filters the host prepares the returns with the post that
 it sent, and gob only overwrites: nothing returned means unchanged, and a field cannot be blanked
-(``_MERGED``). For others the returns are fresh, nothing returned would be a post without anything,
-and the unchanged one has to go back (``_GIVEN``). Both ways a changed post goes back together with
-what the message does not know of.
+(``_MERGED``). For others the returns are fresh, nothing returned would be no post at all, and the
+unchanged one has to go back (``_GIVEN``), a changed one together with what the message does not
+know of.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mm_asgi.wire.calls import PLUGIN_FAILED
 from mm_asgi.wire.netrpc.shapes import fields_of, gob_type
 from mm_asgi.wire.netrpc.tables import HOOKS
-from mm_asgi.wire.netrpc.translate import blanked, fill, values_of
+from mm_asgi.wire.netrpc.translate import blanked, fill, known, values_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.message import Message
 
     from mm_asgi.wire.netrpc.live_calls import RPCAnswerer
@@ -44,6 +48,15 @@ and in the arguments."""
 _GIVEN: Final = {"MessageWillBeUpdated": ("A", "B"), "MessagesWillBeConsumed": ("A", "A")}
 """The host decodes the answer into nothing: Go's field in the returns, and in the arguments."""
 
+_UNSENDABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What carrying a value over may raise that a Go type has no place for."""
+
+CONFIG_STAYS: Final = (
+    "the hook configuration_will_be_saved returned a config, which was not taken: this server"
+    " speaks net/rpc, where a config that goes back turns every setting that is false into its"
+    " default; raise Reject to refuse the config, or change it by the REST API"
+)
+
 
 class OpenCall:
     """One call of the host's that waits for its answer, which is sent once.
@@ -52,6 +65,7 @@ class OpenCall:
         name: the hook.
         call: the host's call.
         answerer: sends the answer.
+        default: returns the response for a call that failed; None: there is none.
 
     Attributes:
         name: the same.
@@ -59,11 +73,18 @@ class OpenCall:
         is_answered: whether an answer has left.
     """
 
-    def __init__(self, name: str, call: IncomingCall, answerer: RPCAnswerer) -> None:
+    def __init__(
+        self,
+        name: str,
+        call: IncomingCall,
+        answerer: RPCAnswerer,
+        default: Callable[[], Message] | None = None,
+    ) -> None:
         self.name = name
         self.arguments: dict[str, Any] = call.arguments if isinstance(call.arguments, dict) else {}
         self._call = call
         self._answerer = answerer
+        self._default = default
         self.is_answered = False
 
     def request(self, kind: type[Message]) -> Message:
@@ -77,60 +98,72 @@ class OpenCall:
         """Answer with a hook's response, unless an answer has left already."""
         if not self.is_answered:
             self.is_answered = True
-            returns = HOOKS[self.name][1]
             try:
-                if self.name == "Implemented":
-                    self._answerer.reply(self._call, gob_type(returns), _names(response))
-                    return
-                values = self._returns(response, returns)
-                self._answerer.reply(self._call, gob_type(returns), values)
-            except (TypeError, ValueError) as error:
+                self._reply(response)
+            except _UNSENDABLE as error:
                 logger.error(
                     "the answer of the hook %s cannot be sent: %s; the host got its default",
                     self.name, error,
                 )  # fmt: skip
-                self._answerer.refuse(self._call, PLUGIN_FAILED)
+                self._reply_default()
+
+    def fail(self) -> None:
+        """Answer with the hook's default, unless an answer has left already."""
+        if not self.is_answered:
+            self.is_answered = True
+            self._reply_default()
 
     def refuse(self, text: str) -> None:
-        """Answer with an error, unless an answer has left already."""
+        """Answer with an error of net/rpc, unless an answer has left already."""
         if not self.is_answered:
             self.is_answered = True
             self._answerer.refuse(self._call, text)
 
-    def _returns(self, response: Any, returns: str) -> dict[str, Any]:
-        values = values_of(response, returns, self._beside())
+    def _reply_default(self) -> None:
+        try:
+            if self._default is not None:
+                self._reply(self._default())
+                return
+        except _UNSENDABLE as error:
+            logger.error("the default of the hook %s cannot be sent: %s", self.name, error)
+        self._answerer.refuse(self._call, PLUGIN_FAILED)
+
+    def _reply(self, response: Any) -> None:
+        returns = HOOKS[self.name][1]
+        values: Any = _names(response) if self.name == "Implemented" else self._returns(response)
+        self._answerer.reply(self._call, gob_type(returns), values)
+
+    def _returns(self, response: Any) -> dict[str, Any]:
+        """Return Go's values of a response, with what goes back unchanged."""
+        returns = HOOKS[self.name][1]
+        if self.name == "MessagesWillBeConsumed":
+            return {"A": self._posts(response)}
+        if self.name == "ConfigurationWillBeSaved" and response.HasField("modified_config"):
+            logger.error(CONFIG_STAYS)
         if self.name in _MERGED:
             self._warn_of_blanks(response)
-        elif self.name in _GIVEN:
-            field, given = _GIVEN[self.name]
-            if not values.get(field):
-                values[field] = self.arguments.get(given)
-        if self.name == "MessagesWillBeConsumed":
-            values["A"] = [self._whole_post(post) for post in values["A"] or ()]
+        if self.name not in _GIVEN:
+            return values_of(response, returns)
+        field, given = _GIVEN[self.name]
+        before = known(_shape_of(self.name, given), self.arguments.get(given))
+        values = values_of(response, returns, {field: before})
+        if values.get(field) is None:
+            values[field] = before
         return values
 
-    def _beside(self) -> dict[str, Any] | None:
-        """Return what the host sent, by the field of the returns that it belongs to."""
-        if self.name in _MERGED:
-            _, field, given = _MERGED[self.name]
-        elif self.name == "MessageWillBeUpdated":
-            field, given = _GIVEN[self.name]
-        else:
-            return None
-        return {field: self.arguments.get(given)}
-
-    def _whole_post(self, post: dict[str, Any]) -> dict[str, Any]:
-        """Return a post of a list together with what the host sent of it."""
-        for sent in self.arguments.get("A") or ():
-            if sent and sent.get("Id") == post.get("Id"):
-                return {**sent, **post}
-        return post
+    def _posts(self, response: Any) -> list[dict[str, Any]]:
+        """Return a response's posts, each with what the host sent of it; without any, all of its."""
+        given = known("[]model.Post", self.arguments.get("A") or [])
+        if not response.posts:
+            return given  # type: ignore[no-any-return]
+        before = {post.get("Id"): post for post in given}
+        return [values_of(post, "model.Post", before.get(post.id)) for post in response.posts]
 
     def _warn_of_blanks(self, response: Any) -> None:
         field, _, given = _MERGED[self.name]
         before = self.arguments.get(given)
         if before and response.HasField(field):
-            names = blanked(getattr(response, field), _struct_of(self.name, given), before)
+            names = blanked(getattr(response, field), _shape_of(self.name, given), before)
             if names:
                 logger.warning(
                     "the hook %s blanked %s, which a server over net/rpc cannot take: the old"
@@ -144,5 +177,5 @@ def _names(response: Any) -> list[str]:
     return [name for name in response.hooks if name in HOOKS]
 
 
-def _struct_of(hook: str, field: str) -> str:
+def _shape_of(hook: str, field: str) -> str:
     return next(one.shape for one in fields_of(HOOKS[hook][0]) if one.name == field)

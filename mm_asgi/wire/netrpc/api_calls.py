@@ -8,6 +8,7 @@ from mm_asgi.wire.netrpc.live_calls import RPCCaller
 from mm_asgi.wire.netrpc.shapes import gob_type
 from mm_asgi.wire.netrpc.tables import CALLS
 from mm_asgi.wire.netrpc.translate import fill, values_of
+from mm_asgi.wire.port import RPCError, StatusCode
 
 if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.mux_link import MuxLink
@@ -49,10 +50,16 @@ class APICaller:
             CallRefused: the host answered with an error of net/rpc.
             ConnectionError: the connection is lost.
             TypeError, ValueError: the message has what Go's type cannot hold. Nothing was sent.
+            RPCError: the answer does not fit the message.
         """
         values = values_of(request, CALLS[name][0]) | (more or {})
+        returned = await self.call_raw(name, values)
         message = response()
-        fill(message, CALLS[name][1], await self.call_raw(name, values))
+        try:
+            fill(message, CALLS[name][1], returned)
+        except (AttributeError, TypeError, ValueError) as exc:
+            text = f"{name}: the server's answer has another form than expected: {exc}"
+            raise RPCError(StatusCode.INTERNAL, text) from exc
         return message
 
     async def call_raw(self, name: str, values: dict[str, Any]) -> dict[str, Any]:

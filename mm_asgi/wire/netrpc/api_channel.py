@@ -48,6 +48,7 @@ class APIChannel:
 
     def __init__(self, session: PluginSession, number: int) -> None:
         self._caller = APICaller(session, number)
+        self._is_closed = False
 
     async def unary(
         self,
@@ -65,6 +66,9 @@ class APIChannel:
             RPCError: any status but OK.
         """
         name = path.rpartition("/")[2]
+        if self._is_closed:
+            text = f"{name}: the channel to the host's API is closed"
+            raise RPCError(StatusCode.UNAVAILABLE, text, path=path)
         try:
             async with asyncio.timeout(timeout):
                 return await self._call(name, request, response)
@@ -109,4 +113,5 @@ class APIChannel:
 
     async def close(self, grace: float = 0.0) -> None:
         """End the stream; open calls may still be answered."""
+        self._is_closed = True
         self._caller.close()

@@ -85,14 +85,15 @@ async def _plugin_http_stream(caller: APICaller, request: Any, response: type[An
                 sent = _sent_on_demand(caller, request.body)
                 arguments["RequestBodyStream"] = await stack.enter_async_context(sent)
             returned = await caller.call_raw("PluginHTTPStream", arguments)
-            if not returned.get("StatusCode"):
-                return response()  # no such plugin: the host leaves the answer's stream open
+            if not returned.get("StatusCode"):  # the host leaves the answer's stream open, too
+                text = "PluginHTTP: the server gave no answer"
+                raise RPCError(StatusCode.INTERNAL, text)
             body = await read_all(answer, ANSWER_LIMIT)
     except TooMuch as exc:
         raise RPCError(StatusCode.RESOURCE_EXHAUSTED, f"PluginHTTP: the answer has {exc}") from None
     finally:
         caller.link.withdraw(number)
-        answer.discard()
+        answer.reset()
     headers = _joined(returned.get("Header", {}))
     return response(status_code=returned["StatusCode"], headers=headers, body=body)
 

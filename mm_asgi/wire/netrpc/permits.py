@@ -76,11 +76,13 @@ async def send_permitted(pipe: BytePipe, data: bytes) -> None:
         while left:
             received = await pipe.read()
             if not received:
-                return  # the host has read enough
+                break  # the host has read enough
             for permitted in permits.receive(received):
                 left = await _send(pipe, left, permitted)
-    finally:
-        pipe.discard()
+    except BaseException:  # what is queued has no way out: whoever should read it has ended
+        pipe.reset()
+        raise
+    pipe.discard()
 
 
 async def _send(pipe: BytePipe, left: memoryview, permitted: int) -> memoryview:
@@ -96,7 +98,7 @@ async def read_permitted(pipe: BytePipe, limit: int) -> bytes:
     """Permit everything, and return all bytes up to the stream's end.
 
     Raises:
-        TooMuch: more than ``limit`` bytes came; the stream is ended.
+        TooMuch: more than ``limit`` bytes came; the stream is reset, so that no more are sent.
         ConnectionError: the stream was reset.
     """
     pipe.write(ALL)
@@ -113,6 +115,8 @@ async def read_all(pipe: BytePipe, limit: int) -> bytes:
             if size > limit:
                 raise TooMuch(f"more than {limit} bytes")
             parts.append(part)
-    finally:
-        pipe.discard()
+    except BaseException:  # a caller that is cancelled, too
+        pipe.reset()
+        raise
+    pipe.discard()
     return b"".join(parts)

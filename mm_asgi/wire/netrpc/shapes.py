@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mm_asgi.wire.netrpc.gob_decoders import PLAIN
 from mm_asgi.wire.netrpc.gob_types import (
     ANY,
     BOOL,
@@ -24,7 +26,7 @@ from mm_asgi.wire.netrpc.gob_types import (
 from mm_asgi.wire.netrpc.tables import REGISTERED, STRUCTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from mm_asgi.wire.netrpc.gob_types import GobType
 
@@ -129,17 +131,32 @@ class _TableStruct(StructOf):
         return super().parts()
 
 
-@cache
-def registered_types() -> dict[str, GobType]:
-    """Return the types that an interface may hold, by the names that every host has registered."""
-    return {name: gob_type(REGISTERED[name]) for name in SENT_NAMES}
+class _RegisteredTypes(Mapping[str, "GobType"]):
+    """The types by their registered names, each made when it is first sent."""
+
+    def __getitem__(self, name: str) -> GobType:
+        return gob_type(_SENT[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_SENT)
+
+    def __len__(self) -> int:
+        return len(_SENT)
 
 
-SENT_NAMES: Final = (
-    "*model.AppError",
-    "*model.AutocompleteDynamicListArg",
-    "*model.AutocompleteStaticListArg",
-    "*model.AutocompleteTextArg",
-    "*plugin.ErrorString",
-)
-"""What this side sends. The plain names of Go's own need no entry."""
+def registered_types() -> Mapping[str, GobType]:
+    """Return the types that an interface may hold, by the names that every host has registered.
+
+    Most are never made here, but a post that goes back has in its props what the host put there.
+    """
+    return _REGISTERED_TYPES
+
+
+_SENT: Final = {
+    name: shape
+    for name, shape in REGISTERED.items()
+    if name not in PLAIN and not shape.endswith("complex")
+}
+"""The plain names of Go's own need no entry."""
+
+_REGISTERED_TYPES: Final = _RegisteredTypes()

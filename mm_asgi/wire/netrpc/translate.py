@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.wire.netrpc.field_rules import RULES, fill_struct, struct_value
 from mm_asgi.wire.netrpc.gob_values import Registered
-from mm_asgi.wire.netrpc.shapes import Field, fields_of
-from mm_asgi.wire.netrpc.tables import STRUCTS
+from mm_asgi.wire.netrpc.gojson import plain
+from mm_asgi.wire.netrpc.shapes import Field, fields_of, registered_types
+from mm_asgi.wire.netrpc.tables import REGISTERED, STRUCTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     Read = Callable[[Any, Any], None]
     Write = Callable[[Any, Any], Any]
 
-__all__ = ["app_error", "blanked", "fill", "returns_error", "values_of"]
+__all__ = ["app_error", "blanked", "fill", "known", "returns_error", "values_of"]
 
 _INT32 = range(-(2**31), 2**31)
 
@@ -277,14 +278,46 @@ def returns_error(struct: str) -> str:
     return ""
 
 
+def known(shape: str, value: Any) -> Any:
+    """Return what the host sent without what this side has no type for, so that it can go back.
+
+    A newer server has fields that the tables lack: they are left out. What an interface holds of
+    an unknown type goes back as plain lists and dicts.
+
+    Args:
+        shape: its type, as tables.py spells it.
+        value: what gob decoded.
+    """
+    if isinstance(value, Registered):
+        if value.name in registered_types():
+            return Registered(value.name, known(REGISTERED[value.name], value.value))
+        return known("interface", plain(value))
+    if isinstance(value, list):
+        return [known(shape.partition("]")[2], one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if shape in STRUCTS:
+        return {
+            field.name: known(field.shape, value[field.name])
+            for field in fields_of(shape)
+            if field.name in value
+        }
+    return {key: known(shape.partition("]")[2], one) for key, one in value.items()}
+
+
 def blanked(message: Any, struct: str, before: Mapping[str, Any]) -> list[str]:
     """Return the names of the message's fields that were set by the host and are zero now.
 
-    Where the host decodes an answer into the value that it has, such a field keeps its old value.
+    Of a map they are the keys that the host had and that are gone. Where the host decodes an answer into the value that it has, such a field keeps its old value.
     """
     now = values_of(message, struct)
-    return [
-        field.target
-        for field in fields_of(struct)
-        if field.target and field.target != "." and before.get(field.name) and field.name not in now
-    ]
+    names = []
+    for field in fields_of(struct):
+        sent = before.get(field.name)
+        if not sent or not field.target or field.target == ".":
+            continue
+        if field.name not in now:
+            names.append(field.target)
+        elif isinstance(sent, dict) and field.shape.startswith("map["):
+            names += [f"{field.target}[{key!r}]" for key in sent if key not in now[field.name]]
+    return names

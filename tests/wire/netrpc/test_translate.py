@@ -14,10 +14,10 @@ from mm_asgi.wire.netrpc.gob_reader import GobReader
 from mm_asgi.wire.netrpc.gob_scope import TypeScope
 from mm_asgi.wire.netrpc.gob_types import GobField, StructOf
 from mm_asgi.wire.netrpc.gob_values import GoTime, Registered, write_time
-from mm_asgi.wire.netrpc.gob_writer import GobWriter, SentTypes
+from mm_asgi.wire.netrpc.gob_writer import ANY_MAP, GobWriter, SentTypes
 from mm_asgi.wire.netrpc.shapes import fields_of, gob_type, registered_types
 from mm_asgi.wire.netrpc.tables import CALLS, HOOKS, STRUCTS
-from mm_asgi.wire.netrpc.translate import blanked, fill, returns_error, values_of
+from mm_asgi.wire.netrpc.translate import blanked, fill, known, returns_error, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -199,6 +199,55 @@ def test_a_field_that_was_blanked_is_named() -> None:
     before = {"Message": "hello", "Id": "p", "UserId": "u"}
     post = types.Post(id="p")
     assert blanked(post, "model.Post", before) == ["user_id", "message"]
+
+
+def test_a_key_of_a_map_that_is_gone_is_named() -> None:
+    """gob adds keys to the map that the host has, and takes none out."""
+    before = {"Id": "p", "Props": {"kept": 1, "gone": 2}}
+    post = types.Post(id="p")
+    post.props.update({"kept": 5, "new": 1})
+    assert blanked(post, "model.Post", before) == ["props['gone']"]
+
+
+def test_what_a_newer_server_sends_goes_back_as_far_as_it_is_known() -> None:
+    attachments = [{"Text": "t", "OfANewServer": 1, "Fields": [{"Title": "f", "New": True}]}]
+    post = {
+        "Id": "p",
+        "OfANewServer": {"x": 1},
+        "Metadata": {"Emojis": [{"Id": "e", "New": 1}], "New": 2},
+        "Props": {
+            "attachments": Registered("[]*model.SlackAttachment", attachments),
+            "mine": Registered("*model.OfANewServer", {"A": [Registered("*model.B", {"C": 1})]}),
+            "deep": {"list": [1, {"Id": "x"}]},
+        },
+    }
+    found = known("model.Post", post)
+    assert found == {
+        "Id": "p",
+        "Metadata": {"Emojis": [{"Id": "e"}]},
+        "Props": {
+            "attachments": Registered(
+                "[]*model.SlackAttachment", [{"Text": "t", "Fields": [{"Title": "f"}]}]
+            ),
+            "mine": {"A": [{"C": 1}]},
+            "deep": {"list": [1, {"Id": "x"}]},
+        },
+    }
+    writer = GobWriter(SentTypes(), registered_types())
+    reader = GobReader(TypeScope())
+    reader.feed(writer.encode(gob_type("model.Post"), found))
+    assert reader.take() == found
+    assert known("[]model.Post", [post, None]) == [found, None]
+
+
+@pytest.mark.parametrize("name", list(registered_types()))
+def test_every_registered_type_can_be_sent(name: str) -> None:
+    kind = registered_types()[name]
+    value = Registered(name, {} if kind.is_struct else [])
+    stream = GobWriter(SentTypes(), registered_types()).encode(ANY_MAP, {"a": value})
+    reader = GobReader(TypeScope())
+    reader.feed(stream)
+    assert reader.take() == {"a": value}
 
 
 def test_what_the_message_does_not_know_is_kept() -> None:
