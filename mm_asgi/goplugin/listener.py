@@ -3,15 +3,23 @@
 A listener chooses the address and removes its files. A server binds the address itself
 (``candidates``, then ``bound``) or takes the bound socket (``open``). Unix is the default, because on
 TCP any local user could send any Mattermost-User-Id.
+
+A plugin that is killed leaves its directory behind, and the next one of this user removes it. Whether
+its owner lives says a lock on the directory, which the kernel lets go of with the process: a process
+id may be another's by then, and a connection would take the host's place.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
 import socket
+import stat
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from mm_asgi.errors import ConfigError
@@ -28,6 +36,11 @@ _PATH_LIMIT = 103 if sys.platform == "darwin" else 107
 
 _BACKLOG = 128
 _NAME = "plugin.sock"
+_PREFIX = "mm-asgi-"
+_OWN = re.compile(rf"{_PREFIX}[0-9a-f]{{12}}", re.ASCII)
+
+_YOUNGEST = 60.0
+"""Seconds: a younger directory may not have its lock yet."""
 
 
 def make_listener(network: str, environment: Environment) -> UnixListener | TCPListener:
@@ -52,6 +65,7 @@ class UnixListener:
         self._group = _group_number(environment.socket_group)
         self._pid = os.getpid()
         self._directory: str | None = None
+        self._lock = -1
         self.address = self._choose(environment)
 
     def candidates(self) -> Iterable[str]:
@@ -96,6 +110,14 @@ class UnixListener:
         if self._directory is not None:
             with contextlib.suppress(OSError):
                 os.rmdir(self._directory)
+        if self._lock != -1:
+            os.close(self._lock)
+            self._lock = -1
+
+    def tidy(self) -> None:
+        """Remove the directories beside ours whose processes were killed."""
+        if self._directory is not None:
+            _remove_dead(os.path.dirname(self._directory))
 
     def _choose(self, environment: Environment) -> str:
         given = environment.socket_dir
@@ -110,7 +132,7 @@ class UnixListener:
     def _in_own_directory(self, bases: list[str]) -> str:
         reason = "its path is too long"
         for base in bases:
-            directory = os.path.join(os.path.abspath(base), f"mm-asgi-{_token()}")
+            directory = os.path.join(os.path.abspath(base), f"{_PREFIX}{_token()}")
             path = os.path.join(directory, _NAME)
             if len(os.fsencode(path)) > _PATH_LIMIT:
                 continue
@@ -120,6 +142,8 @@ class UnixListener:
                 reason = exc.strerror or str(exc)
                 continue
             self._directory = directory
+            with contextlib.suppress(OSError):  # where there are no locks, nothing is tidied either
+                self._lock = _locked(directory)
             self._let_group_pass(directory)
             return path
         raise ConfigError(
@@ -183,6 +207,47 @@ class TCPListener:
 
     def close(self) -> None:
         """Do nothing: a port leaves no files."""
+
+    def tidy(self) -> None:
+        """Do nothing: a port leaves no files."""
+
+
+def _locked(directory: str) -> int:
+    """Return a descriptor that locks a directory until it is closed, or the process ends.
+
+    Raises:
+        OSError: another process has the lock, or it is no directory of its own.
+    """
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_dead(base: str) -> None:
+    """Remove this user's directories in ``base`` that no process has locked. Never raises."""
+    with contextlib.suppress(OSError), os.scandir(base) as entries:
+        for entry in entries:
+            if _OWN.fullmatch(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_if_dead(entry)
+
+
+def _remove_if_dead(entry: os.DirEntry[str]) -> None:
+    facts = entry.stat(follow_symlinks=False)
+    young = time.time() - facts.st_mtime < _YOUNGEST
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.geteuid() or young:
+        return
+    lock = _locked(entry.path)
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(entry.path, _NAME))
+        os.rmdir(entry.path)
+    finally:
+        os.close(lock)
 
 
 def _token() -> str:

@@ -35,8 +35,8 @@ from mm_asgi.settings import load_settings
 if TYPE_CHECKING:
     from mm_asgi.goplugin.auto_mtls import MutualTLS
     from mm_asgi.goplugin.environ import Environment
+    from mm_asgi.goplugin.listener import TCPListener, UnixListener
     from mm_asgi.settings import Settings
-    from mm_asgi.wire.port import Listener
 
 __all__ = ["Front", "run", "run_plugin"]
 
@@ -133,7 +133,7 @@ class Front:
         self._environment = environment
         self._streams = streams
         self._parent = parent
-        self._listener: Listener | None = None
+        self._listener: UnixListener | TCPListener | None = None
         self._tls: MutualTLS | None = None
 
     def run(self) -> int:
@@ -187,6 +187,7 @@ class Front:
             multiplex=self._environment.multiplex,
         )
         self._streams.announce(line)
+        self._listener.tidy()  # now, that the host does not wait for it
 
     def _clean_up(self) -> None:
         if self._listener is not None:

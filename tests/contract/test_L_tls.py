@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 HOST = host_identity(ec.SECP256R1)
 STRANGER = host_identity(ec.SECP256R1)
 MEBIBYTES = 64
+# Version, type, flags (SYN and ACK), stream, and the number that is sent back.
+YAMUX_PING = b"\0\2\0\1" + b"\0\0\0\0" + b"\0\0\0\7"
+YAMUX_PONG = b"\0\2\0\2" + b"\0\0\0\0" + b"\0\0\0\7"
 BROKEN = "raise ImportError('the library is broken')\n"
 
 
@@ -100,6 +103,23 @@ def test_L11_nobody_but_the_host_is_served(network: str) -> None:
         assert ("127.0.0.1:" in line.message) is (network == "tcp")
         assert host.get("/").body == b"hello"
         assert host.stop().code == 0
+
+
+@on("p")
+@pytest.mark.parametrize("network", ["unix", "tcp"])
+def test_L11_net_rpc_gets_it_too_and_nobody_but_the_host_is_served(network: str) -> None:
+    with MutualHost(network=network, wire="netrpc") as host:
+        assert host.handshake()[4] == "netrpc"
+        for identity in (None, STRANGER):
+            assert knock(host, identity) == b""
+        with host.dial() as plain:
+            plain.sendall(YAMUX_PING)
+            assert read_all(plain) == b""
+        context = client_context(host.certificate(), HOST)
+        with context.wrap_socket(host.dial(), server_hostname="localhost") as peer:
+            peer.sendall(YAMUX_PING)
+            assert peer.recv(4096) == YAMUX_PONG
+        assert host.exit_code() == 0  # its host is gone
 
 
 def knock(host: MutualHost, identity: Identity | None) -> bytes:

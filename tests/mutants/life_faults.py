@@ -194,6 +194,22 @@ LIFE_FAULTS: tuple[Fault, ...] = (
         "handshake_needs",
     ),
     Fault(
+        "L9: a plugin's directory has no lock",
+        LISTENER,
+        "                self._lock = _locked(directory)\n",
+        "                pass\n",
+        ("tests/unit/goplugin/test_listener.py",),
+        "killed_plugin",
+    ),
+    Fault(
+        "L9: young directories are removed",
+        LISTENER,
+        "    young = time.time() - facts.st_mtime < _YOUNGEST\n",
+        "    young = False\n",
+        ("tests/unit/goplugin/test_listener.py",),
+        "killed_plugin",
+    ),
+    Fault(
         "a missing protobuf is not told to the admin",
         "mm_asgi/process/wires.py",
         "    if found is None:\n",

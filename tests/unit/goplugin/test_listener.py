@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -190,6 +191,59 @@ def test_a_forked_child_removes_nothing(short: Path) -> None:
             os._exit(0)
         os.waitpid(child, 0)
         assert connects(listener)
+    listener.close()
+
+
+def left_behind(base: Path, name: str, *, hours: int = 1) -> Path:
+    """A directory as a plugin that was killed leaves it."""
+    directory = base / name
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(directory / "plugin.sock"))
+    then = time.time() - 3600 * hours
+    os.utime(directory, (then, then))
+    return directory
+
+
+def test_what_a_killed_plugin_left_is_removed_and_nothing_else(short: Path) -> None:
+    dead = left_behind(short, "mm-asgi-0123456789ab")
+    os.utime(left_behind(short, "mm-asgi-0123456789cd"))  # which may be about to lock it
+    left_behind(short, "mm-asgi-mine")
+    left_behind(short, "elsewhere")
+    (short / "mm-asgi-0123456789ef").symlink_to(short / "elsewhere")
+    (left_behind(short, "mm-asgi-00000000abcd") / "kept").write_text("a file of somebody's")
+    os.utime(short / "mm-asgi-00000000abcd", (0, 0))
+    alive = UnixListener(environment(temporary_dir=str(short)))
+    os.utime(os.path.dirname(alive.address), (0, 0))
+    with alive.open():
+        os.utime(os.path.dirname(alive.address), (0, 0))
+        new = UnixListener(environment(temporary_dir=str(short)))
+        kept = sorted(short.iterdir())
+        new.tidy()
+        assert sorted(short.iterdir()) == [path for path in kept if path != dead]
+        assert connects(alive)
+        assert (short / "elsewhere" / "plugin.sock").exists()
+        new.close()
+    alive.close()
+
+
+def test_another_users_directory_is_left(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dead = left_behind(short, "mm-asgi-0123456789ab")
+    listener = UnixListener(environment(temporary_dir=str(short)))
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    listener.tidy()
+    assert dead.exists()
+    monkeypatch.undo()
+    listener.tidy()
+    assert not dead.exists()
+    listener.close()
+
+
+def test_a_directory_of_the_hosts_is_not_tidied(short: Path) -> None:
+    dead = left_behind(short, "mm-asgi-0123456789ab")
+    listener = UnixListener(environment(socket_dir=str(short)))
+    listener.tidy()
+    assert dead.exists()
     listener.close()
 
 
