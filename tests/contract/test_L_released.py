@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,30 @@ async def test_L1_it_runs_with_nothing_said_and_a_working_directory_elsewhere(
         ]
         assert "netrpc" in why
         assert (await host.stop())["exit_code"] == 0
+
+
+@on("n")
+@pytest.mark.parametrize(
+    ("name", "path", "status"),
+    [
+        ("django", "/", 200),
+        ("fastapi", "/", 200),
+        ("flask", "/", 200),
+        ("mcp", "/mcp", 400),  # the library wants a session
+        ("moderator", "/", 200),
+        ("starlette", "/", 200),
+    ],
+)
+async def test_L1_each_example_runs_as_it_stands(
+    name: str, path: str, status: int, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(ROOT / "examples" / name, tmp_path / name)
+    alice = {"Authorization": "Bearer token-alice"}
+    async with (
+        NetHost(copied, env=environ()) as host,
+        httpx.AsyncClient(base_url=host.plugin_url, headers=alice, trust_env=False) as client,
+    ):
+        assert (await client.get(path, timeout=30)).status_code == status
 
 
 @on("n")
