@@ -12,6 +12,7 @@ from tests.mutants.contrib_faults import CONTRIB_FAULTS
 from tests.mutants.hook_faults import HOOK_FAULTS
 from tests.mutants.host_faults import HOST_FAULTS
 from tests.mutants.life_faults import LIFE_FAULTS
+from tests.mutants.netrpc_call_faults import NETRPC_CALL_FAULTS
 from tests.mutants.netrpc_faults import NETRPC_FAULTS
 from tests.mutants.testing_faults import TESTING_FAULTS
 from tests.mutants.tls_faults import TLS_FAULTS
@@ -31,6 +32,7 @@ EVERY_FAULT: tuple[Fault, ...] = (
     *WIRE_FAULTS,
     *CHANNEL_FAULTS,
     *NETRPC_FAULTS,
+    *NETRPC_CALL_FAULTS,
     *TLS_FAULTS,
     *CONTRIB_FAULTS,
     *WSGI_FAULTS,

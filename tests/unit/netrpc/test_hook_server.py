@@ -268,8 +268,10 @@ async def test_a_stop_waits_for_hooks_and_not_for_itself(start: Start) -> None:
         raise Reject("answered")
 
     called = await start(filtering(message_will_be_posted))
+    before = len(called.serving.tasks)
     answer = asyncio.create_task(called.host.hook("MessageWillBePosted", POST))
     await there.wait()
+    assert len(called.serving.tasks) == before + 1  # what a stop drains
     stop = asyncio.create_task(called.host.hook("OnDeactivate"))
     await called.host.hook("Implemented")
     assert not stop.done()
