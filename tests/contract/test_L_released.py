@@ -98,11 +98,18 @@ async def test_L1_each_example_runs_as_it_stands(
 ) -> None:
     copied = shutil.copytree(ROOT / "examples" / name, tmp_path / name)
     alice = {"Authorization": "Bearer token-alice"}
+    only = tmp_path / "path"
+    only.mkdir()
+    # No link: from another folder this interpreter would not find its environment's packages.
+    (only / "python3").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (only / "python3").chmod(0o755)
     async with (
-        NetHost(copied, env=environ()) as host,
+        NetHost(copied, env={"PATH": str(only), "PYTHONDONTWRITEBYTECODE": "1"}) as host,
         httpx.AsyncClient(base_url=host.plugin_url, headers=alice, trust_env=False) as client,
     ):
         assert (await client.get(path, timeout=30)).status_code == status
+        assert (await host.control("/ping"))["ok"]
+    assert [line for line in host.log_lines() if line["level"] == "error"] == []
 
 
 @on("n")
