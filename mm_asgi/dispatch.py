@@ -20,10 +20,11 @@ it is not in the table: a wire hands its exchanges to the HTTPHandler.
 from __future__ import annotations
 
 import functools
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.hook_calls import HookCalls, NotListed
-from mm_asgi.hooks import HOOKS, LIFECYCLE, Hook
+from mm_asgi.hooks import HOOKS, LIFECYCLE, Hook, snake_case
 from mm_asgi.protocol.common_pb2 import AppError
 from mm_asgi.protocol.hooks_lifecycle_pb2 import (
     ImplementedResponse,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     Answer = Callable[[Any, float | None, Overdue], Awaitable[Message]]
 
 __all__ = ["RPC", "Dispatch", "NotListed", "app_error"]
+
+logger = logging.getLogger("mm_asgi.hooks")
 
 IMPLEMENTED = Hook("Implemented", "lifecycle")
 """No hook that a plugin registers, but its messages stand where those of the hooks do."""
@@ -89,14 +92,16 @@ class Dispatch:
     Args:
         settings: the plugin's.
         life: the plugin's; the lifecycle RPCs move it.
+        released: the wire is that of released servers, with the hooks that gRPC lacks.
 
     Attributes:
-        rpcs: by name, without ServeHTTP. A name that is not here is no RPC of this contract.
+        rpcs: by name, without ServeHTTP. A name that is not here is no RPC of this wire.
     """
 
-    def __init__(self, settings: Settings, life: Life) -> None:
+    def __init__(self, settings: Settings, life: Life, *, released: bool = False) -> None:
         self._settings = settings
         self._life = life
+        self._is_told = False
         own: dict[str, Answer] = {
             "Implemented": self._implemented,
             "OnActivate": self._on_activate,
@@ -112,6 +117,7 @@ class Dispatch:
                 is_drained=row.rpc not in own,
             )
             for row in (IMPLEMENTED, *HOOKS.values())
+            if released or not row.since
         }
 
     async def _implemented(
@@ -120,9 +126,21 @@ class Dispatch:
         self._life.load()
         listed = self._life.hooks.keys() | {hook.name for hook in LIFECYCLE}
         names = [hook.rpc for name, hook in HOOKS.items() if name in listed]
+        if absent := [name for name in names if name not in self.rpcs]:
+            self._tell_of(absent)
+            names = [name for name in names if name in self.rpcs]
         if self._life.loaded is not None and self._life.loaded.app is not None:
             names.append("ServeHTTP")
         return ImplementedResponse(hooks=names)
+
+    def _tell_of(self, absent: list[str]) -> None:
+        if not self._is_told:  # the host asks twice
+            self._is_told = True
+            logger.warning(
+                "this server never calls the hook(s) %s: it loads plugins over gRPC, and released"
+                " servers alone have them; the plugin's other hooks are called",
+                ", ".join(snake_case(name) for name in absent),
+            )
 
     async def _on_activate(
         self, request: Message, left: float | None, overdue: Overdue

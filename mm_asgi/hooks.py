@@ -60,6 +60,8 @@ class Hook:
         returns: what a function may return beside None, for people.
         refusal: the answer's field for a ``Reject``: rejection_reason, error, or none.
         deadline: seconds that the host waits.
+        since: of a hook that released servers alone have, and gRPC has not: the first version that
+            has it.
     """
 
     rpc: str
@@ -70,6 +72,7 @@ class Hook:
     returns: str = ""
     refusal: str = ""
     deadline: float = 30.0
+    since: str = ""
 
     @property
     def is_gate(self) -> bool:
@@ -210,6 +213,10 @@ _TABLE = (
     Hook("OnSharedChannelsAttachmentSyncMsg", "command", "file_info post remote_cluster", ASK, refusal=ERROR),
     Hook("OnSharedChannelsProfileImageSyncMsg", "command", "user remote_cluster", ASK, refusal=ERROR),
     Hook("GenerateSupportData", "command", "", ASK, "files", "list of FileData or (filename, data)", ERROR),
+    Hook("ChannelMemberWillBeAdded", "released", "channel_member", FILTER, "modified_channel_member", "ChannelMember", REASON, since="11.7"),
+    Hook("TeamMemberWillBeAdded", "released", "team_member", FILTER, "modified_team_member", "TeamMember", REASON, since="11.7"),
+    Hook("ChannelWillBeArchived", "released", "channel", FILTER, "rejection_reason", "str", REASON, since="11.7"),
+    Hook("FileWillBeDownloaded", "released", "file_info user_id download_type", FILTER, "rejection_reason", "str", REASON, since="11.5"),
 )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ class Serving:
             Implemented or the start.
         self_starting: start the plugin at its first request or hook, for servers that never call
             OnActivate.
+        released: the wire is that of released servers, with the hooks that gRPC lacks.
 
     Attributes:
         settings: the same.
@@ -47,6 +48,7 @@ class Serving:
         *,
         load: Callable[[], Loaded],
         self_starting: bool = False,
+        released: bool = False,
     ) -> None:
         self.settings = settings
         self.tasks = TaskSet()
@@ -63,7 +65,7 @@ class Serving:
             doors=doors,
             self_starting=self_starting,
         )
-        self.dispatch = Dispatch(settings, self.life)
+        self.dispatch = Dispatch(settings, self.life, released=released)
 
     async def stop(self, seconds: float) -> None:
         """Stop the plugin within ``seconds``, then close its way to the host's API."""

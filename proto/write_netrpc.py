@@ -35,6 +35,8 @@ CONTEXTS = {"*plugin.Context": "plugin_context"}
 ERRORS = {"*model.AppError", "error"}
 # Of a message, what the host never fills over gRPC either.
 UNPAIRED = {"context"}
+# The host's contract, and our own messages of what released servers alone have.
+PACKAGES = ("mattermost.pluginapi.v1", "mm_asgi.released.v1")
 BASIC = {"bool", "int", "uint", "float", "string"}
 
 
@@ -261,7 +263,7 @@ def messages_by_name(files: Iterable[FileDescriptorProto]) -> dict[str, Descript
     found = {}
     for file in files:
         for message in file.message_type:
-            if file.package == "mattermost.pluginapi.v1":
+            if file.package in PACKAGES:
                 found[message.name] = message
             for nested in message.nested_type:
                 found[f"{file.package}.{message.name}.{nested.name}"] = nested

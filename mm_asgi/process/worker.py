@@ -127,7 +127,12 @@ class Worker:
             # Here, when the wire asks for it: this imports protobuf, the hooks and the bridge.
             from mm_asgi.serving import Serving
 
-            self._serving = Serving(self._settings, self._plugin_id, load=self._load)
+            self._serving = Serving(
+                self._settings,
+                self._plugin_id,
+                load=self._load,
+                released=self._wire.protocol == "netrpc",
+            )
         return self._serving
 
     def _load(self) -> Loaded:

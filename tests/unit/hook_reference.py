@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.hooks import HOOKS, Kind
+from mm_asgi.wire.netrpc.tables import SINCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,9 @@ def written(text: str) -> str:
     """The page with the table as it ought to be."""
     before, _, rest = text.partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    head = "| function | facts | returns, beside None | raises `Reject` | when it fails |"
+    head = "| function | facts | returns, beside None | raises `Reject` | when it fails | since |"
     return "".join(
-        (before, MARKS[0], head, "\n|---|---|---|---|---|\n", *_lines(), MARKS[1], after)
+        (before, MARKS[0], head, "\n|---|---|---|---|---|---|\n", *_lines(), MARKS[1], after)
     )
 
 
@@ -43,6 +44,7 @@ def _lines() -> Iterator[str]:
             hook.returns or "-",
             {"error": "an error", "rejection_reason": "refused", "": "-"}[hook.refusal],
             _failure(hook),
+            SINCE[f"Hooks.{hook.rpc}"] + (", released servers only" if hook.since else ""),
         )
         yield f"| {' | '.join(cells)} |\n"
 

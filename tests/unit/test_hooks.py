@@ -14,7 +14,8 @@ import pytest
 from mm_asgi import Plugin, Reject, types
 from mm_asgi.errors import ConfigError
 from mm_asgi.hooks import HOOKS, LIFECYCLE, Hook, Kind
-from mm_asgi.protocol import hooks_pb2
+from mm_asgi.protocol import hooks_pb2, hooks_released_pb2
+from mm_asgi.wire.netrpc.tables import SINCE
 from tests.unit import hook_reference as reference
 
 if TYPE_CHECKING:
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
 METHODS = hooks_pb2.DESCRIPTOR.services_by_name["PluginHooks"].methods_by_name
 DATA = Path(__file__).parents[2] / "proto" / "tables"
 
+RELEASED = hooks_released_pb2.DESCRIPTOR.services_by_name["ReleasedHooks"].methods_by_name
+CONTRACT = [hook for hook in HOOKS.values() if not hook.since]
+
 every_hook = pytest.mark.parametrize("hook", HOOKS.values(), ids=lambda hook: hook.name)
+contract_hook = pytest.mark.parametrize("hook", CONTRACT, ids=lambda hook: hook.name)
+released_hook = pytest.mark.parametrize(
+    "hook", [hook for hook in HOOKS.values() if hook.since], ids=lambda hook: hook.name
+)
 
 
 def row(hook: Hook) -> dict[str, str]:
@@ -34,9 +42,10 @@ def row(hook: Hook) -> dict[str, str]:
 
 
 def test_the_table_has_the_services_unary_hooks() -> None:
-    assert {hook.rpc for hook in HOOKS.values()} == set(METHODS.keys()) - {
+    assert {hook.rpc for hook in CONTRACT} == set(METHODS.keys()) - {
         "Implemented", "ServeHTTP",
     }  # fmt: skip
+    assert {hook.rpc for hook in HOOKS.values() if hook.since} == set(RELEASED.keys())
     assert [hook.name for hook in LIFECYCLE] == [
         "on_activate", "on_deactivate", "on_configuration_change",
     ]  # fmt: skip
@@ -46,7 +55,8 @@ def test_the_table_has_the_services_unary_hooks() -> None:
 @every_hook
 def test_its_messages_are_the_services(hook: Hook) -> None:
     request, response = (message.DESCRIPTOR for message in hook.messages)
-    assert (request, response) == (METHODS[hook.rpc].input_type, METHODS[hook.rpc].output_type)
+    method = (RELEASED if hook.since else METHODS)[hook.rpc]
+    assert (request, response) == (method.input_type, method.output_type)
     fields = [f for f in request.fields if f.name not in ("context", "plugin_context")]
     assert hook.parameters == ("context", *(field.name for field in fields))
     for mark, field in zip(hook.takes.split(), fields, strict=True):
@@ -54,7 +64,7 @@ def test_its_messages_are_the_services(hook: Hook) -> None:
         assert mark[-1] != "?" or field.message_type
 
 
-@every_hook
+@contract_hook
 def test_its_answers_are_the_contracts(hook: Hook) -> None:
     response, contract = hook.messages[1].DESCRIPTOR.fields_by_name, row(hook)
     has_error = contract["error_field"].startswith("error(1)")
@@ -74,10 +84,17 @@ def test_its_answers_are_the_contracts(hook: Hook) -> None:
         assert "WillBe" in hook.rpc or hook.rpc in ("UserWillLogIn", "OnSAMLLogin")
 
 
+@released_hook
+def test_a_hook_of_released_servers_has_their_version(hook: Hook) -> None:
+    assert hook.since == SINCE[f"Hooks.{hook.rpc}"]
+    assert (hook.kind, hook.refusal) == (Kind.FILTER, "rejection_reason")
+    assert hook.field in hook.messages[1].DESCRIPTOR.fields_by_name
+
+
 def test_absent_messages_are_none_where_the_contract_says_absent() -> None:
     marked = {name for hook in HOOKS.values() for name in hook.takes.split() if name[-1] == "?"}
     assert marked == {"actor?", "limits?"}
-    for hook in HOOKS.values():
+    for hook in CONTRACT:
         assert ("?" in hook.takes) == (" absent when " in row(hook)["notes"].replace(
             "request.data absent when", "")), hook.name  # fmt: skip
 

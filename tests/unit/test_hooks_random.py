@@ -42,7 +42,8 @@ class Echo:
         plugin = Plugin()
         plugin.hook(function)
         self._hook = hook
-        self._serving = Serving(Settings(), "demo", load=plugin.freeze)
+        # As over net/rpc, which has all of them.
+        self._serving = Serving(Settings(), "demo", load=plugin.freeze, released=True)
         self._serving.life.load()
         self._server = MemoryServer()
 

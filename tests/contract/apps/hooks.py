@@ -17,7 +17,7 @@ from tests.contract.apps.registry import Call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SCRIPTS", "Script", "build", "closed", "opened", "threaded"]
+__all__ = ["SCRIPTS", "Script", "build", "closed", "opened", "released", "threaded"]
 
 
 class Script:
@@ -100,6 +100,10 @@ VALUES: dict[str, Callable[..., Any]] = {
     "on_shared_channels_sync_msg": lambda message, cluster: types.SyncResponse(users_syncd=["u"]),
     "on_shared_channels_ping": lambda cluster: True,
     "generate_support_data": lambda: [("a.txt", b"a")],
+    "channel_member_will_be_added": lambda member: _changed(member, roles="channel_guest"),
+    "team_member_will_be_added": lambda member: _changed(member, roles="team_guest"),
+    "channel_will_be_archived": lambda channel: f"{channel.name} stays",
+    "file_will_be_downloaded": lambda info, user, kind: f"no {kind} of {info.name} for {user}",
 }
 OTHERS: dict[str, Callable[..., Any]] = {
     "messages_will_be_consumed": lambda posts: (),
@@ -111,11 +115,14 @@ OTHERS: dict[str, Callable[..., Any]] = {
 
 
 def build(script: Script, *, kind: str = "opened") -> Plugin:
-    """A plugin with all hooks but those of its life: opened, closed, or threaded."""
+    """A plugin with all hooks of the contract but those of its life: opened, closed, or threaded.
+
+    ``released``: with those that released servers alone have, and no others.
+    """
     app = _app(script)
     plugin = Plugin(app)
     for hook in HOOKS.values():
-        if hook in LIFECYCLE:
+        if hook in LIFECYCLE or bool(hook.since) != (kind == "released"):
             continue
         function = _function(script, hook.name, threaded=kind == "threaded")
         function.__name__ = hook.name
@@ -152,5 +159,5 @@ def _app(script: Script) -> Callable[..., Any]:
     return app
 
 
-SCRIPTS = {kind: Script() for kind in ("opened", "closed", "threaded")}
-opened, closed, threaded = (build(script, kind=kind) for kind, script in SCRIPTS.items())
+SCRIPTS = {kind: Script() for kind in ("opened", "closed", "threaded", "released")}
+opened, closed, threaded, released = (build(script, kind=kind) for kind, script in SCRIPTS.items())
