@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,3 +141,19 @@ async def test_L5_without_its_host_it_is_gone_at_once(tmp_path: Path) -> None:
     async with host:
         await host.kill9()
         await host.wait_gone()
+
+
+@on("n")
+async def test_a_killed_plugin_comes_back_at_the_next_health_check(tmp_path: Path) -> None:
+    async with (
+        NetHost(bundle(tmp_path / "b"), env=environ()) as host,
+        httpx.AsyncClient(base_url=host.plugin_url, trust_env=False, timeout=30) as client,
+    ):
+        first = host.pid
+        os.kill(first, signal.SIGKILL)
+        await host.wait_gone()
+        assert (await client.get("/")).status_code == 500
+        checked = await host.control("/health?after_exit=1")
+        assert (checked["healthy"], checked["restarted"]) == (False, True)
+        assert (await client.get("/")).status_code == 200
+        assert host.pid != first
