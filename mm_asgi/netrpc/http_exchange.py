@@ -7,27 +7,33 @@ answered, and not before. An error in it makes the host write "500 internal serv
 whatever has left already: so it is one only while nothing has. And an answer that is none, while
 nobody was on the writer's stream, would be an empty 200: it is an error unless the host has
 acknowledged that stream.
+
+An answer that is given up after its head is cut: with Content-Length net/http sees that bytes are
+missing and breaks the connection; without, the writer takes the connection over and closes it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+from mm_asgi.bridge.exchange import Abort
 from mm_asgi.bridge.request import HTTPRequest
 from mm_asgi.bridge.scope import build_http
 from mm_asgi.errors import HostProtocolError
+from mm_asgi.netrpc.event_padding import can_pad
 from mm_asgi.netrpc.request_body import RequestBody
-from mm_asgi.netrpc.response_calls import HostFlush, ResponseCalls
+from mm_asgi.netrpc.response_calls import HostHabits, ResponseCalls
 from mm_asgi.wire.calls import PLUGIN_FAILED
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mm_asgi.bridge.exchange import Abort, Duplex
+    from mm_asgi.bridge.exchange import Duplex
     from mm_asgi.bridge.handler import HTTPHandler
     from mm_asgi.bridge.request import Header
     from mm_asgi.bridge.response import ResponseHead
@@ -49,15 +55,25 @@ class HTTPCalls:
 
     Args:
         handler: where the requests go.
+        pads_events: push events by comments where the host has no Flush (setting event-padding).
     """
 
-    def __init__(self, handler: HTTPHandler) -> None:
+    def __init__(self, handler: HTTPHandler, *, pads_events: bool = True) -> None:
         self._handler = handler
-        self._flush = HostFlush()
+        self._pads_events = pads_events
+        self._habits = HostHabits()
 
     def serve(self, call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
         """Serve one call in a task that the handler's owner holds."""
-        exchange = NetRPCExchange(call, answerer, session, self._flush)
+        try:
+            exchange = NetRPCExchange(
+                call, answerer, session, self._habits, pads_events=self._pads_events
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            # Else the stream of all hooks would end for one request that cannot be read.
+            logger.error("ServeHTTP: the request cannot be read (%s); it was refused", error)
+            answerer.refuse(call, PLUGIN_FAILED)
+            return
         self._handler.spawn(self._run(exchange), exchange.name)
 
     async def _run(self, exchange: NetRPCExchange) -> None:
@@ -65,9 +81,9 @@ class HTTPCalls:
             await self._handler.serve(exchange)
         except HostProtocolError as error:
             logger.error("%s", error)
-            exchange.end_now()
+            exchange.abort(Abort.BROKEN)
         except BaseException:
-            exchange.end_now()
+            exchange.abort(Abort.FAILED)
             raise
         exchange.see_it_end()
         # A stop drains this task: it ends when the last call was answered, not when it was made.
@@ -81,7 +97,8 @@ class NetRPCExchange:
         call: the host's.
         answerer: sends its answer.
         session: the host's connection.
-        flush: whether the host has Flush.
+        habits: what is known of the host.
+        pads_events: push events by comments where the host has no Flush.
     """
 
     def __init__(
@@ -89,17 +106,20 @@ class NetRPCExchange:
         call: IncomingCall,
         answerer: RPCAnswerer,
         session: PluginSession,
-        flush: HostFlush,
+        habits: HostHabits,
+        *,
+        pads_events: bool,
     ) -> None:
         arguments: dict[str, Any] = call.arguments if isinstance(call.arguments, dict) else {}
         self.request = _request(arguments.get("Request") or {}, arguments.get("Context") or {})
+        self._has_origin = "Origin" in ((arguments.get("Request") or {}).get("Header") or ())
         self._call = call
         self._answerer = answerer
         self._writer = ResponseCalls(
             session.book,
             session.link,
             arguments.get("ResponseWriterStream", 0),
-            flush,
+            habits,
             self._on_end,
         )
         self._body = RequestBody(
@@ -108,18 +128,25 @@ class NetRPCExchange:
             self.request.length,
             self.request.method,
         )
+        self._pads_events = pads_events
+        self._scope: dict[str, Any] | None = None
+        self._is_cut_by_length = False
         self._left: Callable[[], None] | None = None
         self._is_left = False
         self._is_over = False
         self._ended: asyncio.Future[None] | None = None
 
     def name(self) -> str:
-        """Return what the log calls the request."""
-        return f"{self.request.method or 'GET'} {self.request.url}"
+        """Return what the log calls the request; the query is not part of it."""
+        if self._scope is None:
+            return "ServeHTTP"
+        return f"{self._scope['method']} {self._scope['path']}"
 
     def scope(self, mount: Mount, state: Mapping[str, Any]) -> HTTPScope:
         """Build the request's ASGI scope."""
-        return build_http(self.request, mount, state)
+        built = build_http(self.request, mount, state)
+        self._scope = built.scope
+        return built
 
     async def read(self) -> tuple[bytes, bool] | None:
         """Return the next part of the body and whether more follows, or None at an end."""
@@ -130,9 +157,17 @@ class NetRPCExchange:
     ) -> None:
         """Send a part of the response; return when little enough waits to take another one."""
         writer = self._writer
+        if writer.is_over:
+            return
         if head is not None:
-            has_body = len(body) > 0 and not head.bodiless
-            writer.begin(head.status, _headers(head), has_body=has_body)
+            self._is_cut_by_length = head.length is not None or head.bodiless
+            writer.begin(
+                head.status,
+                _headers(head),
+                has_body=len(body) > 0 and not head.bodiless,
+                has_origin=self._has_origin,
+                pads=self._pads_events and can_pad(head),
+            )
         writer.add(body)
         if not more:
             writer.close()
@@ -143,13 +178,16 @@ class NetRPCExchange:
             await writer.wait_for_room()
 
     def abort(self, why: Abort) -> None:
-        """End without a complete answer: a 500 while nothing has left, else the answer just ends."""
+        """End without a complete answer: a 500 while nothing has left, else a cut one."""
         logger.debug("a response was given up: %s", why.value)
-        self.end_now()
-
-    def end_now(self) -> None:
-        """Send nothing more."""
-        self._writer.give_up()
+        writer = self._writer
+        if not writer.is_begun:
+            writer.give_up()
+        elif self._is_cut_by_length:
+            writer.close()
+            writer.run()
+        else:
+            writer.cut()
 
     def see_it_end(self) -> None:
         """End what the handler has left open: the client was gone before the app was called."""
@@ -171,18 +209,19 @@ class NetRPCExchange:
             self._ended = asyncio.get_running_loop().create_future()
             await self._ended
 
-    def _on_end(self, whole: bool) -> None:
+    def _on_end(self, left: bool) -> None:
         self._is_over = True
         writer = self._writer
         if writer.is_begun and writer.is_taken:
             self._answerer.reply(self._call, NOTHING, {})
         else:
             self._answerer.refuse(self._call, PLUGIN_FAILED)
+        with contextlib.suppress(ConnectionError):
             writer.dial_in_vain()
-        self._body.close()
+            self._body.close()
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-        if not whole:
+        if left and not writer.is_closing:
             self._is_left = True
             if self._left is not None:
                 self._left()
@@ -234,10 +273,18 @@ def _headers(head: ResponseHead) -> dict[str, list[str]]:
     made: dict[str, list[str]] = {}
     for name, value in head.headers:
         key = _canonical(name) if len(name) <= REMEMBERED else _spelled(name)
-        made.setdefault(key, []).append(value.decode("utf-8", "surrogateescape"))
+        made.setdefault(key, []).append(_text(value))
     if head.length is not None and head.status != 204:
         made["Content-Length"] = [str(head.length)]
     return made
+
+
+def _text(value: bytes) -> str:
+    """A header's value; what is no UTF-8 is taken for latin-1 (row R12)."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _spelled(name: bytes) -> str:

@@ -1,8 +1,10 @@
 """A request's body over net/rpc: offered by the host, permitted by the app's first receive().
 
-The host offers a stream for each body and logs an error when nobody dials it within 5 s. So it is
-always dialled: with a permission for everything when the app first reads, which makes the stream's
-window the backpressure, and else closed at once.
+The host offers a stream for each body and gives it up when nobody dials it within 5 s, while an app
+may take longer before it reads. So the stream is dialled at once, and the app's first read sends a
+permission for everything, which makes the stream's window the backpressure. A GET or HEAD without
+Content-Length has no body but for one in a million (chunked, which the host does not tell): its
+stream is opened and closed in one frame.
 
 A stream's end is all that says that the body is over, and a failure looks the same: with a
 Content-Length the count tells them apart, and a chunked body that breaks off looks whole.
@@ -40,14 +42,20 @@ class RequestBody:
         self._number = number
         self._length = length
         self._left = length
-        self._pipe: BytePipe | None = None
+        self._pipe = BytePipe()
+        self._is_permitted = False
         self._turn: asyncio.Lock | None = None
-        # net/http reads no body of a GET without a length, so that there is nothing to wait for.
         self._is_over = not number or length == 0 or (length < 0 and method in _BODILESS)
         self._is_closed = False
+        self._is_lost = False
         self._ended = False
-        if self._is_over:
-            self.close()
+        try:
+            if self._is_over:
+                self.close()
+            else:
+                link.dial(number, self._pipe)
+        except ConnectionError:
+            self._is_over = self._ended = True  # the host is gone: so is its body
 
     async def read(self) -> tuple[bytes, bool] | None:
         """Return the next part and whether more follows; None where the body was cut.
@@ -61,22 +69,22 @@ class RequestBody:
         async with self._turn:
             if self._is_over:
                 return self._last(b"")
-            if self._pipe is None:
-                self._pipe = BytePipe(ALL)
-                self._link.dial(self._number, self._pipe)
-            return self._part(await self._received(self._pipe))
-
-    @staticmethod
-    async def _received(pipe: BytePipe) -> bytes:
-        try:
-            return await pipe.read()
-        except ConnectionError:
-            return b""  # as for Go: the count says whether that is the end
+            if self._is_closed:
+                return None
+            if not self._is_permitted:
+                self._is_permitted = True
+                self._pipe.write(ALL)
+            try:
+                data = await self._pipe.read()
+            except ConnectionError:
+                data = b""
+                self._is_lost = True
+            return self._part(data)
 
     def _part(self, data: bytes) -> tuple[bytes, bool] | None:
         if not data:
             self._is_over = True
-            if self._length >= 0:  # fewer bytes than declared
+            if self._length >= 0 or self._is_lost or self._is_closed:  # fewer bytes than declared
                 self._ended = True
                 return None
             return self._last(b"")
@@ -94,11 +102,16 @@ class RequestBody:
         return data, False
 
     def close(self) -> None:
-        """Dial what was not dialled, and end it. Safe to call again."""
+        """Dial what was not dialled, and end it. Safe to call again.
+
+        Raises:
+            ConnectionError: the connection is lost.
+        """
         if self._is_closed:
             return
         self._is_closed = True
-        if self._pipe is not None:
+        if self._pipe.stream is not None:
             self._pipe.discard()
+            self._pipe.stream_ended(whole=True)  # who still waits for bytes waits in vain
         elif self._number:
             self._link.dial(self._number, StreamOwner(), fin=True)

@@ -3,19 +3,28 @@
 The host serves these calls of a request on a stream of their own, and starts a goroutine for each:
 calls that are sent together run in any order, and the last one often first. SyncHeader, WriteHeader
 and Write in one go were measured as 98 % wrong answers, and two at once may end the whole server
-(a map that two goroutines write). So the next call leaves when the answer to the last one is here.
+(a map that two goroutines write). So the next call leaves when the answer to the last one is here,
+and the request's own end waits for that answer too.
 
 What a response costs is therefore its number of calls. The host's writer is dialled by the frame
 that carries the first call; WriteHeader is left out where Write implies its 200; what the app
-sends while a call is on its way is joined into one Write.
+sends while a call is on its way is joined into one Write, with one Flush behind it.
 
 **Steps.** What is to be sent waits as steps, and the answer to one sends the next. Nothing of this
 hangs on the app's task: a send that is cancelled, or not awaited to its end, leaves all the same.
 ``ResponseStage`` has the order, and its table every move.
 
+**The host's own headers.** SyncHeader replaces what the host has set before (CORS, a rate limit).
+Header asks for that, which is one more call, so it is called only where there is something to
+lose: for a request with Origin, and as long as the last answer had headers. HostHabits looks again
+every ten seconds.
+
 **What an error means.** A Write that is refused says that the client has left; there is no other
 word of that. "can't find method Plugin.Flush" says that the server is older than 11.2 and has none,
 for every response of this process. A lost stream is the host's.
+
+**An answer that is cut.** Without Content-Length the host would end it as a whole one. So the
+connection is taken over and closed. HTTP/2 has no such thing: there a cut answer looks whole.
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ import enum
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from mm_asgi.netrpc.event_padding import EventEnds
 from mm_asgi.wire.netrpc.live_calls import CallRefused, RPCCaller
 from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
@@ -37,7 +47,7 @@ if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.mux_link import MuxLink
     from mm_asgi.wire.netrpc.rpc_conversation import GobBook
 
-__all__ = ["HostFlush", "ResponseCalls"]
+__all__ = ["HostHabits", "ResponseCalls"]
 
 HEADER: Final = gob_type("map[string][]string")
 BYTES: Final = gob_type("bytes")
@@ -46,20 +56,23 @@ INT: Final = gob_type("int")
 LARGEST_WRITE: Final = 1024 * 1024
 """Bytes that one Write carries at most, and that wait before the app has to."""
 
+LOOK_AGAIN: Final = 10.0
+"""Seconds after which the host is asked anew whether it sets headers of its own."""
+
 
 class ResponseStage(enum.Enum):
     """Where a response's calls are."""
 
     IDLE = "nothing is on its way"
     CALLING = "a call is on its way"
-    ENDED = "all calls were answered, or given up"
+    ENDED = "no call follows"
 
 
 class ResponseMove(enum.Enum):
     """What moves them."""
 
     CALL = "a call leaves"
-    ANSWERED = "its answer is here"
+    ANSWERED = "its answer is here, or will never be"
     END = "no call is left"
 
 
@@ -67,17 +80,34 @@ STAGES: Final = {
     (ResponseStage.IDLE, ResponseMove.CALL): ResponseStage.CALLING,
     (ResponseStage.CALLING, ResponseMove.ANSWERED): ResponseStage.IDLE,
     (ResponseStage.IDLE, ResponseMove.END): ResponseStage.ENDED,
-    (ResponseStage.CALLING, ResponseMove.END): ResponseStage.ENDED,  # it was given up
 }
+"""While a call is on its way nothing ends: the host would go on without waiting for it."""
 
 
-class HostFlush:
-    """Whether the host has Flush: unknown, and so tried, until it says that it has not."""
+class HostHabits:
+    """What one response has shown of the host, for the others.
 
-    __slots__ = ("is_missing",)
+    Attributes:
+        has_no_flush: it refused Flush, as servers before 11.2 do.
+    """
+
+    __slots__ = ("_look_at", "_sets_headers", "has_no_flush")
 
     def __init__(self) -> None:
-        self.is_missing = False
+        self.has_no_flush = False
+        self._sets_headers = False
+        self._look_at = 0.0
+
+    def asks_headers(self, now: float, *, has_origin: bool) -> bool:
+        """Return whether a response asks for the host's own headers; ``now``: the loop's time."""
+        if not self._sets_headers and now < self._look_at:
+            return has_origin
+        self._look_at = now + LOOK_AGAIN
+        return True
+
+    def saw_headers(self, seen: bool) -> None:
+        """The host has answered: it had headers, or none."""
+        self._sets_headers = seen
 
 
 class ResponseCalls:
@@ -87,9 +117,12 @@ class ResponseCalls:
         book: what the session's gob streams share.
         link: the host's connection.
         number: the broker's number that the host offers its writer on.
-        flush: what is known of the host.
-        on_end: called once, when everything was answered or given up; True: the whole response is
-            with the host.
+        habits: what is known of the host.
+        on_end: called once, when everything was answered or given up; True: the client has left.
+
+    Attributes:
+        is_begun: the head was handed over.
+        is_closing: the last part was handed over, or the response given up.
     """
 
     def __init__(
@@ -97,18 +130,19 @@ class ResponseCalls:
         book: GobBook,
         link: MuxLink,
         number: int,
-        flush: HostFlush,
+        habits: HostHabits,
         on_end: Callable[[bool], None],
     ) -> None:
         self._caller = RPCCaller(book)
         self._link = link
         self._number = number
-        self._flush = flush
+        self._habits = habits
         self._on_end = on_end
         self._stage = ResponseStage.IDLE
         self._steps: deque[tuple[str, GobType, Any]] = deque()
         self._waiting = 0  # body bytes in the steps
-        self._is_closing = False
+        self._ends: EventEnds | None = None
+        self.is_closing = False
         self._room: asyncio.Future[None] | None = None
         self._current = ""
         self.is_begun = False
@@ -119,13 +153,41 @@ class ResponseCalls:
         return self._caller.is_taken
 
     @property
+    def is_over(self) -> bool:
+        """Whether no call follows."""
+        return self._stage is ResponseStage.ENDED
+
+    @property
     def is_full(self) -> bool:
         """Whether so many bytes wait that the app has to."""
         return self._waiting >= LARGEST_WRITE
 
-    def begin(self, status: int, headers: dict[str, list[str]], *, has_body: bool) -> None:
-        """Send the response's head; ``has_body``: a Write follows at once, and implies a 200."""
+    # ---------------------------------------------------------------- what is to be sent
+
+    def begin(
+        self,
+        status: int,
+        headers: dict[str, list[str]],
+        *,
+        has_body: bool,
+        has_origin: bool,
+        pads: bool,
+    ) -> None:
+        """Send the response's head.
+
+        Args:
+            status: 200 to 999.
+            headers: as Go spells their names.
+            has_body: a Write follows at once, and implies a 200.
+            has_origin: the request has Origin, so that the host may have answered it with headers.
+            pads: comments may be written into the body, where Flush is missing.
+        """
         self.is_begun = True
+        if pads:
+            self._ends = EventEnds()
+        now = asyncio.get_running_loop().time()
+        if self._habits.asks_headers(now, has_origin=has_origin):
+            self._steps.append(("Plugin.Header", NOTHING, {}))
         self._steps.append(("Plugin.SyncHeader", HEADER, headers))
         if status != 200 or not has_body:
             self._steps.append(("Plugin.WriteHeader", INT, status))
@@ -137,90 +199,168 @@ class ResponseCalls:
             self._waiting += len(body)
 
     def flush(self) -> None:
-        """Let the host pass on what it has, where it can."""
-        if not self._flush.is_missing:
-            self._steps.append(("Plugin.Flush", NOTHING, {}))
+        """Let the host pass on what it has."""
+        self._steps.append(("Plugin.Flush", NOTHING, {}))
 
     def close(self) -> None:
         """Nothing follows: end when everything was answered."""
-        self._is_closing = True
+        self.is_closing = True
+
+    def cut(self) -> None:
+        """Send what waits, then break the client's connection, and end."""
+        if not self.is_closing:
+            self._steps.append(("Plugin.HijackResponse", NOTHING, {}))
+            self._steps.append(("Plugin.HjConnClose", NOTHING, {}))
+            self.close()
+            self.run()
 
     def give_up(self) -> None:
-        """Drop what waits, and end."""
+        """Drop what waits, and end once the call that is on its way was answered."""
         self._steps.clear()
         self._waiting = 0
-        if self._stage is not ResponseStage.ENDED:
-            self._end(whole=False)
+        self.close()
+        self._make_room()
+        self.run()
 
     def end_unless_closing(self) -> None:
         """Give the response up, unless its last part is on its way."""
-        if not self._is_closing:
+        if not self.is_closing:
             self.give_up()
+
+    async def wait_for_room(self) -> None:
+        """Return when fewer bytes wait than one Write carries, or when all is over."""
+        while self.is_full and not self.is_over:
+            if self._room is None or self._room.done():
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+
+    # ---------------------------------------------------------------- sending
 
     def run(self) -> None:
         """Send the next step, unless a call is on its way. Call it after adding steps."""
         if self._stage is not ResponseStage.IDLE:
             return
-        if not self._steps:
-            if self._is_closing:
-                self._end(whole=True)
+        step = self._next()
+        if step is None:
+            if self.is_closing:
+                self._end(left=False)
             return
-        method, kind, value = self._next()
-        self._current = method
+        self._current = step[0]
+        answer = self._caller.call(*step)
         self._move(ResponseMove.CALL)
-        answer = self._caller.call(method, kind, value)
         answer.add_done_callback(self._answered)
         if self._caller.stream is None:
-            self._link.dial(self._number, self._caller)
+            try:
+                self._link.dial(self._number, self._caller)
+            except ConnectionError:
+                self._caller.stream_ended(whole=False)  # which fails the call
 
     def dial_in_vain(self) -> None:
-        """Take up the host's offer, where nothing was sent, and end it: else it waits 5 s."""
+        """Take up the host's offer, where nothing was sent, and end it: else it waits 5 s.
+
+        Raises:
+            ConnectionError: the connection is lost.
+        """
         if self._caller.stream is None:
             self._link.dial(self._number, StreamOwner(), fin=True)
 
-    async def wait_for_room(self) -> None:
-        """Return when fewer bytes wait than one Write carries, or when all is over."""
-        while self.is_full and self._stage is not ResponseStage.ENDED:
-            if self._room is None or self._room.done():
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
+    def _next(self) -> tuple[str, GobType, Any] | None:
+        """Take the next call off the steps; None: there is none."""
+        while self._steps:
+            step = self._steps.popleft()
+            if step[0] == "Plugin.Write":
+                return self._joined(step)
+            if step[0] != "Plugin.Flush":
+                return step
+            if not self._habits.has_no_flush:
+                if not (self.is_closing and not self._steps):  # the end flushes too
+                    return step
+            elif self._ends is not None and (padding := self._ends.padding()):
+                return "Plugin.Write", BYTES, padding
+        return None
 
-    def _next(self) -> tuple[str, GobType, Any]:
-        method, kind, value = self._steps.popleft()
-        if method != "Plugin.Write":
-            return method, kind, value
+    def _joined(self, step: tuple[str, GobType, Any]) -> tuple[str, GobType, Any]:
+        """Join a Write with those behind it; a Flush between two of them is for the second."""
+        steps = self._steps
+        method, kind, value = step
         size = len(value)
         parts = [value]
-        while self._steps and self._steps[0][0] == method:
-            if size + len(self._steps[0][2]) > LARGEST_WRITE:
+        while steps:
+            flushes = steps[0][0] == "Plugin.Flush"
+            if flushes and len(steps) == 1:
                 break
-            parts.append(self._steps.popleft()[2])
+            ahead = steps[1] if flushes else steps[0]
+            if ahead[0] != method or size + len(ahead[2]) > LARGEST_WRITE:
+                break
+            if flushes:
+                steps.popleft()
+            parts.append(steps.popleft()[2])
             size += len(parts[-1])
         self._waiting -= size
-        return method, kind, value if len(parts) == 1 else b"".join(parts)
+        if len(parts) > 1:
+            value = b"".join(parts)
+        if self._ends is not None:
+            self._ends.wrote(value)
+        return method, kind, value
+
+    # ---------------------------------------------------------------- answers
 
     def _answered(self, answer: asyncio.Future[Any]) -> None:
-        if self._stage is not ResponseStage.CALLING:
-            answer.exception()  # given up meanwhile
-            return
         error = answer.exception()
-        if isinstance(error, CallRefused) and self._current == "Plugin.Flush" and error.is_unknown:
-            self._flush.is_missing = True
-            error = None
-        if error is not None:
-            self.give_up()
-            return
         self._move(ResponseMove.ANSWERED)
+        if error is None:
+            if self._current == "Plugin.Header":
+                self._keep_headers(answer.result())
+        elif isinstance(error, CallRefused) and self._forgives(error):
+            pass
+        else:
+            self._steps.clear()
+            self._waiting = 0
+            self._end(left=True)
+            return
+        self._make_room()
+        self.run()
+
+    def _forgives(self, error: CallRefused) -> bool:
+        """Return whether the response goes on after this error."""
+        match self._current:
+            case "Plugin.Flush" if error.is_unknown:
+                self._habits.has_no_flush = True
+                self._flush_instead()
+            case "Plugin.HijackResponse":  # HTTP/2: the answer just ends
+                self._steps.clear()
+            case "Plugin.Header" | "Plugin.HjConnClose":
+                pass
+            case _:
+                return False
+        return True
+
+    def _flush_instead(self) -> None:
+        """Push what was written by padding, now that there is no Flush."""
+        self._steps.appendleft(("Plugin.Flush", NOTHING, {}))
+
+    def _keep_headers(self, found: Any) -> None:
+        """Add the host's own headers to the SyncHeader that follows; the app's win."""
+        own: dict[str, list[str]] = found if isinstance(found, dict) else {}
+        self._habits.saw_headers(bool(own))
+        if not self._steps or self._steps[0][0] != "Plugin.SyncHeader":
+            return  # it was given up
+        headers: dict[str, list[str]] = self._steps[0][2]
+        for name, values in own.items():
+            if name == "Vary" and name in headers:  # a list: caches need all of it
+                headers[name] = [*values, *headers[name]]
+            else:
+                headers.setdefault(name, values)
+
+    def _make_room(self) -> None:
         if not self.is_full and self._room is not None and not self._room.done():
             self._room.set_result(None)
-        self.run()
 
     def _move(self, move: ResponseMove) -> None:
         self._stage = STAGES[self._stage, move]
 
-    def _end(self, *, whole: bool) -> None:
+    def _end(self, *, left: bool) -> None:
         self._move(ResponseMove.END)
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
-        self._on_end(whole)
+        self._make_room()
+        self._on_end(left)
         self._caller.close()
