@@ -90,6 +90,9 @@ class Settings:
     )  # fmt: skip
     underscore_headers: bool = _setting(False, "pass on request headers with a _ in their name")
     cookie_path: str = _setting("keep", "root: scope cookies for Path=/ to the app", "keep", "root")
+    event_padding: str = _setting(
+        "auto", "auto: push events by comments out of a server that cannot flush", "auto", "off"
+    )
     limit_concurrency: int = _setting(
         10_000, "requests at once; more are answered 503; 0: no limit", unit="requests"
     )

@@ -8,5 +8,6 @@
     file_hook.py        FileWillBeUploaded, whose file comes and goes on streams
     http_exchange.py    ServeHTTP as an HTTP exchange
     request_body.py     the request's body, read by permission
-    response_calls.py  the host's writer, called one call after another
+    response_calls.py   the host's writer, called one call after another
+    event_padding.py    comments that push events out of a server that cannot flush
 """

@@ -92,7 +92,9 @@ class NetRPCWire:
         from mm_asgi.wire.netrpc.shapes import registered_types
 
         book = GobBook(registered_types())
-        hooks = HookServer(serving, serve_http=HTTPCalls(serving.http).serve, use_api=self._use_api)
+        pads_events = serving.settings.event_padding == "auto"
+        http = HTTPCalls(serving.http, pads_events=pads_events)
+        hooks = HookServer(serving, serve_http=http.serve, use_api=self._use_api)
 
         def lost(why: str) -> None:
             logger.debug("the host's connection is over: %s", why)
