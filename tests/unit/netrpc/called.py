@@ -27,7 +27,9 @@ class Called:
     """
 
     def __init__(self, plugin: Plugin, **settings: Any) -> None:
-        self.serving = Serving(Settings(**settings), "com.example.demo", load=plugin.freeze)
+        self.serving = Serving(
+            Settings(**settings), "com.example.demo", load=plugin.freeze, released=True
+        )
         self.requests: list[IncomingCall] = []
         self.apis: list[int] = []
         self.server = HookServer(self.serving, serve_http=self._request, use_api=self._use_api)
