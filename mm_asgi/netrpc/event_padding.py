@@ -1,6 +1,6 @@
 """What pushes an event out of a server that cannot flush: a comment behind it.
 
-Servers before 11.2 have no Flush, and net/http keeps what a response writes until 4 KiB are there.
+Servers before 11.3 have no Flush, and net/http keeps what a response writes until 4 KiB are there.
 A comment of an event stream is a line that begins with a colon and means nothing, so that 4 KiB of
 one, behind an event, push the event to the client and stay behind in its place. It fits only
 between events: in the middle of one it would end a line of it. And only into text that nobody else
@@ -19,8 +19,8 @@ __all__ = ["EventEnds", "can_pad"]
 PADDING: Final = b":" + b" " * 4093 + b"\n\n"
 """4 KiB: with 2 KiB every second event was seen to arrive."""
 
-_BLANK_LINES: Final = (b"\n\n", b"\r\r", b"\n\r\n", b"\n\r")
-"""How an event may end. The last two are CRLF lines and mixed ones."""
+_BLANK_LINES: Final = (b"\n\n", b"\r\r", b"\n\r\n", b"\n\r", b"\r\r\n")
+"""How an event may end. A line ends with LF, CR or both, and so does the empty line behind it."""
 
 
 def can_pad(head: ResponseHead) -> bool:

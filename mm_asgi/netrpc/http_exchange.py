@@ -157,7 +157,7 @@ class NetRPCExchange:
     ) -> None:
         """Send a part of the response; return when little enough waits to take another one."""
         writer = self._writer
-        if writer.is_over:
+        if writer.is_over or writer.is_closing:
             return
         if head is not None:
             self._is_cut_by_length = head.length is not None or head.bodiless

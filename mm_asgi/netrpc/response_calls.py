@@ -20,7 +20,7 @@ lose: for a request with Origin, and as long as the last answer had headers. Hos
 every ten seconds.
 
 **What an error means.** A Write that is refused says that the client has left; there is no other
-word of that. "can't find method Plugin.Flush" says that the server is older than 11.2 and has none,
+word of that. "can't find method Plugin.Flush" says that the server is older than 11.3 and has none,
 for every response of this process. A lost stream is the host's.
 
 **An answer that is cut.** Without Content-Length the host would end it as a whole one. So the
@@ -272,10 +272,11 @@ class ResponseCalls:
                 return self._joined(step)
             if step[0] != "Plugin.Flush":
                 return step
+            if self.is_closing and not self._steps:
+                continue  # the end flushes too
             if not self._habits.has_no_flush:
-                if not (self.is_closing and not self._steps):  # the end flushes too
-                    return step
-            elif self._ends is not None and (padding := self._ends.padding()):
+                return step
+            if self._ends is not None and (padding := self._ends.padding()):
                 return "Plugin.Write", BYTES, padding
         return None
 

@@ -10,6 +10,7 @@ import pytest
 from mm_asgi import Plugin, errors
 from mm_asgi.api.aio import AsyncAPI
 from mm_asgi.api.api_connection import APIConnection
+from mm_asgi.netrpc import http_exchange
 from mm_asgi.netrpc.plugin_wire import NetRPCWire
 from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
@@ -37,6 +38,7 @@ class Process:
         self.ends = 0
         self.ended = asyncio.Event()
         self.loads = 0
+        self.settings = Settings()
         self.book = GobBook(registered_types())
         self.control, self.hooks = RPCCaller(self.book), RPCCaller(self.book)
         self.link: MuxLink = None  # type: ignore[assignment]
@@ -47,7 +49,7 @@ class Process:
 
     def serving(self) -> Serving:
         self.loads += 1
-        return Serving(Settings(), "com.example.demo", load=Plugin().freeze)
+        return Serving(self.settings, "com.example.demo", load=Plugin().freeze)
 
     async def begin(self) -> None:
         await self.wire.start(self.listener, self.serving, on_shutdown=self._end, tls=None)
@@ -117,3 +119,24 @@ async def test_what_was_answered_leaves_before_a_stop(process: Process) -> None:
     await process.ended.wait()
     await process.wire.stop(1)
     assert await quitting == {}
+
+
+@pytest.mark.parametrize(("setting", "pads"), [("auto", True), ("off", False)])
+async def test_requests_are_padded_as_the_setting_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, setting: str, pads: bool
+) -> None:
+    given = []
+
+    class Noted(http_exchange.HTTPCalls):
+        def __init__(self, handler: Any, **more: Any) -> None:
+            super().__init__(handler, **more)
+            given.append(more)
+
+    monkeypatch.setattr(http_exchange, "HTTPCalls", Noted)
+    made = Process(tmp_path / "s")
+    made.settings = Settings(event_padding=setting)
+    await made.begin()
+    assert given == [{"pads_events": pads}]
+    await made.wire.stop(1)
+    made.link.close()
+    await made.link.closed
