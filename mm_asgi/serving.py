@@ -41,6 +41,8 @@ class Serving:
         dispatch: serves the RPCs with one message each way.
     """
 
+    http: HTTPHandler
+
     def __init__(
         self,
         settings: Settings,

@@ -31,7 +31,7 @@ from mm_asgi.wire.calls import PLUGIN_FAILED
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from mm_asgi.bridge.exchange import Duplex
     from mm_asgi.bridge.handler import HTTPHandler
@@ -258,11 +258,12 @@ def _length(headers: dict[str, list[str]]) -> int:
     return int(values[0]) if values and values[0].isdecimal() else -1
 
 
-def _pairs(headers: dict[str, list[str]]) -> Iterator[Header]:
-    for name, values in headers.items():
-        key = name.encode("utf-8", "surrogateescape")
-        for value in values:
-            yield key, value.encode("utf-8", "surrogateescape")
+def _pairs(headers: dict[str, list[str]]) -> list[Header]:
+    return [
+        (name.encode("utf-8", "surrogateescape"), value.encode("utf-8", "surrogateescape"))
+        for name, values in headers.items()
+        for value in values
+    ]
 
 
 # ---------------------------------------------------------------- the response

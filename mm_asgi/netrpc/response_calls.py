@@ -88,7 +88,7 @@ class HostHabits:
     """What one response has shown of the host, for the others.
 
     Attributes:
-        has_no_flush: it refused Flush, as servers before 11.2 do.
+        has_no_flush: it refused Flush, as servers before 11.3 do.
     """
 
     __slots__ = ("_look_at", "_sets_headers", "has_no_flush")
