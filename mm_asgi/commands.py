@@ -10,13 +10,17 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mm_asgi import types
+from mm_asgi.autocomplete import autocomplete_of
 from mm_asgi.errors import ConfigError
 from mm_asgi.functions import Function, signature_of
 from mm_asgi.hooks import Reject
 from mm_asgi.requester import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from mm_asgi.autocomplete import Part
+
 __all__ = ["Command", "CommandContext", "Commands"]
 
 _NONE = inspect.Parameter.empty
@@ -63,11 +67,26 @@ class _Parameter(NamedTuple):
 class Command:
     """A slash command and its function.
 
+    Args:
+        trigger: the word after the slash.
+        function: what it calls.
+        hint: the arguments as autocompletion shows them; empty: the parameters' names.
+        description: the text that autocompletion shows.
+        parts: what Mattermost shows while the command is typed; empty: hint and description alone.
+
     Raises:
-        ConfigError: the trigger is no single word, or a parameter cannot come from text.
+        ConfigError: the trigger is no single word, a parameter cannot come from text, or Mattermost
+            would refuse the parts.
     """
 
-    def __init__(self, trigger: str, function: Function, hint: str, description: str) -> None:
+    def __init__(
+        self,
+        trigger: str,
+        function: Function,
+        hint: str,
+        description: str,
+        parts: Sequence[Part] = (),
+    ) -> None:
         self.trigger = trigger.removeprefix("/").lower()
         if not re.fullmatch(r"[^\s/]+", self.trigger):
             raise ConfigError(f"command {trigger!r}: expected one word, such as 'weather'")
@@ -78,6 +97,20 @@ class Command:
             raise ConfigError(f"command {trigger!r}: {exc}") from None
         usage = (p.name if p.default is _NONE else f"[{p.name}]" for p in self._parameters)
         self.hint, self.description = hint or " ".join(usage), description
+        self.autocomplete = (
+            autocomplete_of(self.trigger, parts, hint=self.hint, help=description)
+            if parts
+            else None
+        )
+
+    def message(self) -> types.Command:
+        """Return what the server registers."""
+        return types.Command(
+            trigger=self.trigger,
+            auto_complete=True,
+            auto_complete_hint=self.hint,
+            auto_complete_desc=self.description,
+        )
 
     async def answer(self, context: CommandContext) -> Any:
         """Return the function's answer, or the command's usage when the text does not fit."""

@@ -101,7 +101,9 @@ class Dispatch:
     def __init__(self, settings: Settings, life: Life, *, released: bool = False) -> None:
         self._settings = settings
         self._life = life
+        self._released = released
         self._is_told = False
+        self._has_told_of_metrics = False
         own: dict[str, Answer] = {
             "Implemented": self._implemented,
             "OnActivate": self._on_activate,
@@ -131,6 +133,11 @@ class Dispatch:
             names = [name for name in names if name in self.rpcs]
         if self._life.loaded is not None and self._life.loaded.app is not None:
             names.append("ServeHTTP")
+        if self._life.loaded is not None and self._life.loaded.metrics is not None:
+            if self._released:
+                names.append("ServeMetrics")
+            else:
+                self._tell_of_metrics()
         return ImplementedResponse(hooks=names)
 
     def _tell_of(self, absent: list[str]) -> None:
@@ -140,6 +147,14 @@ class Dispatch:
                 "this server never calls the hook(s) %s: it loads plugins over gRPC, and released"
                 " servers alone have them; the plugin's other hooks are called",
                 ", ".join(snake_case(name) for name in absent),
+            )
+
+    def _tell_of_metrics(self) -> None:
+        if not self._has_told_of_metrics:
+            self._has_told_of_metrics = True
+            logger.info(
+                "this server never asks for the plugin's metrics: it loads plugins over gRPC, and"
+                " released servers alone do; serve them on a route of the app as well"
             )
 
     async def _on_activate(

@@ -39,7 +39,11 @@ def load_plugin(settings: Settings, patience: str) -> Loaded:
     """
     with time_limit(settings.import_budget, patience):
         loaded = as_plugin(import_app(settings), settings.app).freeze()
-    return dataclasses.replace(loaded, app=as_asgi(loaded.app, settings.interface))
+    return dataclasses.replace(
+        loaded,
+        app=as_asgi(loaded.app, settings.interface),
+        metrics=as_asgi(loaded.metrics, "auto"),
+    )
 
 
 def import_app(settings: Settings) -> object:

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, overload
 
-from mm_asgi import types
 from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.commands import Command, Commands
 from mm_asgi.errors import APIError, ConfigError, Unavailable, Unimplemented
@@ -17,9 +16,10 @@ from mm_asgi.hooks import HOOKS, Hook, snake_case
 from mm_asgi.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from mm_asgi.api.aio import AsyncAPI
+    from mm_asgi.autocomplete import Part
 
     App = Callable[..., Awaitable[None] | Iterable[bytes]]  # loading.as_asgi finds out which
 
@@ -52,6 +52,7 @@ class Loaded:
         commands: the slash commands.
         connection: the way to the host's API.
         site: what the host's API says of the plugin's settings and of the site.
+        metrics: the app for the server's metrics listener, or None.
     """
 
     app: Any
@@ -59,28 +60,39 @@ class Loaded:
     commands: tuple[Command, ...]
     connection: APIConnection
     site: Site
+    metrics: Any = None
 
     async def register_commands(self) -> None:
         """Register the slash commands at the host; log it when the host refuses."""
         if not self.commands:
             return
-        # Lazy: a class of 236 methods, which a plugin without calls does not need.
+        # Lazy: a class of 238 methods, which a plugin without calls does not need.
         from mm_asgi.api.aio import AsyncAPI
 
         api = AsyncAPI(self.connection)
         for command in self.commands:
-            message = types.Command(
-                trigger=command.trigger,
-                auto_complete=True,
-                auto_complete_hint=command.hint,
-                auto_complete_desc=command.description,
-            )
             try:
-                await api.register_command(command=message)
+                await _register(api, command)
             except APIError as exc:
                 logger.warning("the command /%s is not registered: %s", command.trigger, exc)
                 if isinstance(exc, Unavailable | Unimplemented):
                     return  # the same for the others: said once
+
+
+async def _register(api: AsyncAPI, command: Command) -> None:
+    if command.autocomplete is not None:
+        try:
+            await api.register_command_with_autocomplete(
+                command=command.message(), autocomplete=command.autocomplete
+            )
+        except Unimplemented:  # over gRPC a command has no place for it
+            logger.info(
+                "the command /%s: this server takes no autocomplete data; it shows the hint",
+                command.trigger,
+            )
+        else:
+            return
+    await api.register_command(command=command.message())
 
 
 class Plugin:
@@ -88,14 +100,19 @@ class Plugin:
 
     Args:
         app: an ASGI or WSGI app that answers below ``/plugins/{id}/``, or None for hooks alone.
+        metrics: an ASGI or WSGI app that answers ``/plugins/{id}/metrics`` on the server's metrics
+            listener, such as ``prometheus_client.make_asgi_app()``. Released servers alone call it.
+            It gets no lifespan events of its own.
 
     Attributes:
         app: the same.
+        metrics: the same.
         connection: the way of ``api`` to the host; the code that runs the plugin opens and closes it.
     """
 
-    def __init__(self, app: App | None = None) -> None:
+    def __init__(self, app: App | None = None, *, metrics: App | None = None) -> None:
         self.app: Any = app
+        self.metrics: Any = metrics
         self.connection = APIConnection()
         self._site = Site(self.connection)
         self._hooks: dict[str, Handler] = {}
@@ -119,7 +136,7 @@ class Plugin:
         It opens its connection at the first call. Under ``run`` a call has the setting api-timeout,
         and after the plugin's stop it raises ``errors.Unavailable``.
         """
-        # Lazy: a class of 236 methods, which a plugin without calls does not need.
+        # Lazy: a class of 238 methods, which a plugin without calls does not need.
         from mm_asgi.api.aio import AsyncAPI
 
         return AsyncAPI(self.connection)
@@ -164,7 +181,14 @@ class Plugin:
         self._hooks[hook.name] = Handler(hook, Function(function, self._threads), closed)
         return function
 
-    def command(self, trigger: str, *, hint: str = "", description: str = "") -> Callable[[F], F]:
+    def command(
+        self,
+        trigger: str,
+        *,
+        hint: str = "",
+        description: str = "",
+        autocomplete: Sequence[Part] = (),
+    ) -> Callable[[F], F]:
         """Register a function for a slash command; decorator.
 
         The function gets a ``CommandContext`` and then the typed words, converted as its
@@ -176,14 +200,19 @@ class Plugin:
             trigger: the word after the slash.
             hint: the arguments as autocompletion shows them; by default the parameters' names.
             description: the text that autocompletion shows.
+            autocomplete: what is shown while the command is typed: the arguments in their order
+                (``Text``, ``Choices``, ``Dynamic``), or ``SubCommand``s; see mm_asgi.autocomplete.
+                Servers over gRPC show the hint alone.
 
         Raises:
             ConfigError: the trigger is not one word or is registered already, a parameter has
-                another type, or the plugin runs already.
+                another type, Mattermost would refuse ``autocomplete``, or the plugin runs already.
         """
 
         def add(function: F) -> F:
-            command = Command(trigger, Function(function, self._threads), hint, description)
+            command = Command(
+                trigger, Function(function, self._threads), hint, description, autocomplete
+            )
             self._refuse_when_frozen(f"command {trigger!r}")
             if command.trigger in self._commands:
                 raise ConfigError(f"command {trigger!r}: registered twice; one function a command")
@@ -212,9 +241,10 @@ class Plugin:
         if self._commands:
             hook = HOOKS["execute_command"]
             other = hooks.get(hook.name)
-            commands = Commands(self._commands.values(), other.function if other else None)
-            hooks[hook.name] = Handler(hook, commands, closed=False)
-        return Loaded(self.app, hooks, tuple(self._commands.values()), self.connection, self._site)
+            function = Commands(self._commands.values(), other.function if other else None)
+            hooks[hook.name] = Handler(hook, function, closed=False)
+        commands = tuple(self._commands.values())
+        return Loaded(self.app, hooks, commands, self.connection, self._site, self.metrics)
 
     def thaw(self) -> None:
         """Let hooks and commands be added again: the run that froze them is over."""

@@ -38,10 +38,12 @@ class Serving:
         tasks: the tasks that a stop drains.
         life: the plugin's phases; here it is started and stopped.
         http: serves requests.
+        metrics: serves the requests of the server's metrics listener.
         dispatch: serves the RPCs with one message each way.
     """
 
     http: HTTPHandler
+    metrics: HTTPHandler
 
     def __init__(
         self,
@@ -57,6 +59,10 @@ class Serving:
 
         def doors(ready: Callable[[], Awaitable[bool]]) -> HTTPHandler:
             self.http = HTTPHandler(settings, plugin_id, spawn=self.tasks.start, ready=ready)
+            self.metrics = HTTPHandler(
+                settings, plugin_id, spawn=self.tasks.start, ready=self._ready_for_metrics
+            )
+            self._ready = ready
             return self.http
 
         self.life = Life(
@@ -68,6 +74,19 @@ class Serving:
             self_starting=self_starting,
         )
         self.dispatch = Dispatch(settings, self.life, released=released)
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether the plugin is imported and has an app for the metrics listener."""
+        return self.life.loaded is not None and self.life.loaded.metrics is not None
+
+    async def _ready_for_metrics(self) -> bool:
+        """Wait as a request does; then the second app is there, with the first one's state."""
+        if not (await self._ready() and self.has_metrics):
+            return False
+        assert self.life.loaded is not None  # has_metrics said so
+        self.metrics.app, self.metrics.state = self.life.loaded.metrics, self.http.state
+        return True
 
     async def stop(self, seconds: float) -> None:
         """Stop the plugin within ``seconds``, then close its way to the host's API."""

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
         PluginStatus,
         WebsocketBroadcast,
     )
+    from mm_asgi.protocol.api_released_pb2 import (
+        AutocompleteArg,
+        AutocompleteData,
+        AutocompleteDynamicListArg,
+        AutocompleteListItem,
+        AutocompleteStaticListArg,
+        AutocompleteTextArg,
+        SendToastMessageOptions,
+    )
     from mm_asgi.protocol.api_remaining_pb2 import (
         AuditRecord,
         Command,
@@ -115,6 +124,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AppError",
     "AuditRecord",
+    "AutocompleteArg",
+    "AutocompleteData",
+    "AutocompleteDynamicListArg",
+    "AutocompleteListItem",
+    "AutocompleteStaticListArg",
+    "AutocompleteTextArg",
     "Bot",
     "BotGetOptions",
     "BotPatch",
@@ -185,6 +200,7 @@ __all__ = [
     "SamlAssertionInfoJson",
     "SearchParameter",
     "SearchParams",
+    "SendToastMessageOptions",
     "Session",
     "SharedChannel",
     "SidebarCategoryWithChannels",
@@ -238,6 +254,15 @@ _HOMES = {
         "PluginKVSetOptions",
         "PluginStatus",
         "WebsocketBroadcast",
+    ),
+    "api_released_pb2": (
+        "AutocompleteArg",
+        "AutocompleteData",
+        "AutocompleteDynamicListArg",
+        "AutocompleteListItem",
+        "AutocompleteStaticListArg",
+        "AutocompleteTextArg",
+        "SendToastMessageOptions",
     ),
     "api_remaining_pb2": (
         "AuditRecord",

@@ -27,6 +27,14 @@ SCALARS = {
 }  # fmt: skip
 
 
+SERVICES = ("mattermost.pluginapi.v1.PluginAPI", "mm_asgi.released.v1.ReleasedAPI")
+# The row that api.tsv, which is the contract's, would have for each call of the second service.
+RELEASED = {
+    "group": "released servers alone",
+    "errors": "response field error (AppError), grpc status OK",
+    "notes": "-",
+}
+
 # What a call may raise beyond what the class says of all calls, by the `errors` column.
 ERRORS = {
     "grpc-status: AppError mapped by its HTTP code": "",
@@ -86,6 +94,7 @@ class Method:
         error: what it raises, after the error's class; empty: what the class says of all methods.
         is_absent: whether the host has no handler for it.
         notes: what the host does with it, in sentences; empty: nothing to say.
+        since: the first server that has it; empty: every one that runs plugins.
     """
 
     rpc: str
@@ -99,32 +108,42 @@ class Method:
     error: str
     is_absent: bool
     notes: str
+    since: str
 
 
-def read_service(files: Sequence[FileDescriptorProto]) -> ServiceDescriptor:
-    """Return the PluginAPI's service, from a pool of its own with these files."""
+def read_services(files: Sequence[FileDescriptorProto]) -> tuple[ServiceDescriptor, ...]:
+    """Return the contract's service, and that of the calls that released servers alone have."""
     pool = DescriptorPool()
     for file in files:
         pool.AddSerializedFile(file.SerializeToString())
-    return pool.FindServiceByName("mattermost.pluginapi.v1.PluginAPI")
+    return tuple(pool.FindServiceByName(name) for name in SERVICES)
 
 
-def read_methods(service: ServiceDescriptor, texts: Mapping[str, Any]) -> Iterator[Method]:
-    """Yield the calls in the order of the service.
+def read_methods(
+    services: Sequence[ServiceDescriptor], texts: Mapping[str, Any]
+) -> Iterator[Method]:
+    """Yield the calls in the order of the services.
 
     Args:
         texts: what api.toml says.
 
     Raises:
-        GenerateError: the service, api.tsv and api.toml do not fit together.
+        GenerateError: the services, api.tsv and api.toml do not fit together.
     """
-    rows = {row["rpc"]: row for row in read_table("api.tsv")}
-    if rows.keys() != set(service.methods_by_name):
+    contract, released = (set(service.methods_by_name) for service in services)
+    rows = {row["rpc"]: row for row in read_table("tables/api.tsv")}
+    if rows.keys() != contract:
         raise GenerateError("api.tsv and the service have different calls")
+    rows |= dict.fromkeys(released, RELEASED)
     unknown = calls_named(texts) - rows.keys()
     if unknown:
         raise GenerateError(f"api.toml knows calls that do not exist: {sorted(unknown)}")
-    for rpc in service.methods:
+    since = {
+        row["name"]: row["minimum server version (as its own doc comment says)"]
+        for row in read_table("netrpc/min_version.tsv")
+        if row["interface"] == "API"
+    }
+    for rpc in (rpc for service in services for rpc in service.methods):
         row = rows[rpc.name]
         if row["errors"] not in ERRORS:
             raise GenerateError(f"{rpc.name}: no words for its errors: {row['errors']}")
@@ -140,6 +159,7 @@ def read_methods(service: ServiceDescriptor, texts: Mapping[str, Any]) -> Iterat
             error=ERRORS[row["errors"]],
             is_absent="UNIMPLEMENTED always" in row["errors"],
             notes=notes(row["notes"]),
+            since=since.get(rpc.name.removesuffix("WithAutocomplete"), ""),
         )
 
 

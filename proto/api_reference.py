@@ -19,7 +19,7 @@ def reference_text(methods: Sequence[Method]) -> str:
     parts = []
     for group, members in groups.items():
         rows = "".join(reference_row(method) for method in members)
-        parts.append(f"\n## {group}\n\n| call | answer | |\n|---|---|---|\n{rows}")
+        parts.append(f"\n## {group}\n\n| call | answer | since | |\n|---|---|---|---|\n{rows}")
     return "".join(parts)
 
 
@@ -31,4 +31,4 @@ def reference_row(method: Method) -> str:
     absent = "**not on this host.** " if method.is_absent else ""
     text = absent + method.summary + (f" {method.notes}" if method.notes else "")
     shown = method.answer.replace("types.", "").replace("|", "or")
-    return f"| `{method.name}({declared})` | `{shown}` | {text.replace('|', '/').replace('<', '&lt;')} |\n"
+    return f"| `{method.name}({declared})` | `{shown}` | {method.since} | {text.replace('|', '/').replace('<', '&lt;')} |\n"

@@ -16,9 +16,9 @@ PRIVATE_FILES = (
 )  # fmt: skip
 
 
-def types_text(files: Sequence[FileDescriptorProto], service: ServiceDescriptor) -> str:
+def types_text(files: Sequence[FileDescriptorProto], services: Sequence[ServiceDescriptor]) -> str:
     """Return the module, which imports nothing until a name is asked for."""
-    homes = type_homes(files, service)
+    homes = type_homes(files, services)
     imports = "".join(import_text(module, sorted(names)) for module, names in sorted(homes.items()))
     listed = "".join(
         f'    "{name}",\n' for name in sorted(n for names in homes.values() for n in names)
@@ -73,14 +73,14 @@ def import_text(module: str, names: Sequence[str]) -> str:
 
 
 def type_homes(
-    files: Sequence[FileDescriptorProto], service: ServiceDescriptor
+    files: Sequence[FileDescriptorProto], services: Sequence[ServiceDescriptor]
 ) -> dict[str, set[str]]:
     """Return the messages and enums by module: what calls and hooks carry, not the envelopes."""
     rpcs = [rpc for file in files for part in file.service for rpc in part.method]
     envelopes = {
         name.rpartition(".")[2] for rpc in rpcs for name in (rpc.input_type, rpc.output_type)
     }
-    answers = [rpc.output_type for rpc in service.methods]
+    answers = [rpc.output_type for service in services for rpc in service.methods]
     envelopes -= {answer.name for answer in answers if len(answer_fields(answer)) > 1}
     envelopes.add("Empty")
     homes = {}

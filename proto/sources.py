@@ -74,8 +74,8 @@ def type_names(file: "FileDescriptorProto") -> list[str]:
 
 
 def read_table(name: str) -> list[dict[str, str]]:
-    """Return the rows of a table, by column."""
-    with (HERE / "tables" / name).open(newline="") as file:
+    """Return the rows of a table below this folder, by column."""
+    with (HERE / name).open(newline="") as file:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 

@@ -9,11 +9,10 @@ The output is data: one line of text a struct, which mm_asgi/wire/netrpc/shapes.
 struct is first met. Config alone has some thousand fields, and few plugins ever ask for it.
 """
 
-import csv
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from sources import HERE, GenerateError, proto_files, read_protos
+from sources import HERE, GenerateError, proto_files, read_protos, read_table
 
 OUTPUT = "mm_asgi/wire/netrpc/tables.py"
 OWNED = (OUTPUT,)
@@ -60,7 +59,7 @@ class Tables:
     def __init__(self, messages: dict[str, DescriptorProto]) -> None:
         self.messages = messages
         self.structs: dict[str, list[GoField]] = {}
-        for row in rows("types.tsv"):
+        for row in read_table("netrpc/types.tsv"):
             found = self.structs.setdefault(row["type"], [])
             if row["gob-visible"] not in ("", "-"):
                 found.append(
@@ -244,11 +243,6 @@ class Tables:
         return ";".join(f"{name} {line}" for name, line in lines.items())
 
 
-def rows(name: str) -> Iterator[dict[str, str]]:
-    with (HERE / "netrpc" / name).open(newline="") as file:
-        yield from csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-
-
 def plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
@@ -274,11 +268,11 @@ def pair_calls(tables: Tables, interface: str, name: str) -> dict[str, tuple[str
     """Pair each method's arguments and returns with its request and response."""
     params = {
         row["method"]: [one.split(" ")[0] for one in row["params"].split("; ") if one]
-        for row in rows("params.tsv")
+        for row in read_table("netrpc/params.tsv")
         if row["interface"] == interface
     }
     calls = {}
-    for row in rows(name):
+    for row in read_table(f"netrpc/{name}"):
         method = row["name"]
         arguments = row["args type"].lstrip("*")
         returns = row["returns type"].lstrip("*")
@@ -373,12 +367,15 @@ def generate(root: Path, scratch: Path) -> dict[str, bytes]:
     hooks = pair_calls(tables, "Hooks", "hooks.tsv")
     calls = pair_calls(tables, "API", "api.tsv")
     see_that_all_is_used(tables)
-    registered = {row["registered name"]: row["gob shape"] for row in rows("registered.tsv")}
+    registered = {
+        row["registered name"]: row["gob shape"] for row in read_table("netrpc/registered.tsv")
+    }
     for shape in registered.values():
         tables.keep(element(shape))
     tables.keep_what_is_reached()
     minimum = {
-        f"{row['interface']}.{row['name']}": row_version(row) for row in rows("min_version.tsv")
+        f"{row['interface']}.{row['name']}": row_version(row)
+        for row in read_table("netrpc/min_version.tsv")
     }
     parts = (
         HEADER,

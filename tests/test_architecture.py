@@ -26,7 +26,8 @@ LEVELS = (
     ("plugin", "contrib", "running", "site"),
     ("bridge", "commands", "hooks", "api"),
     ("wire", "goplugin", "observe"),
-    ("requester", "types", "settings", "importer", "tasks", "functions"),
+    ("requester", "autocomplete", "settings", "importer", "tasks", "functions"),
+    ("types",),
     ("protocol",),
     ("errors",),
 )

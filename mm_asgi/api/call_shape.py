@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["REQUEST_LIMIT", "CallShape"]
 
 SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
+# What released servers alone have; the gRPC host knows no such service.
+RELEASED_SERVICE = "/mm_asgi.released.v1.ReleasedAPI/"
 
 REQUEST_LIMIT = 4 * 2**20  # bytes: grpc-go's default, which the host's server keeps
 
@@ -51,7 +53,7 @@ class CallShape:
         # Imported here, so that a client imports the messages of the groups that it uses.
         module = importlib.import_module(f"mm_asgi.protocol.{file}_pb2")
         self.name = name
-        self.path = SERVICE + name
+        self.path = (RELEASED_SERVICE if file == "api_released" else SERVICE) + name
         self.is_read = name in READS
         self.response: type[Message] = getattr(module, f"{name}Response")
         self.answer = _answer(name, self.response.DESCRIPTOR)

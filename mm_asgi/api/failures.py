@@ -48,6 +48,8 @@ _HTTP = {status: kind for kind, status in _STATUS.values() if status} | {
     413: ResourceExhausted,
     429: ResourceExhausted,
 }
+# What a gRPC server answers to a call of api_released.proto names the service.
+RELEASED_SERVICE = "mm_asgi.released.v1.ReleasedAPI"
 _ID = re.compile(r"([\w-]+(?:\.[\w-]+)+): (.*)", re.DOTALL)
 
 
@@ -65,6 +67,10 @@ def from_status(name: str, error: RPCError, timeout: float | None) -> APIError:
         text = (
             f"{name}: no answer in {timeout:g} s; the host may still do what it was asked; "
             "raise the setting api-timeout if it needs longer"
+        )
+    elif error.code is StatusCode.UNIMPLEMENTED and RELEASED_SERVICE in error.text:
+        text = (
+            f"{name}: released servers alone have this call, and this one loads plugins over gRPC"
         )
     elif error.code is StatusCode.CANCELLED:
         text = f"{name}: ended before the answer came: {error.text}"

@@ -42,6 +42,7 @@ class HookServer:
     Args:
         serving: the plugin.
         serve_http: serves a ServeHTTP call: the call, its answerer, the session.
+        serve_metrics: the same for a ServeMetrics call.
         use_api: called with OnActivate: the session, and the number that the host's API is on.
     """
 
@@ -50,11 +51,13 @@ class HookServer:
         serving: Serving,
         *,
         serve_http: ServeHTTP,
+        serve_metrics: ServeHTTP,
         use_api: Callable[[PluginSession, int], None],
     ) -> None:
         self._serving = serving
         self._use_api = use_api
         self._serve_http = serve_http
+        self._serve_metrics = serve_metrics
         # OnDeactivate waits for the drained ones: it must not wait for itself.
         self._undrained: set[asyncio.Task[None]] = set()
 
@@ -63,6 +66,9 @@ class HookServer:
         name = call.method.removeprefix("Plugin.")
         if name == "ServeHTTP":
             self._serve_http(call, answerer, session)
+            return
+        if name == "ServeMetrics" and self._serving.has_metrics:
+            self._serve_metrics(call, answerer, session)
             return
         rpc = self._serving.dispatch.rpcs.get(name)
         if rpc is None or name not in HOOKS:

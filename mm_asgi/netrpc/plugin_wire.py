@@ -94,7 +94,13 @@ class NetRPCWire:
         book = GobBook(registered_types())
         pads_events = serving.settings.event_padding == "auto"
         http = HTTPCalls(serving.http, pads_events=pads_events)
-        hooks = HookServer(serving, serve_http=http.serve, use_api=self._use_api)
+        metrics = HTTPCalls(serving.metrics, pads_events=False)
+        hooks = HookServer(
+            serving,
+            serve_http=http.serve,
+            serve_metrics=metrics.serve,
+            use_api=self._use_api,
+        )
 
         def lost(why: str) -> None:
             logger.debug("the host's connection is over: %s", why)

@@ -67,3 +67,45 @@ async def test_A1_a_command_is_registered_at_each_activation_of_a_released_serve
     assert (await road.host.control("/activate"))["event"] == "ready"
     assert "RegisterCommand" in await go.names()
     assert await whoami() == "bob@example.com"
+
+
+@on("n", plugin=BUSY, settings=SETTINGS, alone=True)
+async def test_A1_a_released_server_takes_what_is_shown_while_a_command_is_typed(
+    road: HTTPRoad,
+) -> None:
+    made = [call for call in await road.api.calls() if call["call"] == "RegisterCommand"]
+    [command] = [
+        call["arguments"][0] for call in made if call["arguments"][0]["trigger"] == "issue"
+    ]
+    assert [call["error"] for call in made] == [""] * len(made)
+    list_, close = command["autocomplete_data"]["SubCommands"]
+    assert command["autocomplete_data"]["HelpText"] == "Work with issues"
+    [which] = list_["Arguments"]
+    assert (which["Type"], which["Required"], which["HelpText"]) == ("StaticList", True, "Which")
+    assert which["Data"]["PossibleArguments"] == [
+        {"Item": "open", "Hint": "", "HelpText": ""},
+        {"Item": "all", "Hint": "slow", "HelpText": ""},
+    ]
+    found, why = close["Arguments"]
+    assert close["RoleID"] == "system_admin"
+    assert (found["Type"], found["Data"]) == ("DynamicList", {"FetchURL": "/suggest"})
+    assert (why["Name"], why["Required"]) == ("reason", False)
+    assert (why["Type"], why["Data"]["Hint"]) == ("TextInput", "[reason]")
+
+
+@on("n", plugin=BUSY, settings=SETTINGS)
+async def test_A1_a_toast_reaches_a_released_server(road: HTTPRoad) -> None:
+    await road.api.calls()
+    said = outcome(await road.api.command("bob", "/toast"), "response", "text")
+    [call] = [call for call in await road.api.calls() if call["call"] == "SendToastMessage"]
+    assert call["arguments"] == ["bob", "", "done", {"position": "top-left"}]
+    assert said == call["error"]  # the host has no window to show it in
+
+
+@on("g", but="sn", plugin=BUSY, settings=SETTINGS, api=True)
+async def test_A1_over_grpc_a_toast_says_which_servers_have_it(road: HTTPRoad) -> None:
+    said = outcome(await road.api.command("bob", "/toast"), "response", "text")
+    assert said == (
+        "SendToastMessage: released servers alone have this call, and this one loads plugins over gRPC"
+    )
+    assert outcome(await road.api.command("bob", "/issue a b"), "response", "text") == "a b"

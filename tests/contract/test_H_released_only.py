@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from mm_asgi.hooks import HOOKS
+from tests.contract.test_A_hooks import BUSY, SETTINGS
 from tests.contract.test_H_hooks import BUDGET, PLUGINS, do
 from tests.contract.test_H_released import said
 from tests.roads import HTTPRoad, Road, on
@@ -56,6 +60,28 @@ async def test_H1_the_log_says_once_which_are_never_called(road: Road) -> None:
 @on("n", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H1_a_released_server_has_all_of_them_listed(road: HTTPRoad) -> None:
     assert sorted(await road.implemented()) == sorted([*LISTED, *RELEASED])
+
+
+@on("n", plugin=BUSY, settings=SETTINGS)
+@pytest.mark.parametrize("below", ["", "/sub"])
+async def test_H1_the_metrics_app_answers_the_metrics_listener(road: HTTPRoad, below: str) -> None:
+    assert "ServeMetrics" in await road.implemented()
+    root = f"{urlsplit(road.host.plugin_url).path}/metrics"
+    got = await road.host.control("/metrics", {"path": root + below})
+    assert got["status"] == 200
+    facts = json.loads(base64.b64decode(got["body_base64"]))
+    assert (facts["path"], facts["root_path"], facts["method"]) == (root + below, root, "GET")
+    assert facts["state"]["fixed"] == "from lifespan"
+
+
+@on("m", plugin=BUSY, settings=SETTINGS, alone=True)
+async def test_H1_over_grpc_no_metrics_are_listed_and_the_log_says_so_once(road: Road) -> None:
+    for _ in range(2):
+        assert "ServeMetrics" not in await road.implemented()
+    [line] = [
+        line for line in await road.lines() if "never asks for the plugin's metrics" in line.message
+    ]
+    assert line.level == "info"
 
 
 async def results_of_all(road: HTTPRoad, word: str) -> dict[str, list[Any]]:

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,6 +127,10 @@ func (a *apiServer) serveUnknown(_ any, stream grpc.ServerStream) error {
 	name := path.Base(method)
 	call := a.arrived(stream.Context(), name, nil)
 	_, err := a.answer(stream.Context(), name, func() (any, error) {
+		// Without UnknownServiceHandler grpc-go says this of a service that it does not have.
+		if service := strings.Trim(path.Dir(method), "/"); service != pb.PluginAPI_ServiceDesc.ServiceName {
+			return nil, status.Errorf(codes.Unimplemented, "unknown service %s", service)
+		}
 		return nil, status.Errorf(codes.Unimplemented, "method %s not implemented", name)
 	})
 	_, err, code, text := onWire(name, nil, err)

@@ -24,6 +24,27 @@ TRANSLATED = ("tests/wire/netrpc/test_translate.py",)
 
 NETRPC_CALL_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "H1: metrics are listed without an app for them",
+        "mm_asgi/dispatch.py",
+        "        if self._life.loaded is not None and self._life.loaded.metrics is not None:\n",
+        "        if self._life.loaded is not None:\n",
+        (*SERVED, "tests/unit/netrpc"),
+    ),
+    Fault(
+        "H1: metrics are answered by the plugin's own app",
+        HOOKS,
+        "            self._serve_metrics(call, answerer, session)\n",
+        "            self._serve_http(call, answerer, session)\n",
+        SERVED,
+    ),
+    Fault(
+        "A1: a dynamic argument is sent as a text",
+        f"{ROOM}/command_calls.py",
+        '"*model.AutocompleteDynamicListArg"',
+        '"*model.AutocompleteTextArg"',
+        CALLED,
+    ),
+    Fault(
         "netrpc: an answer that cannot be sent is an error of net/rpc",
         OPEN,
         "                self._reply_default()\n",

@@ -85,8 +85,8 @@ TESTING_FAULTS: tuple[Fault, ...] = (
     Fault(
         "S7: the kit reads the settings where the plugin does not look",
         "mm_asgi/plugin.py",
-        "tuple(self._commands.values()), self.connection, self._site)",
-        "tuple(self._commands.values()), self.connection, Site(self.connection))",
+        "commands, self.connection, self._site, self.metrics)",
+        "commands, self.connection, Site(self.connection), self.metrics)",
         ("tests/contract/test_S_settings.py",),
         "under_the_fixture",
     ),

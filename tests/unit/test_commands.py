@@ -30,7 +30,7 @@ async def execute(plugin: Plugin, text: str, **args: str) -> Any:
     return answer.response
 
 
-def with_command(function: Callable[..., Any], **options: str) -> Plugin:
+def with_command(function: Callable[..., Any], **options: Any) -> Plugin:
     plugin = Plugin()
     assert plugin.command("do", **options)(function) is function
     return plugin

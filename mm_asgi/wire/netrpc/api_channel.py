@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.wire.netrpc.api_calls import APICaller
 from mm_asgi.wire.netrpc.api_streams import STREAMED
+from mm_asgi.wire.netrpc.command_calls import register_with_autocomplete
 from mm_asgi.wire.netrpc.live_calls import CallRefused
 from mm_asgi.wire.netrpc.tables import CALLS, SINCE
 from mm_asgi.wire.port import RPCError, StatusCode
@@ -86,6 +87,8 @@ class APIChannel:
             raise RPCError(StatusCode.UNIMPLEMENTED, NO_CONFIG)
         if name in STREAMED:
             return await STREAMED[name](self._caller, request, response)
+        if name == "RegisterCommandWithAutocomplete":
+            return await register_with_autocomplete(self._caller, request, response)
         if name not in CALLS:
             raise RPCError(StatusCode.UNIMPLEMENTED, f"{name}: net/rpc has no such call")
         return await self._caller.call(name, request, response)

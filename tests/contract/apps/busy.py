@@ -6,8 +6,9 @@ import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-from mm_asgi import Plugin, types
+from mm_asgi import Plugin, errors, types
 from mm_asgi.api import API
+from mm_asgi.autocomplete import Choices, Dynamic, SubCommand, Suggestion, Text
 from tests.contract.apps import catalog
 from tests.contract.apps.registry import Call
 
@@ -25,7 +26,13 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await Call(scope, receive, send).answer(json.dumps(facts).encode())
 
 
-plugin = Plugin(app)
+async def metrics(scope: Any, receive: Any, send: Any) -> None:
+    """Says which path it was asked for."""
+    facts = {name: scope[name] for name in ("path", "root_path", "method", "state")}
+    await Call(scope, receive, send).answer(json.dumps(facts).encode())
+
+
+plugin = Plugin(app, metrics=metrics)
 blocking = API(plugin.api)
 
 
@@ -33,6 +40,36 @@ blocking = API(plugin.api)
 async def whoami(context: CommandContext) -> str:
     assert context.user_id is not None
     return (await plugin.api.get_user(user_id=context.user_id)).email
+
+
+@plugin.command(
+    "issue",
+    description="Work with issues",
+    autocomplete=[
+        SubCommand("list", "List issues", Choices("Which", ["open", Suggestion("all", "slow")])),
+        SubCommand(
+            "close",
+            "Close an issue",
+            Dynamic("The issue", "/suggest"),
+            Text("Why", "[reason]", name="reason", required=False),
+            role="system_admin",
+        ),
+    ],
+)
+async def issue(context: CommandContext, *words: str) -> str:
+    return " ".join(words)
+
+
+@plugin.command("toast")
+async def toast(context: CommandContext) -> str:
+    options = types.SendToastMessageOptions(position="top-left")
+    try:
+        await plugin.api.send_toast_message(
+            user_id=context.user_id or "", message="done", options=options
+        )
+    except errors.Unimplemented as error:
+        return error.message
+    return "shown"
 
 
 @plugin.hook

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"net/url"
 	"strings"
 
 	"github.com/mattermost/mattermost/server/public/model"
@@ -16,6 +17,14 @@ func (a *serverAPI) RegisterCommand(command *model.Command) error {
 			return errors.New("invalid command")
 		}
 		trigger := strings.ToLower(command.Trigger)
+		if data := command.AutocompleteData; data != nil {
+			if err := data.IsValid(); err != nil {
+				return err
+			}
+			if err := data.UpdateRelativeURLsForPluginCommands(&url.URL{Path: "/plugins/" + a.state.pluginID}); err != nil {
+				return err
+			}
+		}
 		a.state.lock.Lock()
 		defer a.state.lock.Unlock()
 		// plugin_commands.go keeps these alone.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	front "mm_asgi/gofront"
@@ -103,14 +104,17 @@ func (c *control) interPlugin(r *http.Request) (object, error) {
 	return front.InterPlugin(r, c.host.serve)
 }
 
-// metrics is a request to the server's metrics listener, which the hook ServeMetrics answers.
+// metrics is a request to the server's metrics listener, which the hook ServeMetrics answers. The
+// path is the whole one, and the server takes the plugin's own off (platform/metrics.go).
 func (c *control) metrics(r *http.Request) (object, error) {
 	hooks, err := c.host.hooks()
 	if err != nil {
 		return nil, err
 	}
 	return front.InterPlugin(r, func(from *front.Context, w http.ResponseWriter, r *http.Request) {
-		hooks.ServeMetrics(pluginContext(from), w, r)
+		r.RequestURI = r.URL.RequestURI()
+		_, r.URL.Path, _ = strings.Cut(r.URL.Path, "/plugins/"+c.host.id()+"/metrics")
+		hooks.ServeMetrics(pluginContext(&front.Context{}), w, r)
 	})
 }
 

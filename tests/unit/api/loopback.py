@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import Message
 
-from mm_asgi.protocol import api_pb2
+from mm_asgi.protocol import api_pb2, api_released_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import ThreadPoolExecutor
 
-SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
+SERVICES = (
+    api_pb2.DESCRIPTOR.services_by_name["PluginAPI"],
+    api_released_pb2.DESCRIPTOR.services_by_name["ReleasedAPI"],
+)
 
 
 @dataclass(frozen=True)
@@ -56,13 +59,13 @@ class Loopback:
             executor,
             options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)],
         )
-        service = api_pb2.DESCRIPTOR.services_by_name["PluginAPI"]
         server.add_generic_rpc_handlers(
-            (
+            tuple(
                 grpc.method_handlers_generic_handler(
                     service.full_name,
                     {rpc.name: self._handler(rpc.name) for rpc in service.methods},
-                ),
+                )
+                for service in SERVICES
             )
         )
         server.add_insecure_port(self.target)
@@ -74,7 +77,8 @@ class Loopback:
         if self._channel is None:
             self._channel = grpc.insecure_channel(self.target)
         if name not in self._stubs:
-            self._stubs[name] = self._channel.unary_unary(SERVICE + name)
+            [service] = [one for one in SERVICES if name in one.methods_by_name]
+            self._stubs[name] = self._channel.unary_unary(f"/{service.full_name}/{name}")
         self._stubs[name](request.SerializeToString())
 
     def close(self) -> None:

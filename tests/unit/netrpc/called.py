@@ -23,6 +23,7 @@ class Called:
 
     Attributes:
         requests: the ServeHTTP calls.
+        scrapes: the ServeMetrics calls.
         apis: the numbers that the API was offered on.
     """
 
@@ -31,13 +32,23 @@ class Called:
             Settings(**settings), "com.example.demo", load=plugin.freeze, released=True
         )
         self.requests: list[IncomingCall] = []
+        self.scrapes: list[IncomingCall] = []
         self.apis: list[int] = []
-        self.server = HookServer(self.serving, serve_http=self._request, use_api=self._use_api)
+        self.server = HookServer(
+            self.serving,
+            serve_http=self._request,
+            serve_metrics=self._scrape,
+            use_api=self._use_api,
+        )
         self.host = MemoryHost(self.server.handle)
 
     def _request(self, call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
         self.requests.append(call)
         answerer.refuse(call, "no requests here")
+
+    def _scrape(self, call: IncomingCall, answerer: RPCAnswerer, session: PluginSession) -> None:
+        self.scrapes.append(call)
+        answerer.refuse(call, "no metrics here")
 
     def _use_api(self, session: PluginSession, number: int) -> None:
         assert session is self.host.session

@@ -325,3 +325,15 @@ async def test_arguments_that_cannot_be_read_get_the_default(
     [record] = [one for one in caplog.records if one.levelno == logging.ERROR]
     assert "MessageWillBePosted" in record.getMessage()
     assert await called.host.hook("Implemented")
+
+
+async def test_metrics_go_to_their_own_side(start: Start) -> None:
+    async def metrics(scope: Any, receive: Any, send: Any) -> None: ...
+
+    called = await start(Plugin(metrics=metrics))
+    listed = await called.host.hook("Implemented")
+    assert "ServeMetrics" in listed
+    assert "ServeHTTP" not in listed
+    with pytest.raises(CallRefused, match="no metrics here"):
+        await called.host.hook("ServeMetrics", {"ResponseWriterStream": 3})
+    assert len(called.scrapes) == 1

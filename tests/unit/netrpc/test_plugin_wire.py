@@ -136,7 +136,7 @@ async def test_requests_are_padded_as_the_setting_says(
     made = Process(tmp_path / "s")
     made.settings = Settings(event_padding=setting)
     await made.begin()
-    assert given == [{"pads_events": pads}]
+    assert given == [{"pads_events": pads}, {"pads_events": False}]  # requests, metrics
     await made.wire.stop(1)
     made.link.close()
     await made.link.closed

@@ -249,3 +249,37 @@ async def test_a_closed_channel_lets_open_calls_be_answered_and_takes_no_more(
         await client.api.kv_set(key="k", value=b"v")
     go_on.set()
     assert await call == b"v"
+
+
+async def test_a_command_carries_its_autocomplete_data(host: MemoryHost) -> None:
+    seen = []
+
+    async def register(arguments: dict[str, Any]) -> dict[str, Any]:
+        seen.append(arguments["A"])
+        return {}
+
+    client = Client(host, RegisterCommand=register)
+    text = types.AutocompleteArg(
+        name="n", help_text="h", text=types.AutocompleteTextArg(hint="[n]", pattern="p")
+    )
+    dynamic = types.AutocompleteArg(
+        required=True, dynamic_list=types.AutocompleteDynamicListArg(fetch_url="/suggest")
+    )
+    data = types.AutocompleteData(
+        trigger="do", sub_commands=[types.AutocompleteData(trigger="it", arguments=[dynamic, text])]
+    )
+    await client.api.register_command_with_autocomplete(
+        command=types.Command(trigger="do", auto_complete=True), autocomplete=data
+    )
+    [command] = seen
+    assert (command["Trigger"], command["AutoComplete"]) == ("do", True)
+    [it] = command["AutocompleteData"]["SubCommands"]
+    first, second = it["Arguments"]
+    assert (first["Type"], first["Required"]) == ("DynamicList", True)
+    assert first["Data"] == Registered(
+        "*model.AutocompleteDynamicListArg", {"FetchURL": "/suggest"}
+    )
+    assert (second["Name"], second["Type"], second["HelpText"]) == ("n", "TextInput", "h")
+    assert second["Data"] == Registered(
+        "*model.AutocompleteTextArg", {"Hint": "[n]", "Pattern": "p"}
+    )
