@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import logging
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mm_asgi.bridge.exchange import Abort
 from mm_asgi.bridge.request import HTTPRequest
@@ -33,8 +33,7 @@ from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mm_asgi.bridge.exchange import Duplex
-    from mm_asgi.bridge.handler import HTTPHandler
+    from mm_asgi.bridge.exchange import Duplex, Exchange
     from mm_asgi.bridge.request import Header
     from mm_asgi.bridge.response import ResponseHead
     from mm_asgi.bridge.scope import HTTPScope, Mount
@@ -50,6 +49,15 @@ REMEMBERED: Final = 64
 """Bytes of a header's name up to which its spelling is kept: it comes again."""
 
 
+class Served(Protocol):
+    """Where the requests go: ``bridge.handler.HTTPHandler``."""
+
+    spawn: Callable[..., object]
+
+    async def serve(self, exchange: Exchange) -> None:
+        """Serve one request, to the end of the app's call."""
+
+
 class HTTPCalls:
     """Serves the ServeHTTP calls of one process.
 
@@ -58,7 +66,7 @@ class HTTPCalls:
         pads_events: push events by comments where the host has no Flush (setting event-padding).
     """
 
-    def __init__(self, handler: HTTPHandler, *, pads_events: bool = True) -> None:
+    def __init__(self, handler: Served, *, pads_events: bool = True) -> None:
         self._handler = handler
         self._pads_events = pads_events
         self._habits = HostHabits()

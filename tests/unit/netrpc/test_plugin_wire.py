@@ -127,12 +127,13 @@ async def test_requests_are_padded_as_the_setting_says(
 ) -> None:
     given = []
 
-    class Noted(http_exchange.HTTPCalls):
-        def __init__(self, handler: Any, **more: Any) -> None:
-            super().__init__(handler, **more)
-            given.append(more)
+    make = http_exchange.HTTPCalls
 
-    monkeypatch.setattr(http_exchange, "HTTPCalls", Noted)
+    def noted(handler: Any, **more: Any) -> http_exchange.HTTPCalls:
+        given.append(more)
+        return make(handler, **more)
+
+    monkeypatch.setattr(http_exchange, "HTTPCalls", noted)
     made = Process(tmp_path / "s")
     made.settings = Settings(event_padding=setting)
     await made.begin()
