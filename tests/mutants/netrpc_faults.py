@@ -21,6 +21,20 @@ PIPE, BEGIN = f"{ROOM}/byte_pipe.py", f"{ROOM}/plugin_session.py"
 ALIVE = ("tests/wire/netrpc/test_live.py",)
 
 NETRPC_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "net/rpc: an answer is looked up whatever types its stream has",
+        RPC,
+        "        return self._kept.get((scope, data))\n",
+        "        return next((made for (_, known), made in self._kept.items() if known == data), None)\n",
+        ("tests/wire/netrpc/test_rpc.py",),
+    ),
+    Fault(
+        "net/rpc: an answer that is looked up is the one that was given out before",
+        RPC,
+        "                yield _copied(outcome)\n",
+        "                yield outcome\n",
+        ("tests/wire/netrpc/test_rpc.py",),
+    ),
     # ---------------------------------------------------------------- yamux
     Fault(
         "netrpc: a stream of the host is not acknowledged",
@@ -317,7 +331,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: an answer to no call is an outcome",
         RPC,
-        "            if number in self.pending:\n",
+        "            if outcome.number in self.pending:\n",
         "            if True:\n",
         CALLS,
     ),

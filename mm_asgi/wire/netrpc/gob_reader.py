@@ -99,6 +99,19 @@ class GobReader:
             self._data = data
             self._position = 0
 
+    @property
+    def is_between(self) -> bool:
+        """Whether no byte waits: the next one begins a message, and no value is in parts."""
+        return not (self._chunks or self._parts or self._position < len(self._data) or self.fault)
+
+    def skip_to(self, scope: TypeScope) -> None:
+        """Go on behind bytes that another stream has read before in the same scope.
+
+        Args:
+            scope: what it was behind them.
+        """
+        self.scope = scope
+
     def take(self) -> Any:
         """Return the next value, or INCOMPLETE.
 

@@ -44,12 +44,56 @@ NOTHING: Final = StructOf("")
 _LAST_NUMBER: Final = 2**64 - 1
 
 
+class KnownAnswers:
+    """Answers that were read before, by their bytes.
+
+    A request's response is a few calls on a stream of its own, and the host answers most of them
+    with the same bytes each time: definitions, number, nothing. What was read once in a scope is
+    looked up the next time. Only small answers of plain values are kept.
+    """
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[TypeScope, bytes], tuple[TypeScope, list[Outcome]]] = {}
+
+    def find(self, scope: TypeScope, data: bytes) -> tuple[TypeScope, list[Outcome]] | None:
+        """Return the scope behind these bytes and the outcomes in them, or None."""
+        return self._kept.get((scope, data))
+
+    def keep(self, before: TypeScope, data: bytes, after: TypeScope, made: list[Outcome]) -> None:
+        """Keep what some whole answers were, unless they are large, many, or not plain."""
+        if len(data) <= _KNOWN_BYTES and len(self._kept) < _KNOWN_ANSWERS:
+            if all(_is_plain(one.value) for one in made):
+                self._kept[before, data] = after, made
+
+
+_KNOWN_BYTES: Final = 512
+_KNOWN_ANSWERS: Final = 256
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value, or a flat copy of it, can be given out twice."""
+    if isinstance(value, dict):
+        return all(isinstance(one, bool | int | str) for one in value.values())
+    return value is None or isinstance(value, bool | int | str)
+
+
+def _copied(outcome: Outcome) -> Outcome:
+    """Return an outcome with a value of its own: whoever called may change it."""
+    value = outcome.value
+    return outcome._replace(value=dict(value)) if isinstance(value, dict) else outcome
+
+
 class GobBook:
     """What all gob streams of a session share: types that were compiled, types that are sent.
 
     Args:
         registered: the types that interfaces may hold, by the host's names for them.
         limits: what one stream may cost.
+
+    Attributes:
+        answers: answers that were read before.
     """
 
     def __init__(
@@ -59,6 +103,7 @@ class GobBook:
         self._limits = limits or GobLimits()
         self._scope = TypeScope()
         self._sent = SentTypes()
+        self.answers = KnownAnswers()
 
     def reader(self) -> GobReader:
         """Return the reader of a fresh stream."""
@@ -100,14 +145,19 @@ class Outcome(NamedTuple):
 class _Pairs:
     """Headers and bodies of one stream, in turn."""
 
-    __slots__ = ("_header", "_reader")
+    __slots__ = ("_header", "reader")
 
     def __init__(self, reader: GobReader) -> None:
-        self._reader = reader
+        self.reader = reader
         self._header: dict[str, Any] | None = None
 
+    @property
+    def is_between(self) -> bool:
+        """Whether the next byte begins a header."""
+        return self._header is None and self.reader.is_between
+
     def receive(self, data: bytes) -> Iterator[tuple[dict[str, Any], Any]]:
-        reader = self._reader
+        reader = self.reader
         reader.feed(data)
         while (value := reader.take()) is not INCOMPLETE:
             if self._header is not None:
@@ -185,9 +235,10 @@ class CallSide:
         pending: the numbers of calls that have no outcome yet.
     """
 
-    __slots__ = ("_next", "_pairs", "_writer", "pending")
+    __slots__ = ("_known", "_next", "_pairs", "_writer", "pending")
 
     def __init__(self, book: GobBook) -> None:
+        self._known = book.answers
         self._pairs = _Pairs(book.reader())
         self._writer = book.writer()
         self._next = 0
@@ -220,6 +271,31 @@ class CallSide:
         Raises:
             HostProtocolError: the stream cannot go on. The outcomes before were yielded.
         """
+        for outcome in self._outcomes(data):
+            if outcome.number in self.pending:
+                self.pending.discard(outcome.number)
+                yield outcome
+
+    def _outcomes(self, data: bytes) -> Iterator[Outcome]:
+        pairs = self._pairs
+        if not pairs.is_between:
+            yield from self._read(data)
+            return
+        before = pairs.reader.scope
+        found = self._known.find(before, data)
+        if found is not None:
+            pairs.reader.skip_to(found[0])
+            for outcome in found[1]:
+                yield _copied(outcome)
+            return
+        made = []
+        for outcome in self._read(data):
+            made.append(_copied(outcome))
+            yield outcome
+        if pairs.is_between:
+            self._known.keep(before, data, pairs.reader.scope, made)
+
+    def _read(self, data: bytes) -> Iterator[Outcome]:
         for header, value in self._pairs.receive(data):
             number, error = header.get("Seq", 0), header.get("Error", "")
             if not isinstance(number, int) or not isinstance(error, str):
@@ -227,6 +303,4 @@ class CallSide:
                     f"net/rpc: a response with the number {number!r:.60} and the error"
                     f" {error!r:.60}, expected an unsigned number and a string"
                 )
-            if number in self.pending:
-                self.pending.discard(number)
-                yield Outcome(number, None if error else value, error or None)
+            yield Outcome(number, None if error else value, error or None)

@@ -102,6 +102,38 @@ def test_a_call_of_a_wrong_type_leaves_nothing(book: GobBook) -> None:
     assert list(answerer.receive(data)) == [IncomingCall("Plugin.Echo", 0, {"Text": "x"})]
 
 
+@pytest.mark.parametrize("cuts", [(), (5,)])
+def test_an_answer_that_was_read_before_is_read_the_same_again(
+    book: GobBook, cuts: tuple[int, ...]
+) -> None:
+    """Streams whose host answers with the same bytes: the second is not read, but looked up."""
+    found = []
+    for _ in range(3):
+        caller, answerer = CallSide(book), AnswerSide(book)
+        for expected in ({"Text": "a", "Count": 1}, {"Text": "b"}, {}):
+            _, data = caller.call("Plugin.Echo", ARGS, {})
+            (call,) = answerer.receive(data)
+            reply = answerer.reply(call, ARGS, expected)
+            [outcome] = [one for part in cut(reply, cuts) for one in caller.receive(part)]
+            assert outcome.value == expected
+            found.append(outcome.value)
+            outcome.value["Text"] = "changed by who called"
+    assert len({id(value) for value in found}) == 9
+    assert not caller.pending
+
+
+def test_an_answer_is_looked_up_with_the_types_of_its_own_stream_alone(book: GobBook) -> None:
+    caller, answerer = CallSide(book), AnswerSide(book)
+    for kind, value in ((ARGS, {"Text": "a"}), (STRING, "s"), (ARGS, {"Text": "a"})):
+        _, data = caller.call("Plugin.Echo", NOTHING, {})
+        (call,) = answerer.receive(data)
+        reply = answerer.reply(call, kind, value)
+        [outcome] = caller.receive(reply)
+        assert outcome.value == value
+    with pytest.raises(HostProtocolError):  # without the definitions before it
+        list(CallSide(book).receive(reply))
+
+
 def test_an_answer_to_no_call_is_dropped(book: GobBook) -> None:
     caller, answerer = CallSide(book), AnswerSide(book)
     call = IncomingCall("Plugin.Echo", 7, {})
