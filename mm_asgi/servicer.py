@@ -17,16 +17,14 @@ from mm_asgi.wire.grpcio import add_methods
 if TYPE_CHECKING:
     import grpc
 
-    from mm_asgi.life import Life
-
 __all__ = ["Servicer", "add_to_server"]
 
 
 class Servicer:
     """A plugin on a server, returned by ``add_to_server``; keep it to start and stop the app."""
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
 
     async def startup(self) -> None:
         """Start the app now (lifespan, on_activate) instead of at the first request.
@@ -34,16 +32,16 @@ class Servicer:
         Raises:
             StartupError: the start-up failed; it has the text that OnActivate would answer.
         """
-        fault = await self._life.activate()
+        fault = await self._serving.life.activate()
         if fault is not None:
             raise StartupError(f"the app did not start: {fault}")
 
     async def shutdown(self, seconds: float = 8.0) -> None:
-        """Drain running requests and run lifespan.shutdown, within ``seconds``.
+        """Drain running requests and run lifespan.shutdown, within ``seconds``; close the API.
 
         Call it before ``server.stop()``: afterwards there is no stream left to drain.
         """
-        await self._life.deactivate(seconds)
+        await self._serving.stop(seconds)
 
 
 def add_to_server(
@@ -73,4 +71,4 @@ def add_to_server(
     plugin.connection.timeout = settings.api_timeout
     serving = Serving(settings, plugin_id, load=plugin.freeze, self_starting=True)
     add_methods(server, methods(serving))
-    return Servicer(serving.life)
+    return Servicer(serving)

@@ -28,7 +28,7 @@ __all__ = ["GOB_ECHO", "GO_PLUGIN", "HOST", "HOST_WITHOUT_FLUSH", "NetHost", "go
 
 MODULE = Path(__file__).resolve().parent / "nethost"
 HOST = GoProgram(MODULE, "nethost", "./host")
-# The same source with the plugin package of a server before 11.2, which has no Flush.
+# The same source with the plugin package of a server before 11.3, which has no Flush.
 HOST_WITHOUT_FLUSH = GoProgram(MODULE, "nethost-noflush", "./host", ("-modfile=noflush.mod",))
 GO_PLUGIN = GoProgram(MODULE, "goplugin", "./goplugin")
 GOB_ECHO = GoProgram(MODULE, "gobecho", "./gobecho")

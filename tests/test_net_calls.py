@@ -194,7 +194,7 @@ async def test_values_and_errors_arrive(server: Server) -> None:
     await server.api.heal()
     failure = await server.ask("config")
     assert failure["error"] == "Unimplemented"
-    assert "turns every setting that is false" in failure["text"]
+    assert "loses every setting that" in failure["text"]
     await server.api.fail("GetUser", hold=True)
     assert (await server.ask("slow"))["error"] == "Unavailable"
     await server.api.heal()

@@ -61,6 +61,7 @@ class APIConnection:
         open_channel: Callable[[str], Channel] = _open_native,
     ) -> None:
         self.timeout = timeout
+        self._bounded = True
         self._source = source
         self._open_channel = open_channel
         self._calls: dict[str, CallShape] = {}
@@ -71,14 +72,16 @@ class APIConnection:
         self._thread: threading.Thread | None = None
         self._closed = False
 
-    def use(self, source: Source, timeout: float) -> None:
+    def use(self, source: Source, timeout: float, *, bounded: bool = True) -> None:
         """Use this API on the running loop. Call it before the first call, or after ``close()``.
 
         Args:
             source: as for the class, but an empty address or None: there is no API.
             timeout: seconds for a call with its repetitions; 0: no limit.
+            bounded: the host refuses a request over 4 MiB.
         """
         self.timeout = timeout
+        self._bounded = bounded
         self._source = source or ""
         self._loop = self._channel = None
         self._closed = False
@@ -147,7 +150,7 @@ class APIConnection:
         # This is done in the caller's thread, because the caller may change its messages later.
         self._refuse_when_closed(name)
         call = self._calls.get(name) or self._calls.setdefault(name, CallShape(file, name))
-        return call, call.request(fields)
+        return call, call.request(fields, bounded=self._bounded)
 
     def _wait(self, made: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(made, self._loop_for(None)).result()

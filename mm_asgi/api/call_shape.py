@@ -66,12 +66,16 @@ class CallShape:
             if field.message_type and not field.is_repeated and field.name not in LEFT_UNSET
         ]
 
-    def request(self, fields: Mapping[str, Any]) -> Message:
+    def request(self, fields: Mapping[str, Any], *, bounded: bool = True) -> Message:
         """Return the request message, of a size that the host takes.
+
+        Args:
+            fields: the request's fields.
+            bounded: the host refuses a message over 4 MiB.
 
         Raises:
             TypeError, ValueError: a value does not fit its field.
-            ResourceExhausted: the message is over the host's 4 MiB.
+            ResourceExhausted: it would refuse this one.
         """
         for name in self._lists:
             if isinstance(fields.get(name), str):  # protobuf would send its letters one by one
@@ -83,7 +87,7 @@ class CallShape:
             raise
         for name in self._always:
             getattr(message, name).SetInParent()
-        if (size := message.ByteSize()) > REQUEST_LIMIT:
+        if bounded and (size := message.ByteSize()) > REQUEST_LIMIT:
             raise ResourceExhausted(
                 f"{self.name}: the request has {size} bytes, and the host takes {REQUEST_LIMIT}; "
                 "it was not sent; upload a large file in parts (create_upload_session, upload_data)",

@@ -28,6 +28,7 @@ from mm_asgi.netrpc.event_padding import can_pad
 from mm_asgi.netrpc.request_body import RequestBody
 from mm_asgi.netrpc.response_calls import HostHabits, ResponseCalls
 from mm_asgi.wire.calls import PLUGIN_FAILED
+from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class HTTPCalls:
             # Else the stream of all hooks would end for one request that cannot be read.
             logger.error("ServeHTTP: the request cannot be read (%s); it was refused", error)
             answerer.refuse(call, PLUGIN_FAILED)
+            _take_up_in_vain(call, session)
             return
         self._handler.spawn(self._run(exchange), exchange.name)
 
@@ -233,6 +235,16 @@ class NetRPCExchange:
             self._is_left = True
             if self._left is not None:
                 self._left()
+
+
+def _take_up_in_vain(call: IncomingCall, session: PluginSession) -> None:
+    """Dial what the host offers and end it: it waits 5 s for each."""
+    arguments: dict[str, Any] = call.arguments if isinstance(call.arguments, dict) else {}
+    for name in ("ResponseWriterStream", "RequestBodyStream"):
+        number = arguments.get(name)
+        if isinstance(number, int) and number:
+            with contextlib.suppress(ConnectionError):
+                session.link.dial(number, StreamOwner(), fin=True)
 
 
 # ---------------------------------------------------------------- the request

@@ -53,8 +53,8 @@ _UNSENDABLE: Final = (ArithmeticError, AttributeError, LookupError, TypeError, V
 
 CONFIG_STAYS: Final = (
     "the hook configuration_will_be_saved returned a config, which was not taken: this server"
-    " speaks net/rpc, where a config that goes back turns every setting that is false into its"
-    " default; raise Reject to refuse the config, or change it by the REST API"
+    " speaks net/rpc, where a config that goes back loses every setting that this version of mm_asgi"
+    " does not know; raise Reject to refuse the config, or change it by the REST API"
 )
 
 

@@ -35,6 +35,7 @@ class NetRPCWire:
     protocol = "netrpc"
     # Its yamux sends a ping each 30 s and waits 10 s for the answer.
     patience = "the server ends the connection to a plugin that stands still for 40 s"
+    bounds_requests = False
 
     def __init__(self) -> None:
         self._endpoint: NetRPCEndpoint | None = None

@@ -28,6 +28,7 @@ class GRPCWire:
 
     protocol = "grpc"
     patience = "the host waits 30 s"
+    bounds_requests = True
 
     def __init__(self, server: Server, api: str | None) -> None:
         self.api: Source = api or ""

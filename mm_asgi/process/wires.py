@@ -46,6 +46,10 @@ class Wire(Protocol):
         """What the host does with a plugin that imports for long: a part of a sentence."""
 
     @property
+    def bounds_requests(self) -> bool:
+        """Whether the host refuses a request to its API that is over gRPC's 4 MiB."""
+
+    @property
     def api(self) -> Source:
         """Where the host's API is; used by the plugin's first call of it."""
 

@@ -140,7 +140,11 @@ class Worker:
         from mm_asgi.loading import load_plugin
 
         loaded = load_plugin(self._settings, self._wire.patience)
-        loaded.connection.use(self._wire.api, self._settings.api_timeout)
+        loaded.connection.use(
+            self._wire.api,
+            self._settings.api_timeout,
+            bounded=self._wire.bounds_requests,
+        )
         adopt_stream_handlers(self._write_log)
         return loaded
 

@@ -17,6 +17,13 @@ WIRED = ("tests/unit/netrpc/test_plugin_wire.py",)
 
 NETRPC_HTTP_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "netrpc: the host waits for the streams of a request that was refused",
+        "mm_asgi/netrpc/http_exchange.py",
+        "            _take_up_in_vain(call, session)\n",
+        "",
+        ("tests/unit/netrpc/test_response_calls.py",),
+    ),
+    Fault(
         "netrpc: the writer's calls do not wait for each other",
         CALLS,
         "        answer.add_done_callback(self._answered)\n",

@@ -6,7 +6,7 @@ every wire. What differs from gRPC stays here:
 
 - A server that lacks a call says "can't find method": UNIMPLEMENTED, with the version that has it.
 - Bodies are streams of the broker (api_streams.py): a file to upload, another plugin's answer.
-- A config never goes back. gob leaves each false of it out, and the server fills its defaults in.
+- A config never goes back: a setting of a newer server, which the tables do not have, would be lost.
 
 The connection is the plugin's only one. When it is lost the process ends, so that UNAVAILABLE here
 is the last word and nothing is dialled anew.
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["APIChannel"]
 
 NO_CONFIG: Final = (
-    "SaveConfig: this server speaks net/rpc, where a config that is saved turns every setting that"
-    " is false into its default; change single settings by SavePluginConfig, or by the REST API"
+    "SaveConfig: this server speaks net/rpc, where a config that is saved loses every setting that"
+    " this version of mm_asgi does not know; change single settings by SavePluginConfig, or by the REST API"
 )
 
 

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from mm_asgi import errors, types
 from mm_asgi.api import facts
 from mm_asgi.api.call_shape import REQUEST_LIMIT, CallShape
+from mm_asgi.errors import ResourceExhausted
 from mm_asgi.protocol import api_pb2
 
 RPCS = [rpc.name for rpc in api_pb2.DESCRIPTOR.services_by_name["PluginAPI"].methods]
@@ -148,3 +149,11 @@ def test_unknown_names_of_the_package() -> None:
     assert dir(mm_asgi.api) == ["API", "AsyncAPI"]
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         mm_asgi.api.Nothing  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_over_net_rpc_a_request_has_no_limit() -> None:
+    shape = CallShape("api_kv_config", "InstallPlugin")
+    fields = {"file_data": bytes(6 * 2**20), "replace": True}
+    with pytest.raises(ResourceExhausted, match="it was not sent"):
+        shape.request(fields)
+    assert len(shape.request(fields, bounded=False).file_data) == 6 * 2**20  # type: ignore[attr-defined]

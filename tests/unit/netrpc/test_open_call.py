@@ -182,7 +182,7 @@ async def test_a_config_that_an_app_changed_is_not_taken_and_the_log_says_why(
     assert returned == {}
     [record] = caplog.records
     assert record.levelno == logging.ERROR
-    assert "turns every setting that is false into its default" in record.getMessage()
+    assert "loses every setting that this version" in record.getMessage()
 
 
 async def test_a_config_that_stays_or_is_refused_says_nothing(

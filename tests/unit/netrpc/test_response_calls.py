@@ -13,6 +13,7 @@ from mm_asgi.errors import PLUGIN_FAILED
 from mm_asgi.netrpc.event_padding import PADDING
 from mm_asgi.netrpc.response_calls import LARGEST_WRITE, LOOK_AGAIN, HostHabits
 from mm_asgi.wire.netrpc import mux_link
+from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 
 from .go_writer import GoWriter, Requested, head
 
@@ -403,6 +404,11 @@ async def test_a_request_that_cannot_be_read_is_refused(
         raise AssertionError("served")
 
     length = "9" * 5000  # more digits than int() takes
-    refused = await host.ask(host.writer(), serve, Header={"Content-Length": [length]})
+    writer, body = host.writer(), BytePipe()
+    number = host.host.link.offer(body)
+    refused = await host.ask(writer, serve, number, Header={"Content-Length": [length]})
     assert refused == PLUGIN_FAILED
+    for offered in (writer.number, number):  # both were dialled: the host waits 5 s for each
+        assert not host.host.link.withdraw(offered)
+    body.close()
     assert "the request cannot be read" in caplog.text

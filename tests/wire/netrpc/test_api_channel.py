@@ -138,7 +138,7 @@ async def test_an_error_of_net_rpc_is_internal(host: MemoryHost) -> None:
 
 async def test_a_config_is_not_saved(host: MemoryHost) -> None:
     client = Client(host, SaveConfig=answering())
-    with pytest.raises(errors.Unimplemented, match="turns every setting that is false"):
+    with pytest.raises(errors.Unimplemented, match="loses every setting that"):
         await client.api.save_config(config_json=b"{}")
     assert client.served.seen == []
 
