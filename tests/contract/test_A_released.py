@@ -93,7 +93,7 @@ async def test_A1_a_released_server_takes_what_is_shown_while_a_command_is_typed
     assert (why["Type"], why["Data"]["Hint"]) == ("TextInput", "[reason]")
 
 
-@on("n", plugin=BUSY, settings=SETTINGS)
+@on("n", but="o", plugin=BUSY, settings=SETTINGS)
 async def test_A1_a_toast_reaches_a_released_server(road: HTTPRoad) -> None:
     await road.api.calls()
     said = outcome(await road.api.command("bob", "/toast"), "response", "text")
@@ -109,3 +109,11 @@ async def test_A1_over_grpc_a_toast_says_which_servers_have_it(road: HTTPRoad) -
         "SendToastMessage: released servers alone have this call, and this one loads plugins over gRPC"
     )
     assert outcome(await road.api.command("bob", "/issue a b"), "response", "text") == "a b"
+
+
+@on("o", plugin=BUSY, settings=SETTINGS)
+async def test_A1_an_older_server_says_which_has_the_call(road: HTTPRoad) -> None:
+    said = outcome(await road.api.command("bob", "/toast"), "response", "text")
+    assert said == (
+        "SendToastMessage: this Mattermost server has no such call; servers have it since 11.5"
+    )

@@ -29,6 +29,13 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
         ("tests/wire/netrpc/test_rpc.py",),
     ),
     Fault(
+        "net/rpc: answers that never come again fill the place of the others",
+        RPC,
+        "        if all(one.number < _KNOWN_NUMBERS and _is_plain(one.value) for one in made):\n",
+        "        if all(_is_plain(one.value) for one in made):\n",
+        ("tests/wire/netrpc/test_rpc.py",),
+    ),
+    Fault(
         "net/rpc: an answer that is looked up is the one that was given out before",
         RPC,
         "                yield _copied(outcome)\n",

@@ -108,7 +108,12 @@ def go_host(plan: Plan) -> RunningHost:
     )
 
 
-def net_host(plan: Plan) -> RunningHost:
+def old_net_host(plan: Plan) -> RunningHost:
+    """The same as ``net_host`` with the plugin package of a server that has no Flush."""
+    return net_host(plan, flush=False)
+
+
+def net_host(plan: Plan, *, flush: bool = True) -> RunningHost:
     """A host made of the real plugin package, not started; the API is always served."""
     site = plan.site
     flags = [f"-read-timeout={site.read_timeout}s", f"-write-timeout={site.write_timeout}s"]
@@ -121,6 +126,7 @@ def net_host(plan: Plan) -> RunningHost:
         subpath=site.subpath or "/",
         env=plan.environ(),
         flags=flags,
+        flush=flush,
     )
 
 

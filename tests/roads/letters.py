@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.go_host import go_missing_reason
-from tests.roads.hosts import go_host, net_host, simulated_host
+from tests.roads.hosts import go_host, net_host, old_net_host, simulated_host
 from tests.roads.http import HTTPRoad
 from tests.roads.process.light_host import LightHost
 from tests.roads.process.real_host import RealHost
@@ -37,8 +37,9 @@ class Letter:
         road: drives it, where there is a host.
         process: for tests that take ``host``, the class that they start a process with.
         wires: the plugin's wires, each of which is a road of its own; none: it has no choice.
-        like: a letter whose tests all run here too, but for those that say ``but=``.
+        like: a letter whose tests all run here too, but for those that say ``but=`` of either.
         full: it is of the full tier.
+        nightly: it is of the nightly tier instead.
         missing: why it cannot be taken here; None: it can.
     """
 
@@ -48,12 +49,15 @@ class Letter:
     wires: tuple[str, ...] = ()
     like: str = ""
     full: bool = True
+    nightly: bool = False
     missing: str | None = None
 
     def marks(self, tier: str = "full") -> list[pytest.MarkDecorator]:
         """The marks of a test on this road; ``tier`` as for ``on``."""
         if not self.full:
             return []
+        if self.nightly and tier == "full":
+            tier = "nightly"
         marks = [pytest.mark.skipif(bool(self.missing), reason=str(self.missing))]
         if tier:
             marks += [getattr(pytest.mark, tier), pytest.mark.timeout(120)]  # it may build the host
@@ -66,6 +70,7 @@ LETTERS = {
     "g": Letter(host=go_host, road=HTTPRoad, process=RealHost, wires=GRPC, missing=NO_GO),
     "s": Letter(host=simulated_host, road=HTTPRoad, wires=GRPC, like="g"),
     "n": Letter(host=net_host, road=HTTPRoad, like="g", missing=NO_GO),
+    "o": Letter(host=old_net_host, road=HTTPRoad, like="n", nightly=True, missing=NO_GO),
     "p": Letter(process=LightHost, full=False),
 }
 """In the order of docs/behaviour.md, which says what each of them can show."""

@@ -43,11 +43,17 @@ class Way:
 
 
 def spread(*letters: str, but: str = "") -> list[str]:
-    """These letters with those that are like one of them, in the table's order."""
+    """These letters with those that are like one of them, in the table's order.
+
+    What is like a letter of ``but`` is left out with it, unless it is named.
+    """
     named = set(letters)
     assert named <= LETTERS.keys(), named - LETTERS.keys()
-    taken = {letter for letter, row in LETTERS.items() if row.like in named} | named
-    return [letter for letter in LETTERS if letter in taken and letter not in but]
+    taken: list[str] = []
+    for letter, row in LETTERS.items():  # each stands behind the one that it is like
+        if letter not in but and (letter in named or row.like in taken):
+            taken.append(letter)
+    return taken
 
 
 def ways(

@@ -58,7 +58,7 @@ def taking_nothing() -> Any:
 
 def test_a_test_that_takes_a_road_runs_on_each_wire_of_it_and_of_those_like_it() -> None:
     found = parameters(on("m", "g")(taking_road()))
-    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n"]
+    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n", "o"]
     way: Way = found["s-grpcio"].values[0]
     assert (way.letter, way.plan, way.alone) == ("s", Plan(wire="grpcio"), False)
     assert [mark.name for mark in found["m"].marks] == []
@@ -98,6 +98,12 @@ def test_a_letter_that_is_unknown_is_refused() -> None:
         spread("x")
 
 
+def test_what_is_like_a_road_that_is_left_out_is_left_out_with_it() -> None:
+    assert spread("g", but="n") == ["g", "s"]
+    assert spread("g", but="o") == ["g", "s", "n"]
+    assert spread("n") == ["n", "o"]
+
+
 def test_a_new_road_is_one_row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LETTERS, "n", Letter(host=go_host, road=HTTPRoad, like="g"))
     assert list(parameters(on("m", "g", one_wire=True)(taking_road()))) == [
@@ -105,8 +111,9 @@ def test_a_new_road_is_one_row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> 
         "g-native",
         "s-native",
         "n",
+        "o",
     ]
     assert spread("g", but="sn") == ["g"]
     (test,) = ast.parse('@on("m", "g", but="s")\nasync def test_S1_a(road: Road) -> None: ...').body
     assert isinstance(test, ast.AsyncFunctionDef)
-    assert rows.roads_of(test) == ["m", "g", "n"]
+    assert rows.roads_of(test) == ["m", "g", "n", "o"]

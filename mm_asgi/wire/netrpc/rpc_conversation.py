@@ -49,7 +49,7 @@ class KnownAnswers:
 
     A request's response is a few calls on a stream of its own, and the host answers most of them
     with the same bytes each time: definitions, number, nothing. What was read once in a scope is
-    looked up the next time. Only small answers of plain values are kept.
+    looked up the next time. Only small answers of plain values to a stream's first calls are kept.
     """
 
     __slots__ = ("_kept",)
@@ -62,14 +62,21 @@ class KnownAnswers:
         return self._kept.get((scope, data))
 
     def keep(self, before: TypeScope, data: bytes, after: TypeScope, made: list[Outcome]) -> None:
-        """Keep what some whole answers were, unless they are large, many, or not plain."""
-        if len(data) <= _KNOWN_BYTES and len(self._kept) < _KNOWN_ANSWERS:
-            if all(_is_plain(one.value) for one in made):
-                self._kept[before, data] = after, made
+        """Keep what some whole answers were, unless they are large, late, or not plain.
+
+        The answers to a stream's later calls have numbers that never come again.
+        """
+        if len(data) > _KNOWN_BYTES:
+            return
+        if all(one.number < _KNOWN_NUMBERS and _is_plain(one.value) for one in made):
+            if len(self._kept) >= _KNOWN_ANSWERS:
+                del self._kept[next(iter(self._kept))]  # the oldest
+            self._kept[before, data] = after, made
 
 
 _KNOWN_BYTES: Final = 512
 _KNOWN_ANSWERS: Final = 256
+_KNOWN_NUMBERS: Final = 4
 
 
 def _is_plain(value: Any) -> bool:

@@ -122,6 +122,22 @@ def test_an_answer_that_was_read_before_is_read_the_same_again(
     assert not caller.pending
 
 
+def test_a_long_stream_leaves_room_for_the_answers_of_short_ones(book: GobBook) -> None:
+    """The API's calls are on one stream, and the bytes of their answers never come again."""
+    caller, answerer = CallSide(book), AnswerSide(book)
+    short = CallSide(book)
+    _, data = short.call("Plugin.Echo", NOTHING, {})
+    (call,) = AnswerSide(book).receive(data)
+    reply = AnswerSide(book).reply(call, STRING, "a")
+    before = short._pairs.reader.scope
+    assert list(short.receive(reply)) == [Outcome(0, "a", None)]
+    for _ in range(300):
+        _, data = caller.call("Plugin.Echo", NOTHING, {})
+        (call,) = answerer.receive(data)
+        list(caller.receive(answerer.reply(call, NOTHING, {})))
+    assert book.answers.find(before, reply) is not None
+
+
 def test_an_answer_is_looked_up_with_the_types_of_its_own_stream_alone(book: GobBook) -> None:
     caller, answerer = CallSide(book), AnswerSide(book)
     for kind, value in ((ARGS, {"Text": "a"}), (STRING, "s"), (ARGS, {"Text": "a"})):
