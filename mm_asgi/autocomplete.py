@@ -23,7 +23,7 @@ from mm_asgi.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Choices", "Dynamic", "Part", "SubCommand", "Suggestion", "Text", "autocomplete_of"]
+__all__ = ["Choices", "Dynamic", "SubCommand", "Suggestion", "Text"]
 
 _WORD = re.compile(r"[^\sA-Z]+")
 _ROLES = ("", "system_admin", "system_user")

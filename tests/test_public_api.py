@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 PINNED = {
     "mm_asgi.api": ["API", "AsyncAPI"],
+    "mm_asgi.autocomplete": ["Choices", "Dynamic", "SubCommand", "Suggestion", "Text"],
     "mm_asgi": ["Plugin", "Reject", "__version__", "errors", "identity", "run"],
     "mm_asgi.contrib.django": [
         "CsrfViewMiddleware",
@@ -101,6 +102,9 @@ def test_the_types_are_what_calls_and_hooks_carry() -> None:
     ours = column("messages.tsv", "message") | column("enums.tsv", "enum")
     # Two answers of more than one field are types too; the rest is google's.
     wanted = ours - envelopes - http - {"Empty"} | {"GetEmojiImageResponse", "PluginHTTPResponse"}
+    # Our own, of what released servers alone have.
+    data = {f"Autocomplete{kind}Arg" for kind in ("", "Text", "StaticList", "DynamicList")}
+    wanted |= data | {"AutocompleteData", "AutocompleteListItem", "SendToastMessageOptions"}
     assert set(types.__all__) == wanted | {"ListValue", "NullValue", "Struct", "Value"}
 
 
