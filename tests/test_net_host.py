@@ -82,7 +82,9 @@ async def test_a_hook_is_called_with_the_arguments_of_its_signature(bundle: Path
         assert answer == {"ok": False, "listed": False, "called": False}
         # The host goes on as if nothing had been said; its log says why.
         answer = await host.hook("MessageWillBePosted", {}, {"message": "crash"})
-        assert (answer["ok"], answer["message"]) == (False, "unexpected EOF")
+        assert not answer["ok"]
+        # By how far the host's session has noticed the end.
+        assert answer["message"] in ("unexpected EOF", "session shutdown")
         assert answer["response"][0]["message"] == "crash"
 
 
