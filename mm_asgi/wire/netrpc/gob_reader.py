@@ -53,7 +53,8 @@ class GobReader:
 
     Attributes:
         fault: the error that ended the stream, once one has.
-        scope: the types that the stream has defined.
+        scope: the types that the stream has defined. Bytes that another stream has read in the same
+            scope may be left out by setting what it was behind them.
     """
 
     __slots__ = (
@@ -103,14 +104,6 @@ class GobReader:
     def is_between(self) -> bool:
         """Whether no byte waits: the next one begins a message, and no value is in parts."""
         return not (self._chunks or self._parts or self._position < len(self._data) or self.fault)
-
-    def skip_to(self, scope: TypeScope) -> None:
-        """Go on behind bytes that another stream has read before in the same scope.
-
-        Args:
-            scope: what it was behind them.
-        """
-        self.scope = scope
 
     def take(self) -> Any:
         """Return the next value, or INCOMPLETE.

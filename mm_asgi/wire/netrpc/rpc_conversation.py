@@ -49,7 +49,8 @@ class KnownAnswers:
 
     A request's response is a few calls on a stream of its own, and the host answers most of them
     with the same bytes each time: definitions, number, nothing. What was read once in a scope is
-    looked up the next time. Only small answers of plain values to a stream's first calls are kept.
+    looked up the next time. Small answers to a stream's first calls are asked for and kept, and of
+    these the ones of plain values: the numbers of later calls never come again.
     """
 
     __slots__ = ("_kept",)
@@ -62,13 +63,8 @@ class KnownAnswers:
         return self._kept.get((scope, data))
 
     def keep(self, before: TypeScope, data: bytes, after: TypeScope, made: list[Outcome]) -> None:
-        """Keep what some whole answers were, unless they are large, late, or not plain.
-
-        The answers to a stream's later calls have numbers that never come again.
-        """
-        if len(data) > _KNOWN_BYTES:
-            return
-        if all(one.number < _KNOWN_NUMBERS and _is_plain(one.value) for one in made):
+        """Keep what some whole answers were, unless they are not plain."""
+        if all(_is_plain(one.value) for one in made):
             if len(self._kept) >= _KNOWN_ANSWERS:
                 del self._kept[next(iter(self._kept))]  # the oldest
             self._kept[before, data] = after, made
@@ -76,7 +72,7 @@ class KnownAnswers:
 
 _KNOWN_BYTES: Final = 512
 _KNOWN_ANSWERS: Final = 256
-_KNOWN_NUMBERS: Final = 4
+_KNOWN_CALLS: Final = 4
 
 
 def _is_plain(value: Any) -> bool:
@@ -285,13 +281,14 @@ class CallSide:
 
     def _outcomes(self, data: bytes) -> Iterator[Outcome]:
         pairs = self._pairs
-        if not pairs.is_between:
+        is_first = self._next <= _KNOWN_CALLS and len(data) <= _KNOWN_BYTES
+        if not (is_first and pairs.is_between):
             yield from self._read(data)
             return
         before = pairs.reader.scope
         found = self._known.find(before, data)
         if found is not None:
-            pairs.reader.skip_to(found[0])
+            pairs.reader.scope = found[0]
             for outcome in found[1]:
                 yield _copied(outcome)
             return
