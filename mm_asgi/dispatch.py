@@ -48,6 +48,15 @@ __all__ = ["RPC", "Dispatch", "NotListed", "app_error"]
 
 logger = logging.getLogger("mm_asgi.hooks")
 
+NEVER_CALLED = (
+    "this server never calls the hook(s) %s: it loads plugins over gRPC, and released servers alone"
+    " have them; the plugin's other hooks are called"
+)
+NO_METRICS = (
+    "this server never asks for the plugin's metrics: it loads plugins over gRPC, and released"
+    " servers alone do; serve them on a route of the app as well"
+)
+
 IMPLEMENTED = Hook("Implemented", "lifecycle")
 """No hook that a plugin registers, but its messages stand where those of the hooks do."""
 
@@ -102,8 +111,7 @@ class Dispatch:
         self._settings = settings
         self._life = life
         self._released = released
-        self._is_told = False
-        self._has_told_of_metrics = False
+        self._said: set[str] = set()
         own: dict[str, Answer] = {
             "Implemented": self._implemented,
             "OnActivate": self._on_activate,
@@ -129,33 +137,23 @@ class Dispatch:
         listed = self._life.hooks.keys() | {hook.name for hook in LIFECYCLE}
         names = [hook.rpc for name, hook in HOOKS.items() if name in listed]
         if absent := [name for name in names if name not in self.rpcs]:
-            self._tell_of(absent)
+            absent_names = ", ".join(snake_case(name) for name in absent)
+            self._say_once(logging.WARNING, NEVER_CALLED, absent_names)
             names = [name for name in names if name in self.rpcs]
-        if self._life.loaded is not None and self._life.loaded.app is not None:
+        loaded = self._life.loaded
+        if loaded is not None and loaded.app is not None:
             names.append("ServeHTTP")
-        if self._life.loaded is not None and self._life.loaded.metrics is not None:
+        if loaded is not None and loaded.metrics is not None:
             if self._released:
                 names.append("ServeMetrics")
             else:
-                self._tell_of_metrics()
+                self._say_once(logging.INFO, NO_METRICS)
         return ImplementedResponse(hooks=names)
 
-    def _tell_of(self, absent: list[str]) -> None:
-        if not self._is_told:  # the host asks twice
-            self._is_told = True
-            logger.warning(
-                "this server never calls the hook(s) %s: it loads plugins over gRPC, and released"
-                " servers alone have them; the plugin's other hooks are called",
-                ", ".join(snake_case(name) for name in absent),
-            )
-
-    def _tell_of_metrics(self) -> None:
-        if not self._has_told_of_metrics:
-            self._has_told_of_metrics = True
-            logger.info(
-                "this server never asks for the plugin's metrics: it loads plugins over gRPC, and"
-                " released servers alone do; serve them on a route of the app as well"
-            )
+    def _say_once(self, level: int, text: str, *args: object) -> None:
+        if text not in self._said:  # the host asks twice
+            self._said.add(text)
+            logger.log(level, text, *args)
 
     async def _on_activate(
         self, request: Message, left: float | None, overdue: Overdue

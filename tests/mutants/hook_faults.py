@@ -97,7 +97,7 @@ HOOK_FAULTS: tuple[Fault, ...] = (
     Fault(
         "H1: the hooks that are never called are named each time",
         "mm_asgi/dispatch.py",
-        "            self._is_told = True\n",
+        "            self._said.add(text)\n",
         "",
         (RELEASED_ONLY,),
         "H1",

@@ -28,7 +28,7 @@ LIFE_FAULTS: tuple[Fault, ...] = (
     Fault(
         "L1: an import that failed serves HTTP",
         DISPATCH,
-        "if self._life.loaded is not None and self._life.loaded.app is not None:",
+        "if loaded is not None and loaded.app is not None:",
         "if True:",
         LIFE_TESTS,
         "L1 or H1 or fault or import",

@@ -26,8 +26,8 @@ NETRPC_CALL_FAULTS: tuple[Fault, ...] = (
     Fault(
         "H1: metrics are listed without an app for them",
         "mm_asgi/dispatch.py",
-        "        if self._life.loaded is not None and self._life.loaded.metrics is not None:\n",
-        "        if self._life.loaded is not None:\n",
+        "        if loaded is not None and loaded.metrics is not None:\n",
+        "        if loaded is not None:\n",
         (*SERVED, "tests/unit/netrpc"),
     ),
     Fault(
