@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 
-from sources import GenerateError, read_table
+from sources import GenerateError, minimum_versions, read_table
 
 PREPOSITIONS = ("by", "for", "in", "from", "to", "with")
 # The client sends every message field: what the host does without one is of no interest.
@@ -94,7 +94,7 @@ class Method:
         error: what it raises, after the error's class; empty: what the class says of all methods.
         is_absent: whether the host has no handler for it.
         notes: what the host does with it, in sentences; empty: nothing to say.
-        since: the first server that has it; empty: every one that runs plugins.
+        since: the first server that has it; empty: its doc comment in Go does not say.
     """
 
     rpc: str
@@ -138,11 +138,7 @@ def read_methods(
     unknown = calls_named(texts) - rows.keys()
     if unknown:
         raise GenerateError(f"api.toml knows calls that do not exist: {sorted(unknown)}")
-    since = {
-        row["name"]: row["minimum server version (as its own doc comment says)"]
-        for row in read_table("netrpc/min_version.tsv")
-        if row["interface"] == "API"
-    }
+    since = minimum_versions()
     for rpc in (rpc for service in services for rpc in service.methods):
         row = rows[rpc.name]
         if row["errors"] not in ERRORS:
@@ -159,7 +155,7 @@ def read_methods(
             error=ERRORS[row["errors"]],
             is_absent="UNIMPLEMENTED always" in row["errors"],
             notes=notes(row["notes"]),
-            since=since.get(rpc.name.removesuffix("WithAutocomplete"), ""),
+            since=since.get(f"API.{rpc.name}", ""),
         )
 
 

@@ -79,6 +79,16 @@ def read_table(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
+def minimum_versions() -> dict[str, str]:
+    """Return the first server that has each hook and call, by ``Hooks.NAME`` and ``API.NAME``."""
+    return {
+        f"{row['interface']}.{row['name']}": next(
+            value for key, value in row.items() if key.startswith("minimum")
+        )
+        for row in read_table("netrpc/min_version.tsv")
+    }
+
+
 def read_toml(name: str) -> dict[str, Any]:
     """Return what a .toml file beside this module says."""
     return tomllib.loads((HERE / name).read_text())

@@ -22,7 +22,14 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
 )
 
-from sources import HERE, GenerateError, proto_files, read_protos, read_table
+from sources import (
+    HERE,
+    GenerateError,
+    minimum_versions,
+    proto_files,
+    read_protos,
+    read_table,
+)
 
 OUTPUT = "mm_asgi/wire/netrpc/tables.py"
 OWNED = (OUTPUT,)
@@ -373,10 +380,6 @@ def generate(root: Path, scratch: Path) -> dict[str, bytes]:
     for shape in registered.values():
         tables.keep(element(shape))
     tables.keep_what_is_reached()
-    minimum = {
-        f"{row['interface']}.{row['name']}": row_version(row)
-        for row in read_table("netrpc/min_version.tsv")
-    }
     parts = (
         HEADER,
         literal("STRUCTS", "dict[str, str]", tables.structs_written()),
@@ -388,10 +391,6 @@ def generate(root: Path, scratch: Path) -> dict[str, bytes]:
         .replace('["', '("')
         .replace('"],', '"),'),
         literal("REGISTERED", "dict[str, str]", registered),
-        literal("SINCE", "dict[str, str]", minimum),
+        literal("SINCE", "dict[str, str]", minimum_versions()),
     )
     return {OUTPUT: "\n".join(parts).encode()}
-
-
-def row_version(row: dict[str, str]) -> str:
-    return next(value for key, value in row.items() if key.startswith("minimum"))

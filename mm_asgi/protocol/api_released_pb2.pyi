@@ -288,7 +288,7 @@ class AutocompleteDynamicListArg(_message.Message):
 
     FETCH_URL_FIELD_NUMBER: _builtins.int
     fetch_url: _builtins.str
-    """The path that the server asks with GET: plugins/ID/..."""
+    """A path of the plugin's app; the server puts /plugins/ID before it."""
     def __init__(
         self,
         *,
