@@ -85,8 +85,8 @@ class Dynamic:
     Args:
         help: a sentence that is shown.
         path: a path of the app. Mattermost sends it a GET with ``user_input``, ``parsed``,
-            ``channel_id``, ``team_id`` and more in the query, and expects a JSON list of objects with ``Item``,
-            ``Hint`` and ``HelpText``.
+            ``channel_id``, ``team_id`` and more in the query, and expects a JSON list of objects
+            with ``Item``, ``Hint`` and ``HelpText``.
         name: typed before it as ``--name``; empty: it has its place.
         required: whether it has to be there.
     """
@@ -95,6 +95,9 @@ class Dynamic:
     path: str
     name: str = ""
     required: bool = True
+
+
+Argument: TypeAlias = Text | Choices | Dynamic
 
 
 class SubCommand:
@@ -115,7 +118,7 @@ class SubCommand:
         self,
         word: str,
         help: str,
-        *parts: Text | Choices | Dynamic | SubCommand,
+        *parts: Argument | SubCommand,
         hint: str = "",
         role: str = "",
     ) -> None:
@@ -129,7 +132,7 @@ class SubCommand:
         self.word, self.help, self.parts, self.hint, self.role = word, help, parts, hint, role
 
 
-Part: TypeAlias = Text | Choices | Dynamic | SubCommand
+Part: TypeAlias = Argument | SubCommand
 
 
 def autocomplete_of(
@@ -153,7 +156,7 @@ def autocomplete_of(
 
 def _check(word: str, parts: tuple[Any, ...]) -> None:
     for part in parts:
-        if not isinstance(part, Text | Choices | Dynamic | SubCommand):
+        if not isinstance(part, Part):
             raise ConfigError(
                 f"autocomplete of {word!r}: {part!r:.60} is of {type(part).__name__};"
                 " expected Text, Choices, Dynamic or SubCommand"
@@ -172,7 +175,7 @@ def _check(word: str, parts: tuple[Any, ...]) -> None:
         _check_argument(word, argument)
 
 
-def _check_argument(word: str, argument: Text | Choices | Dynamic) -> None:
+def _check_argument(word: str, argument: Argument) -> None:
     if isinstance(argument, Text) and not argument.name and not argument.required:
         raise ConfigError(
             f"autocomplete of {word!r}: a Text without a name is always required;"
@@ -212,7 +215,7 @@ def _data(
     )
 
 
-def _argument(part: Text | Choices | Dynamic) -> types.AutocompleteArg:
+def _argument(part: Argument) -> types.AutocompleteArg:
     made = types.AutocompleteArg(name=part.name, help_text=part.help, required=part.required)
     if isinstance(part, Text):
         made.text.hint = part.hint

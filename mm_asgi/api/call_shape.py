@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
-__all__ = ["REQUEST_LIMIT", "CallShape"]
+__all__ = ["RELEASED_SERVICE", "REQUEST_LIMIT", "CallShape"]
 
 SERVICE = "/mattermost.pluginapi.v1.PluginAPI/"
 # What released servers alone have; the gRPC host knows no such service.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.api.call_shape import RELEASED_SERVICE
 from mm_asgi.errors import (
     AlreadyExists,
     APIError,
@@ -48,8 +49,6 @@ _HTTP = {status: kind for kind, status in _STATUS.values() if status} | {
     413: ResourceExhausted,
     429: ResourceExhausted,
 }
-# What a gRPC server answers to a call of api_released.proto names the service.
-RELEASED_SERVICE = "mm_asgi.released.v1.ReleasedAPI"
 _ID = re.compile(r"([\w-]+(?:\.[\w-]+)+): (.*)", re.DOTALL)
 
 
@@ -68,7 +67,8 @@ def from_status(name: str, error: RPCError, timeout: float | None) -> APIError:
             f"{name}: no answer in {timeout:g} s; the host may still do what it was asked; "
             "raise the setting api-timeout if it needs longer"
         )
-    elif error.code is StatusCode.UNIMPLEMENTED and RELEASED_SERVICE in error.text:
+    elif error.code is StatusCode.UNIMPLEMENTED and RELEASED_SERVICE.strip("/") in error.text:
+        # A gRPC server names the service that it does not have.
         text = (
             f"{name}: released servers alone have this call, and this one loads plugins over gRPC"
         )

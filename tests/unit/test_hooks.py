@@ -131,7 +131,7 @@ def test_the_hand_written_part_of_hooks_and_api_is_thin() -> None:
     package = Path(reference.PAGE).parents[2] / "mm_asgi"
     files = [package / "hooks.py", package / "commands.py", *(package / "api").glob("*.py")]
     texts = [file.read_text() for file in files]
-    assert sum(code_lines(text) for text in texts if "enerated by" not in text[:200]) < 500
+    assert sum(code_lines(text) for text in texts if "enerated by" not in text[:200]) < 495
 
 
 def code_lines(text: str) -> int:

@@ -111,7 +111,7 @@ def test_nothing_of_ours_is_in_the_default_pool(runtime: str) -> None:
     code = IMPORT_OURS + NOTHING_IN_DEFAULT_POOL
     done = python("-c", code, PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=runtime)
     # 648 + 3 of Mattermost's, 3 of go-plugin's, 4 of health, 1 + 3 + 9 of google's,
-    # 8 of our own.
+    # 8 + 11 of our own.
     assert done.stdout.splitlines() == ["27 690", "", ""], done.stderr
 
 
