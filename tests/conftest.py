@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
-import pytest
 import pytest_asyncio
 
 from tests.roads.hosts import Hosts
@@ -16,28 +14,16 @@ from tests.roads.memory import MemoryRoad
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import pytest
+
     from tests.roads import Road
     from tests.roads.on import Way
 
-
-DEFAULT_TIER = "not full and not nightly"
 
 # An aio server that is freed without having been stopped logs itself at DEBUG from its
 # __dealloc__ (grpcio 1.85.1); caplog keeps the record, and frees the server a second time: a
 # segmentation fault, later, somewhere else.
 logging.getLogger("grpc").setLevel(logging.INFO)
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return how many processes share the tests: several for the default run of all of them alone.
-
-    A few tests are done before a second process has started, and the tests of the other tiers
-    measure times or hold a host each.
-    """
-    all_of_default = config.args_source is pytest.Config.ArgsSource.TESTPATHS
-    if not all_of_default or config.option.markexpr != DEFAULT_TIER or config.option.keyword:
-        return 0
-    return min(os.cpu_count() or 1, 4)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

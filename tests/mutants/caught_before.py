@@ -40,7 +40,7 @@ class Fingerprints:
             if not path.name.startswith("test_")
             and not path.relative_to(root).as_posix().startswith(NOT_SHARED)
         )
-        self._shared = self._hash((*shared, root / "pyproject.toml"))
+        self._shared = self._hash((*shared, root / "conftest.py", root / "pyproject.toml"))
 
     def of(self, fault: Fault) -> str:
         """Return the hash that stands for a fault and all that its verdict depends on."""

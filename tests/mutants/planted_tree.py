@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["COPIED", "ROOT", "PlantedTree", "why_not_planted"]
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("mm_asgi", "proto", "tests", "examples", "docs", "pyproject.toml", "CHANGELOG.md")
+COPIED = (
+    "mm_asgi",
+    "proto",
+    "tests",
+    "examples",
+    "docs",
+    "conftest.py",
+    "pyproject.toml",
+    "CHANGELOG.md",
+)
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", ".pytest_cache", ".hypothesis")
 
 

@@ -37,6 +37,7 @@ def tree(tmp_path: Path) -> Path:
     for path, text in {
         "mm_asgi/box.py": "IS_FULL = True\nSIZE = 2\n",
         "mm_asgi/lid.py": "IS_OPEN = 1\n",
+        "conftest.py": "",
         "tests/conftest.py": "",
         "tests/test_box.py": (
             "import runpy, pathlib\n"
@@ -160,7 +161,13 @@ def test_a_verdict_stands_until_its_fault_its_file_or_its_tests_change(tree: Pat
     (tree / "mm_asgi" / "lid.py").write_text("IS_OPEN = 2\n")
     (tree / "tests" / "test_broken.py").write_text("")
     assert Fingerprints(tree).of(FAULT) == known
-    for path in ("mm_asgi/box.py", "tests/test_box.py", "tests/conftest.py", "pyproject.toml"):
+    for path in (
+        "mm_asgi/box.py",
+        "tests/test_box.py",
+        "tests/conftest.py",
+        "conftest.py",
+        "pyproject.toml",
+    ):
         text = (tree / path).read_text()
         (tree / path).write_text(text + "# a word more\n")
         assert Fingerprints(tree).of(FAULT) != known
