@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mm_asgi.dispatch import NotListed
 from mm_asgi.netrpc.file_hook import FileStreams
 from mm_asgi.netrpc.open_call import OpenCall
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.tables import HOOKS
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from mm_asgi.netrpc.event_padding import can_pad
 from mm_asgi.netrpc.request_body import RequestBody
 from mm_asgi.netrpc.response_calls import HostHabits, ResponseCalls
 from mm_asgi.wire.calls import PLUGIN_FAILED
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

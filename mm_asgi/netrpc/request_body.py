@@ -16,8 +16,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.permits import ALL
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.mux_link import MuxLink

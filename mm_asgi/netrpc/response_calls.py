@@ -7,7 +7,7 @@ and Write in one go were measured as 98 % wrong answers, and two at once may end
 and the request's own end waits for that answer too.
 
 What a response costs is therefore its number of calls. The host's writer is dialled by the frame
-that carries the first call; WriteHeader is left out where Write implies its 200; what the app
+that carries the first call, or without one after a second (the host gives up after 5 s); WriteHeader is left out where Write implies its 200; what the app
 sends while a call is on its way is joined into one Write, with one Flush behind it.
 
 **Steps.** What is to be sent waits as steps, and the answer to one sends the next. Nothing of this
@@ -36,9 +36,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mm_asgi.netrpc.event_padding import EventEnds
 from mm_asgi.wire.netrpc.live_calls import CallRefused, RPCCaller
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
 from mm_asgi.wire.netrpc.shapes import gob_type
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +134,7 @@ class ResponseCalls:
         on_end: Callable[[bool], None],
     ) -> None:
         self._caller = RPCCaller(book)
+        link.expect(number)
         self._link = link
         self._number = number
         self._habits = habits

@@ -85,6 +85,20 @@ async def test_D4_an_upload_that_breaks_off_is_heard_at_once(road: HTTPRoad) -> 
 
 
 @on("n", but="o")
+async def test_R1_an_answer_may_take_longer_than_the_host_waits_for_its_streams(
+    road: HTTPRoad,
+) -> None:
+    """The host gives up what it offers, the answer's writer and the body, after 5 s."""
+    ways = [("GET", b""), ("POST", b"x" * 100_000)]
+    asked = [await road.begin("thinks", method=way, length=len(body)) for way, body in ways]
+    for exchange, (_, body) in zip(asked, ways, strict=True):
+        await exchange.send(body)
+    for exchange, (_, body) in zip(asked, ways, strict=True):
+        answer = await exchange.rest()
+        assert (answer.status, answer.body) == (200, body)
+
+
+@on("n", but="o")
 async def test_R2_the_head_comes_before_the_body(road: HTTPRoad) -> None:
     exchange = await road.begin("told_held")
     assert (await exchange.head()).status == 200

@@ -16,9 +16,10 @@ RPC, BROKER = f"{ROOM}/rpc_conversation.py", f"{ROOM}/broker.py"
 YAMUX = ("tests/wire/netrpc/test_yamux.py", "tests/wire/netrpc/test_yamux_properties.py")
 GOB = ("tests/wire/netrpc/test_gob.py",)
 CALLS = ("tests/wire/netrpc/test_rpc.py",)
-LINK, LIVE = f"{ROOM}/mux_link.py", f"{ROOM}/live_calls.py"
+DIALS, LINK, LIVE = f"{ROOM}/dials.py", f"{ROOM}/mux_link.py", f"{ROOM}/live_calls.py"
 PIPE, BEGIN = f"{ROOM}/byte_pipe.py", f"{ROOM}/plugin_session.py"
 ALIVE = ("tests/wire/netrpc/test_live.py",)
+DIALLED = ("tests/wire/netrpc/test_dials.py",)
 
 NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
@@ -368,19 +369,41 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     # ---------------------------------------------------------------- alive
     Fault(
         "netrpc: a dial without acknowledgement waits for ever",
-        LINK,
-        "            self._dial_clock = self.loop.call_later(DIAL_TIMEOUT, self._look_at_dials)\n",
+        DIALS,
+        "            self._clock = self._loop.call_later(DIAL_TIMEOUT, self._look)\n",
         "            pass\n",
         ALIVE,
         "acknowledgement",
     ),
     Fault(
         "netrpc: a dial is believed before its acknowledgement",
-        LINK,
-        "        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT\n",
-        "        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT\n        owner.stream_taken()\n",
+        DIALS,
+        "        owner.stream_opened(dial.stream)\n",
+        "        owner.stream_opened(dial.stream)\n        owner.stream_taken()\n",
         ALIVE,
         "dial",
+    ),
+    Fault(
+        "netrpc: an offer without its owner is not dialled in time",
+        DIALS,
+        "            self._dial_early(number)\n",
+        "            pass\n",
+        DIALLED,
+    ),
+    Fault(
+        "netrpc: an offer that was dialled early is dialled again",
+        DIALS,
+        "        early = self._early.pop(number, None)\n",
+        "        early = None\n",
+        DIALLED,
+    ),
+    Fault(
+        "netrpc: a late loop gives up a dial whose answer it has not read",
+        DIALS,
+        "            if now > due + _LATE and not self._was_late:\n",
+        "            if False:\n",
+        DIALLED,
+        "late",
     ),
     Fault(
         "netrpc: a dial that nobody offered is left open",

@@ -15,7 +15,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.yamux_frames import Buffer

@@ -12,8 +12,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from mm_asgi.errors import HostProtocolError
-from mm_asgi.wire.netrpc.mux_link import StreamOwner
 from mm_asgi.wire.netrpc.rpc_conversation import AnswerSide, CallSide
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,9 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from mm_asgi.errors import HostProtocolError
-from mm_asgi.wire.netrpc.broker import DIAL_TIMEOUT, MuxBroker, NumberReader, write_number
-from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
+from mm_asgi.wire.netrpc.broker import MuxBroker, NumberReader, write_number
+from mm_asgi.wire.netrpc.dials import Dials
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.yamux_session import (
     DataReceived,
     MuxSession,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.yamux_session import MuxEvent
     from mm_asgi.wire.netrpc.yamux_stream import MuxStream
 
-__all__ = ["MuxLink", "StreamOwner"]
+__all__ = ["MuxLink"]
 
 log = logging.getLogger("mm_asgi.wire")
 
@@ -52,45 +53,6 @@ _JOIN: Final = 65_536
 
 _WAITING: Final = 1024 * 1024
 """Bytes that may wait while the socket takes nothing, before the link stops to read."""
-
-
-class StreamOwner:
-    """Whom a stream belongs to. The methods do nothing; a subclass says what it needs.
-
-    Attributes:
-        stream: the stream, once there is one.
-    """
-
-    stream: MuxStream | None = None
-
-    def first_bytes(self) -> bytes:
-        """Return what leaves in the frame that opens the stream, right behind the broker's number.
-
-        At most 200 KiB.
-        """
-        return b""
-
-    def stream_opened(self, stream: MuxStream) -> None:
-        """The stream is there, and may be written to."""
-        self.stream = stream
-
-    def stream_taken(self) -> None:
-        """The other side has acknowledged the dial: somebody reads."""
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came; ``stream.consume(len(data))`` gives their window back."""
-        assert self.stream is not None
-        self.stream.consume(len(data))
-
-    def stream_drained(self) -> None:
-        """Everything that was written has left."""
-
-    def stream_ended(self, *, whole: bool) -> None:
-        """The other side sends no more.
-
-        Called with ``whole=True`` for an orderly end; this side may still send then. Called with
-        ``whole=False``, perhaps after that, when nothing can be sent or received any more.
-        """
 
 
 class MuxLink(asyncio.Protocol):
@@ -126,8 +88,7 @@ class MuxLink(asyncio.Protocol):
         self._is_scheduled = False
         self._is_paused = False
         self._reads = True
-        self._dials: dict[_Dial, float] = {}  # without acknowledgement, by when it is due
-        self._dial_clock: asyncio.TimerHandle | None = None
+        self._dials = Dials(self.session, self.loop)
 
     @property
     def is_open(self) -> bool:
@@ -149,19 +110,15 @@ class MuxLink(asyncio.Protocol):
         Raises:
             ConnectionError: the connection is lost.
         """
-        first = owner.first_bytes()
-        opening = write_number(number) + first
-        if len(opening) > INITIAL_WINDOW:
-            raise ValueError(f"{len(first)} bytes to begin a stream with, expected 200 KiB at most")
-        stream = self.session.open(opening, fin=fin)
-        dial = _Dial(self, number, owner)
-        dial.stream = stream
-        stream.owner = dial
-        owner.stream_opened(stream)
-        self._dials[dial] = self.loop.time() + DIAL_TIMEOUT
-        if self._dial_clock is None:
-            self._dial_clock = self.loop.call_later(DIAL_TIMEOUT, self._look_at_dials)
-        return stream
+        return self._dials.dial(number, owner, fin=fin)
+
+    def expect(self, number: int) -> None:
+        """Keep an offer of the other side for a ``dial()`` that comes later, and that has to come.
+
+        The other side gives it up after 5 s; it is dialled before that, whether or not its owner
+        has something to write.
+        """
+        self._dials.expect(number)
 
     def offer(self, owner: StreamOwner) -> int:
         """Return a number that the other side may dial once; the stream is the owner's then."""
@@ -174,19 +131,6 @@ class MuxLink(asyncio.Protocol):
     def claim(self, number: int) -> Callable[[StreamOwner], None] | None:
         """Return what gives a stream that dialled to whom offered; None where nobody did."""
         return self._broker.claim(number)
-
-    def dial_is_settled(self, dial: _Dial) -> None:
-        """A dial was acknowledged, or has failed."""
-        self._dials.pop(dial, None)
-
-    def _look_at_dials(self) -> None:
-        self._dial_clock = None
-        now = self.loop.time()
-        for dial, due in list(self._dials.items()):
-            if due > now:
-                self._dial_clock = self.loop.call_at(due, self._look_at_dials)
-                return
-            dial.expire()
 
     # ---------------------------------------------------------------- asyncio.Protocol
 
@@ -229,9 +173,7 @@ class MuxLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
         self._transport = None
-        if self._dial_clock is not None:
-            self._dial_clock.cancel()
-            self._dial_clock = None
+        self._dials.stop()
         why = "the connection is gone" if exc is None else f"the connection is gone: {exc}"
         self._tell(self.session.lose(why))
         if not self.closed.done():
@@ -333,54 +275,6 @@ class MuxLink(asyncio.Protocol):
         """Close the connection now; what was written and has not left is lost."""
         if self._transport is not None:
             self._transport.abort()
-
-
-class _Dial(StreamOwner):
-    """A dial of ours, until it is acknowledged."""
-
-    def __init__(self, link: MuxLink, number: int, owner: StreamOwner) -> None:
-        self._link = link
-        self._number = number
-        self._owner = owner
-        self._reader = NumberReader(number)
-
-    def data_received(self, data: bytes) -> None:
-        """Take the acknowledgement, and give the stream on."""
-        stream = self.stream
-        assert stream is not None
-        found = self._reader.receive(data)
-        if found is None:
-            stream.consume(len(data))
-            return
-        rest = found[1]
-        stream.consume(len(data) - len(rest))
-        self._link.dial_is_settled(self)
-        owner = stream.owner = self._owner
-        owner.stream_taken()
-        if rest:
-            owner.data_received(rest)
-
-    def stream_drained(self) -> None:
-        """What the owner wrote has left."""
-        self._owner.stream_drained()
-
-    def stream_ended(self, *, whole: bool) -> None:
-        """No acknowledgement will come."""
-        self._link.dial_is_settled(self)
-        if self.stream is not None:
-            self.stream.owner = None
-            self.stream.reset()
-        self._owner.stream_ended(whole=False)
-
-    def expire(self) -> None:
-        """The other side had 5 s."""
-        if self.stream is None or self.stream.owner is not self:
-            self._link.dial_is_settled(self)  # whom it was for has given the stream up
-            return
-        log.warning(
-            "MuxBroker: the dial of %d was not acknowledged in %g s", self._number, DIAL_TIMEOUT
-        )
-        self.stream_ended(whole=False)
 
 
 class _Arrival(StreamOwner):

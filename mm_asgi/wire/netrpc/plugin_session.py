@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 
 from mm_asgi.wire.netrpc.gob_types import UINT32
 from mm_asgi.wire.netrpc.live_calls import RPCAnswerer
-from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.mux_link import MuxLink
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
     from collections.abc import Callable

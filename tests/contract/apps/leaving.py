@@ -261,3 +261,10 @@ async def starlette_ticks(call: Call) -> None:
 
     answer = StreamingResponse(ticks(), media_type="text/event-stream")
     await answer(call.scope, call.receive, call.send)
+
+
+@unlisted
+async def thinks(call: Call) -> None:
+    """Answers after six seconds, in which nothing is read or sent."""
+    await asyncio.sleep(6)
+    await call.answer(await call.whole_body())

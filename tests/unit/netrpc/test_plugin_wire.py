@@ -16,9 +16,10 @@ from mm_asgi.serving import Serving
 from mm_asgi.settings import Settings
 from mm_asgi.wire.netrpc.gob_types import BOOL, STRING
 from mm_asgi.wire.netrpc.live_calls import RPCCaller
-from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.mux_link import MuxLink
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
 from mm_asgi.wire.netrpc.shapes import gob_type, registered_types
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.tables import HOOKS
 from tests.wire.netrpc.live_host import PathListener, own
 from tests.wire.netrpc.memory_host import ServedAPI

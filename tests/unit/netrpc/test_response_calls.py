@@ -12,7 +12,7 @@ from mm_asgi.bridge.exchange import CHUNK_SIZE, Abort
 from mm_asgi.errors import PLUGIN_FAILED
 from mm_asgi.netrpc.event_padding import PADDING
 from mm_asgi.netrpc.response_calls import LARGEST_WRITE, LOOK_AGAIN, HostHabits
-from mm_asgi.wire.netrpc import mux_link
+from mm_asgi.wire.netrpc import dials
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 
 from .go_writer import GoWriter, Requested, head
@@ -390,7 +390,7 @@ async def test_an_answer_that_nobody_took_is_an_error(
     async def serve(exchange: NetRPCExchange) -> None:
         await exchange.write(head(), b"all", more=False, flush=False)
 
-    monkeypatch.setattr(mux_link, "DIAL_TIMEOUT", 0.05)
+    monkeypatch.setattr(dials, "DIAL_TIMEOUT", 0.05)
     writer = host.writer()
     host.host.link.withdraw(writer.number)
     assert await host.ask(writer, serve) == PLUGIN_FAILED

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from mm_asgi.wire.netrpc.endpoint import NetRPCEndpoint
 from mm_asgi.wire.netrpc.gob_types import INT, STRING, StructOf
 from mm_asgi.wire.netrpc.live_calls import RPCAnswerer, RPCCaller
-from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.mux_link import MuxLink
 from mm_asgi.wire.netrpc.plugin_session import PluginSession
 from mm_asgi.wire.netrpc.rpc_conversation import GobBook
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 from .shapes import REGISTERED
 

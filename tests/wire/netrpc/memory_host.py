@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from mm_asgi.wire.netrpc.gob_types import STRING
 from mm_asgi.wire.netrpc.live_calls import RPCAnswerer, RPCCaller
-from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.mux_link import MuxLink
 from mm_asgi.wire.netrpc.plugin_session import PluginSession
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
 from mm_asgi.wire.netrpc.shapes import gob_type, registered_types
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.tables import CALLS, HOOKS
 
 from .live_host import own

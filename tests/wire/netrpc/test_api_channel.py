@@ -11,9 +11,10 @@ from mm_asgi import errors, types
 from mm_asgi.api.aio import AsyncAPI
 from mm_asgi.api.api_connection import APIConnection
 from mm_asgi.api.call_shape import CallShape
-from mm_asgi.wire.netrpc import api_calls, mux_link
+from mm_asgi.wire.netrpc import api_calls, dials
 from mm_asgi.wire.netrpc.api_channel import APIChannel
 from mm_asgi.wire.netrpc.gob_values import Registered
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.tables import SINCE
 from mm_asgi.wire.port import RPCError, StatusCode
 
@@ -190,8 +191,8 @@ async def test_calls_end_with_the_connection(host: MemoryHost) -> None:
 async def test_a_host_that_does_not_serve_its_api_is_unavailable(
     host: MemoryHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mux_link, "DIAL_TIMEOUT", 0.05)
-    number = host.link.offer(mux_link.StreamOwner())
+    monkeypatch.setattr(dials, "DIAL_TIMEOUT", 0.05)
+    number = host.link.offer(StreamOwner())
     host.link.withdraw(number)
     api = AsyncAPI(APIConnection(lambda: APIChannel(host.session, number)))
     with pytest.raises(errors.Unavailable):

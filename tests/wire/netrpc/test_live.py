@@ -13,13 +13,14 @@ import pytest
 
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.goplugin.auto_mtls import mutual_tls
-from mm_asgi.wire.netrpc import mux_link
+from mm_asgi.wire.netrpc import dials, mux_link
 from mm_asgi.wire.netrpc.broker import write_number
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 from mm_asgi.wire.netrpc.gob_types import BOOL, INT, STRING
 from mm_asgi.wire.netrpc.live_calls import CallRefused, RPCAnswerer, RPCCaller
-from mm_asgi.wire.netrpc.mux_link import MuxLink, StreamOwner
+from mm_asgi.wire.netrpc.mux_link import MuxLink
 from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
+from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.yamux_frames import HEADER, INITIAL_WINDOW, PING, SYN
 
 from ..tls_peer import client_context, host_identity
@@ -194,7 +195,7 @@ async def test_a_dial_that_nobody_offered_is_refused_at_once(
 async def test_a_dial_without_acknowledgement_ends_after_the_broker_s_time(
     running: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mux_link, "DIAL_TIMEOUT", 0.05)
+    monkeypatch.setattr(dials, "DIAL_TIMEOUT", 0.05)
     silent = StreamOwner()
     running.host._greet = lambda: silent  # takes the bytes, and says nothing
     pipe = BytePipe()
@@ -474,8 +475,8 @@ async def test_many_calls_and_streams_leave_nothing(running: Running) -> None:
     await running.control.call("Control.Ping", BOOL, True)
     assert len(running.session.link.session.streams) == 4
     assert len(running.host.session.streams) == 4
-    assert not running.session.link._dials
-    assert not running.host._dials
+    assert len(running.session.link._dials) == 0
+    assert len(running.host._dials) == 0
 
 
 # ---------------------------------------------------------------- other sockets
