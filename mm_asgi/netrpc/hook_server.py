@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_asgi.dispatch import NotListed
 from mm_asgi.netrpc.file_hook import FileStreams
@@ -31,9 +31,24 @@ if TYPE_CHECKING:
 
     ServeHTTP = Callable[[IncomingCall, RPCAnswerer, PluginSession], None]
 
-__all__ = ["HookServer"]
+__all__ = ["HookServer", "offered_by"]
 
 logger = logging.getLogger("mm_asgi.netrpc")
+
+OFFERS: Final = {
+    "Plugin.FileWillBeUploaded": ("UploadedFileStream", "ReplacementFileStream"),
+    "Plugin.OnActivate": ("APIMuxId", "DriverMuxId"),
+    "Plugin.ServeHTTP": ("ResponseWriterStream", "RequestBodyStream"),
+    "Plugin.ServeMetrics": ("ResponseWriterStream", "RequestBodyStream"),
+}
+"""The calls that come with streams, and the arguments that have their numbers."""
+
+
+def offered_by(call: IncomingCall) -> list[int]:
+    """Return the broker's numbers that a call offers."""
+    arguments = call.arguments if isinstance(call.arguments, dict) else {}
+    numbers = (arguments.get(name, 0) for name in OFFERS.get(call.method, ()))
+    return [number for number in numbers if isinstance(number, int) and number]
 
 
 class HookServer:

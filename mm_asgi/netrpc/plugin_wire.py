@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mm_asgi.errors import Unavailable
 from mm_asgi.wire.netrpc.endpoint import NetRPCEndpoint
+from mm_asgi.wire.netrpc.stand_in import StandIn
 
 if TYPE_CHECKING:
     import ssl
@@ -39,6 +40,7 @@ class NetRPCWire:
 
     def __init__(self) -> None:
         self._endpoint: NetRPCEndpoint | None = None
+        self._stand_in: StandIn | None = None
         self._api: APIChannel | None = None
         self._load_sessions: Callable[[], Callable[[], PluginSession]]
         self._make_session: Callable[[], PluginSession] | None = None
@@ -86,7 +88,7 @@ class NetRPCWire:
     def _sessions_of(
         self, serving: Serving, on_shutdown: Callable[[], None]
     ) -> Callable[[], PluginSession]:
-        from mm_asgi.netrpc.hook_server import HookServer
+        from mm_asgi.netrpc.hook_server import HookServer, offered_by
         from mm_asgi.netrpc.http_exchange import HTTPCalls
         from mm_asgi.wire.netrpc.plugin_session import PluginSession
         from mm_asgi.wire.netrpc.rpc_conversation import GobBook
@@ -107,12 +109,20 @@ class NetRPCWire:
             logger.debug("the host's connection is over: %s", why)
             on_shutdown()
 
-        return lambda: PluginSession(book, handle=hooks.handle, on_quit=on_shutdown, on_lost=lost)
+        return lambda: PluginSession(
+            book, handle=hooks.handle, on_quit=on_shutdown, on_lost=lost, offers=offered_by
+        )
 
     def _use_api(self, session: PluginSession, number: int) -> None:
         from mm_asgi.wire.netrpc.api_channel import APIChannel
 
         self._api = APIChannel(session, number)
+
+    def stand_in(self, *, needed: bool) -> None:
+        """Let a thread do what the host does not wait for, while the loop stands still."""
+        if self._stand_in is None:
+            self._stand_in = StandIn(lambda: self._endpoint.socket if self._endpoint else None)
+        self._stand_in.switch(needed=needed)
 
     async def stop(self, grace: float) -> None:
         """Close the connection; what was written has ``grace`` seconds to leave."""

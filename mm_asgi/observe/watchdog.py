@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mm_asgi.observe.stacks import all_stacks, debugged, frame_of, place_of, stack_text
 
@@ -38,10 +38,20 @@ _LATE = 3
 """Intervals between two ticks, from which on the tick is late: the process or the machine was
 suspended, or the lock was kept."""
 
+_STANDS_STILL = 1.0
+"""Seconds without an answer, from which on somebody stands in for the loop."""
+
 _LAST_WORDS = 0.5
 """Seconds for the log, and again for the cleanup, before the process ends without them."""
 
 _logger = logging.getLogger("mm_asgi.watchdog")
+
+
+class Deputy(Protocol):
+    """Whoever does for a loop that stands still what cannot wait."""
+
+    def __call__(self, *, needed: bool) -> object:
+        """Begin, or end."""
 
 
 class Verdict(enum.Enum):
@@ -116,6 +126,8 @@ class Watchdog:
             while a debugger is at work.
         on_orphan: called once, on the loop, when the parent is not ``parent`` any more.
         cleanup: called in any thread before the process is ended; it may be called twice.
+        stand_in: called in the watchdog's thread, with ``needed=True`` when the loop has not answered
+            for a second, and with False when it answers again.
         parent: ``os.getppid()`` at the very start of the process, so that the death of a host
             before this object exists is noticed; None: its value now.
         orphan_grace: seconds that an orphan has for its own end.
@@ -130,6 +142,7 @@ class Watchdog:
         kill: float,
         on_orphan: Callable[[], object],
         cleanup: Callable[[], object],
+        stand_in: Deputy | None = None,
         parent: int | None = None,
         orphan_grace: float = 2.0,
         exit: Callable[[int], object] = os._exit,
@@ -138,6 +151,7 @@ class Watchdog:
         self._loop = loop
         self._on_orphan = on_orphan
         self._cleanup = cleanup
+        self._stand_in = stand_in
         self._parent = os.getppid() if parent is None else parent
         self._orphan_grace = orphan_grace
         self._exit = exit
@@ -146,7 +160,7 @@ class Watchdog:
         self._beats_seen = -1
         self._loop_thread = 0
         self._pulse: Pulse | None = None
-        if warn > 0 or kill > 0:
+        if warn > 0 or kill > 0 or stand_in is not None:
             self._pulse = Pulse(warn, kill, now=time.monotonic(), cpu=time.process_time())
         # The end.
         self._orphaned = False
@@ -213,6 +227,8 @@ class Watchdog:
     def _check_pulse(self, pulse: Pulse, now: float) -> None:
         answered = self._beats != self._beats_seen
         verdict = pulse.tick(answered, now=now, cpu=time.process_time())
+        if self._stand_in is not None and (answered or pulse.blocked >= _STANDS_STILL):
+            self._stand_in(needed=not answered)
         if answered:
             # One beat at a time, so that a blocked loop's queue does not grow.
             self._beats_seen = self._beats

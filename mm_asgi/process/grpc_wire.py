@@ -51,6 +51,9 @@ class GRPCWire:
     def load(self) -> None:
         """Do nothing: the server was given all."""
 
+    def stand_in(self, *, needed: bool) -> None:
+        """Do nothing: a host with gRPC waits as long as the loop stands still."""
+
     async def stop(self, grace: float) -> None:
         """End the streams that go-plugin holds open, then the server."""
         if self._services is not None:

@@ -77,6 +77,12 @@ class Wire(Protocol):
     def load(self) -> None:
         """Import what serves the host's calls, as far as ``start`` has not; the host has dialled."""
 
+    def stand_in(self, *, needed: bool) -> None:
+        """Do in a thread what the host does not wait for while the loop stands still, or end that.
+
+        Called in the watchdog's thread.
+        """
+
     async def stop(self, grace: float) -> None:
         """Take no more calls, give the open ones ``grace`` seconds, and let go of the listener."""
 

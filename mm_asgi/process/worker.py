@@ -114,6 +114,7 @@ class Worker:
             kill=self._settings.blocked_kill,
             on_orphan=self._on_orphan,
             cleanup=self._clean_up,
+            stand_in=self._wire.stand_in,
             parent=self._parent,
         )
         self._watchdog.start()

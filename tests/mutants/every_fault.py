@@ -15,6 +15,7 @@ from tests.mutants.life_faults import LIFE_FAULTS
 from tests.mutants.netrpc_call_faults import NETRPC_CALL_FAULTS
 from tests.mutants.netrpc_faults import NETRPC_FAULTS
 from tests.mutants.netrpc_http_faults import NETRPC_HTTP_FAULTS
+from tests.mutants.netrpc_still_faults import NETRPC_STILL_FAULTS
 from tests.mutants.testing_faults import TESTING_FAULTS
 from tests.mutants.tls_faults import TLS_FAULTS
 from tests.mutants.wire_faults import WIRE_FAULTS
@@ -35,6 +36,7 @@ EVERY_FAULT: tuple[Fault, ...] = (
     *NETRPC_FAULTS,
     *NETRPC_CALL_FAULTS,
     *NETRPC_HTTP_FAULTS,
+    *NETRPC_STILL_FAULTS,
     *TLS_FAULTS,
     *CONTRIB_FAULTS,
     *WSGI_FAULTS,

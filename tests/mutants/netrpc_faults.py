@@ -82,7 +82,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: consumed bytes give no credit",
         STREAM,
-        "            self._sink.send_frame(WINDOW, 0, self.id, self._credit)\n",
+        "                self._sink.send_frame(WINDOW, 0, self.id, self._credit)\n",
         "",
         YAMUX,
     ),
@@ -353,9 +353,9 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: an offer is taken twice",
         BROKER,
-        '        """Return what to call for a dial, once; None where the number is not on offer."""\n'
+        '        """Return whose a dial is, once; None where the number is not on offer."""\n'
         "        return self._offers.pop(number, None)\n",
-        '        """Return what to call for a dial, once; None where the number is not on offer."""\n'
+        '        """Return whose a dial is, once; None where the number is not on offer."""\n'
         "        return self._offers.get(number)\n",
         CALLS,
     ),
@@ -386,8 +386,8 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: an offer without its owner is not dialled in time",
         DIALS,
-        "            self._dial_early(number)\n",
-        "            pass\n",
+        "            self._dial_early(number)\n        self.wind()\n",
+        "            pass\n        self.wind()\n",
         DIALLED,
     ),
     Fault(
@@ -408,17 +408,16 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: a dial that nobody offered is left open",
         LINK,
-        "            stream.owner = None\n            stream.reset()\n            return\n",
-        "            return\n",
+        "            stream.owner = None\n            stream.reset()\n            return partial",
+        "            return partial",
         ALIVE,
         "nobody_offered or withdrawn",
     ),
     Fault(
         "netrpc: an owner writes before the broker's acknowledgement",
         LINK,
-        "        stream.write(write_number(number))  # before anything that the owner writes\n"
-        "        taken(self)\n",
-        "        taken(self)\n        stream.write(write_number(number))\n",
+        "        stream.write(write_number(number))  # before anything that the owner writes\n",
+        "        owner.stream_opened(stream)\n        stream.write(write_number(number))\n",
         ALIVE,
         "whoever_offers",
     ),
@@ -443,7 +442,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: a broken session keeps its connection",
         LINK,
-        "        if session.failure is not None:\n            self._transport.close()\n",
+        "            if self.session.failure is not None:\n                self._transport.close()\n",
         "",
         ALIVE,
         "broken_session",
@@ -467,8 +466,8 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: unreadable hooks end their stream alone",
         LIVE,
-        "            self._on_fault(error)\n",
-        "            raise\n",
+        "        self._on_fault(error)\n",
+        "        raise error\n",
         ALIVE,
         "unreadable_stream",
     ),

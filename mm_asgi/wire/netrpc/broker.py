@@ -17,12 +17,9 @@ more, is therefore refused at once, not kept for 5 s as in Go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mm_asgi.errors import HostProtocolError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = ["DIAL_TIMEOUT", "MuxBroker", "NumberReader", "write_number"]
 
@@ -32,7 +29,7 @@ DIAL_TIMEOUT: Final = 5.0
 _SIZE: Final = 4
 _LAST: Final = 2**32 - 1
 
-StreamT = TypeVar("StreamT")
+OfferT = TypeVar("OfferT")
 
 
 def write_number(number: int) -> bytes:
@@ -71,29 +68,29 @@ class NumberReader:
         return number, held[_SIZE:]
 
 
-class MuxBroker(Generic[StreamT]):
+class MuxBroker(Generic[OfferT]):
     """The offers of one side."""
 
     def __init__(self) -> None:
-        self._offers: dict[int, Callable[[StreamT], None]] = {}
+        self._offers: dict[int, OfferT] = {}
         self._last = 0
 
-    def offer(self, taken: Callable[[StreamT], None]) -> int:
+    def offer(self, offered: OfferT) -> int:
         """Return a number that the other side may dial, once.
 
         Args:
-            taken: called with the stream when it is dialled.
+            offered: whose stream it is then.
         """
         self._last = self._last + 1 if self._last < _LAST else 1  # 0 means "none" in calls
         while self._last in self._offers:
             self._last += 1
-        self._offers[self._last] = taken
+        self._offers[self._last] = offered
         return self._last
 
     def withdraw(self, number: int) -> bool:
         """Take an offer back; return whether it was still open."""
         return self._offers.pop(number, None) is not None
 
-    def claim(self, number: int) -> Callable[[StreamT], None] | None:
-        """Return what to call for a dial, once; None where the number is not on offer."""
+    def claim(self, number: int) -> OfferT | None:
+        """Return whose a dial is, once; None where the number is not on offer."""
         return self._offers.pop(number, None)

@@ -16,6 +16,7 @@ from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from mm_asgi.wire.netrpc.yamux_session import MuxSession
     from mm_asgi.wire.netrpc.yamux_stream import MuxStream
@@ -63,6 +64,7 @@ class Dials:
         dial.owner = owner
         assert dial.stream is not None
         owner.stream_opened(dial.stream)
+        self.wind()
         return dial.stream
 
     def _dial(self, number: int, first: bytes, *, fin: bool) -> Dial:
@@ -74,16 +76,23 @@ class Dials:
         stream.owner = dial
         dial.stream_opened(stream)
         self._open[dial] = self._loop.time() + DIAL_TIMEOUT
-        if self._clock is None:
-            self._clock = self._loop.call_later(DIAL_TIMEOUT, self._look)
         return dial
+
+    def wind(self) -> None:
+        """Set the clock by which the dials expire."""
+        if self._open and self._clock is None:
+            self._clock = self._loop.call_later(DIAL_TIMEOUT, self._look)
 
     def settled(self, dial: Dial) -> None:
         """A dial was acknowledged, or has failed."""
         self._open.pop(dial, None)
 
     def _look(self) -> None:
-        self._clock = None
+        with self._session.lock:
+            self._clock = None
+            self._expire()
+
+    def _expire(self) -> None:
         now = self._loop.time()
         for dial, due in list(self._open.items()):
             if due > now:
@@ -100,21 +109,34 @@ class Dials:
 
     def expect(self, number: int) -> None:
         """Keep an offer for a ``dial()`` that comes later, and that has to come."""
+        if number in self._early:
+            return
         self._expected[number] = self._loop.time() + EXPECTED
         if self._expected_clock is None:
             self._expected_clock = self._loop.call_later(EXPECTED, self._look_at_expected)
 
     def _look_at_expected(self) -> None:
-        self._expected_clock = None
+        with self._session.lock:
+            self._expected_clock = None
+            self._dial_expected()
+
+    def _dial_expected(self) -> None:
         now = self._loop.time()
         for number, due in list(self._expected.items()):
             if due > now:
                 self._expected_clock = self._loop.call_at(due, self._look_at_expected)
                 return
             self._dial_early(number)
+        self.wind()
+
+    def dial_meanwhile(self, offered: Iterable[int]) -> None:
+        """Dial all that is expected and what is offered, in the thread, for owners to come."""
+        for number in (*self._expected, *offered):
+            if number not in self._early:
+                self._dial_early(number)
 
     def _dial_early(self, number: int) -> None:
-        del self._expected[number]
+        self._expected.pop(number, None)
         try:
             self._early[number] = self._dial(number, b"", fin=False)
         except ConnectionError:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from mm_asgi.wire.netrpc.mux_link import MuxLink
+    from mm_asgi.wire.netrpc.mux_socket import MuxSocket
     from mm_asgi.wire.netrpc.plugin_session import PluginSession
     from mm_asgi.wire.port import Listener
 
@@ -32,12 +34,15 @@ class NetRPCEndpoint:
 
     Attributes:
         session: the session of the connection that is open, or was last.
+        socket: its socket; None with TLS.
     """
 
     def __init__(self, make_session: Callable[[], PluginSession]) -> None:
         self._make_session = make_session
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._server: asyncio.Server | None = None  # with TLS
         self.session: PluginSession | None = None
+        self.socket: MuxSocket | None = None
 
     async def start(self, listener: Listener, *, tls: ssl.SSLContext | None = None) -> None:
         """Listen; return when the host may dial.
@@ -48,12 +53,38 @@ class NetRPCEndpoint:
         loop = asyncio.get_running_loop()
         opened = listener.open()
         opened.setblocking(False)
-        if opened.family == socket.AF_UNIX:
+        if tls is None:
+            self._listening = opened
+            loop.add_reader(opened, self._accept, loop, opened)
+        elif opened.family == socket.AF_UNIX:
             self._server = await loop.create_unix_server(self._connect, sock=opened, ssl=tls)
         else:
             self._server = await loop.create_server(self._connect, sock=opened, ssl=tls)
 
-    def _connect(self) -> asyncio.Protocol:
+    def _accept(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        from mm_asgi.wire.netrpc.mux_socket import MuxSocket
+
+        try:
+            accepted = listening.accept()[0]
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # whoever dialled has gone
+        except OSError as error:
+            log.error("a connection could not be accepted, trying again in 1 s: %s", error)
+            loop.remove_reader(listening)
+            loop.call_later(1, self._accept_again, loop, listening)
+            return
+        if accepted.family != socket.AF_UNIX:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link = self._connect()
+        made = MuxSocket(accepted, link)
+        if self.session is not None and self.session.link is link:
+            self.socket = made
+
+    def _accept_again(self, loop: asyncio.AbstractEventLoop, listening: socket.socket) -> None:
+        if self._listening is listening:
+            loop.add_reader(listening, self._accept, loop, listening)
+
+    def _connect(self) -> MuxLink:
         """A connection is accepted. With TLS it may still fail to prove who it is."""
         session = self._make_session()
         session.link.may_begin = lambda link: self._begin(session)
@@ -68,6 +99,10 @@ class NetRPCEndpoint:
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, and close the open one; it has ``grace`` seconds to drain."""
+        if self._listening is not None:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
         if self._server is not None:
             self._server.close()
         session = self.session

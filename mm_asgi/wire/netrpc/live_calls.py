@@ -9,7 +9,8 @@ answered, and served, in any other: who needs an order waits for each.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.wire.netrpc.rpc_conversation import AnswerSide, CallSide
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mm_asgi.wire.netrpc.yamux_stream import MuxStream
 
 __all__ = ["CallRefused", "RPCAnswerer", "RPCCaller"]
+
+
+HELD: Final = 4 * 1024 * 1024
+"""Bytes of calls that are taken while the loop stands still, on each stream."""
 
 
 class CallRefused(Exception):
@@ -153,6 +158,8 @@ class RPCAnswerer(StreamOwner):
         handle: called with each call and this answerer; answers now or later, by ``reply()`` or
             ``refuse()``, once. It does not raise.
         on_fault: called when the stream cannot be read on; None: the stream is reset.
+        hurry: called with each call that comes while the loop stands still, in another thread; it
+            does what cannot wait, and returns whether the call is answered by it.
     """
 
     def __init__(
@@ -160,10 +167,13 @@ class RPCAnswerer(StreamOwner):
         book: GobBook,
         handle: Callable[[IncomingCall, RPCAnswerer], None],
         on_fault: Callable[[HostProtocolError], None] | None = None,
+        hurry: Callable[[IncomingCall, RPCAnswerer], bool] = lambda call, answerer: False,
     ) -> None:
         self._side = AnswerSide(book)
         self._handle = handle
         self._on_fault = on_fault
+        self._hurry = hurry
+        self._held = 0  # bytes of calls that wait for a loop that stands still
 
     def data_received(self, data: bytes) -> None:
         """Take calls."""
@@ -173,9 +183,41 @@ class RPCAnswerer(StreamOwner):
             for call in self._side.receive(data):
                 self._handle(call, self)
         except HostProtocolError as error:
-            if self._on_fault is None:
-                raise
-            self._on_fault(error)
+            self._fail(error)
+
+    def received_meanwhile(self, data: bytes) -> Callable[[], None]:
+        """Take calls, do what cannot wait, and let the loop answer the others."""
+        assert self.stream is not None
+        size = len(data)
+        self._held += size
+        if self._held <= HELD:  # what waits is bounded: then the host's window stays shut
+            self.stream.consume(size)
+            size = 0
+        calls: list[IncomingCall] = []
+        fault: HostProtocolError | None = None
+        try:
+            for call in self._side.receive(data):
+                if not self._hurry(call, self):
+                    calls.append(call)  # noqa: PERF401 - a fault leaves those before it
+        except HostProtocolError as error:
+            fault = error
+        return partial(self._catch_up, size, calls, fault)
+
+    def _catch_up(
+        self, size: int, calls: list[IncomingCall], fault: HostProtocolError | None
+    ) -> None:
+        self._held = 0
+        if size and self.stream is not None:
+            self.stream.consume(size)
+        for call in calls:
+            self._handle(call, self)
+        if fault is not None:
+            self._fail(fault)
+
+    def _fail(self, error: HostProtocolError) -> None:
+        if self._on_fault is None:
+            raise error
+        self._on_fault(error)
 
     def stream_ended(self, *, whole: bool) -> None:
         """No more calls come, and as in Go nobody waits for answers any more."""

@@ -14,6 +14,10 @@ Owners run in the middle of a read. What one raises is its own stream's end, nev
 HostProtocolError, or any error of ours, which is logged. The link itself ends with the session, and
 then every stream's owner is told, before ``on_lost``.
 
+While the loop stands still a thread may read (stand_in.py). It does what the other side does not
+wait for, pings, SYNs and dials, and keeps all else in order for the loop. Whoever touches the
+session holds its lock, for as long as it takes to leave it whole.
+
 What waits to be sent is bounded by the windows, but for answers to what the other side asks (pings,
 SYNs). While the socket takes nothing, the link stops reading once they are too many.
 """
@@ -21,8 +25,10 @@ SYNs). While the socket takes nothing, the link stops reading once they are too 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.wire.netrpc.broker import MuxBroker, NumberReader, write_number
@@ -66,6 +72,7 @@ class MuxLink(asyncio.Protocol):
 
     Attributes:
         session: the yamux session.
+        lock: the session's.
         closed: done when the transport is gone.
         may_begin: asked when a transport is there; where it returns False, the transport is closed.
     """
@@ -79,6 +86,7 @@ class MuxLink(asyncio.Protocol):
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.session = MuxSession(client=client, wake=self._wake)
+        self.lock = self.session.lock
         self.closed: asyncio.Future[None] = self.loop.create_future()
         self._broker: MuxBroker[StreamOwner] = MuxBroker()
         self._greet = greet
@@ -88,6 +96,7 @@ class MuxLink(asyncio.Protocol):
         self._is_scheduled = False
         self._is_paused = False
         self._reads = True
+        self._kept: list[MuxEvent | _Rest] = []  # what the thread has left to the loop
         self._dials = Dials(self.session, self.loop)
 
     @property
@@ -110,7 +119,8 @@ class MuxLink(asyncio.Protocol):
         Raises:
             ConnectionError: the connection is lost.
         """
-        return self._dials.dial(number, owner, fin=fin)
+        with self.lock:
+            return self._dials.dial(number, owner, fin=fin)
 
     def expect(self, number: int) -> None:
         """Keep an offer of the other side for a ``dial()`` that comes later, and that has to come.
@@ -118,18 +128,25 @@ class MuxLink(asyncio.Protocol):
         The other side gives it up after 5 s; it is dialled before that, whether or not its owner
         has something to write.
         """
-        self._dials.expect(number)
+        with self.lock:
+            self._dials.expect(number)
+
+    def dial_meanwhile(self, offered: Iterable[int]) -> None:
+        """Take up offers for owners to come; in the thread that stands in, under the lock."""
+        self._dials.dial_meanwhile(offered)
 
     def offer(self, owner: StreamOwner) -> int:
         """Return a number that the other side may dial once; the stream is the owner's then."""
-        return self._broker.offer(lambda arrival: _hand_over(arrival, owner))
+        with self.lock:
+            return self._broker.offer(owner)
 
     def withdraw(self, number: int) -> bool:
         """Take an offer back; return whether it was still open."""
-        return self._broker.withdraw(number)
+        with self.lock:
+            return self._broker.withdraw(number)
 
-    def claim(self, number: int) -> Callable[[StreamOwner], None] | None:
-        """Return what gives a stream that dialled to whom offered; None where nobody did."""
+    def claim(self, number: int) -> StreamOwner | None:
+        """Return the owner for a stream that dialled; None where nobody offered."""
         return self._broker.claim(number)
 
     # ---------------------------------------------------------------- asyncio.Protocol
@@ -146,11 +163,19 @@ class MuxLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """The transport has read."""
-        scheduled, self._is_scheduled = self._is_scheduled, True
-        self._tell(self.session.receive(data))
-        if not scheduled:
-            # After the tasks that were just started have run once: what they answer leaves with it.
-            self.loop.call_soon(self._flush)
+        with self.lock:
+            scheduled, self._is_scheduled = self._is_scheduled, True
+            if self._kept:
+                self._catch_up()
+            self._tell(self.session.receive(data))
+            if not scheduled:
+                # After the tasks that were just started have run once: what they answer leaves
+                # with it.
+                self.loop.call_soon(self._flush)
+            self._pace()
+
+    def _pace(self) -> None:
+        """Read no more while the other side asks and takes no answer."""
         if self._is_paused and self._reads and self.session.output_size > _WAITING:
             self._reads = False
             self._transport.pause_reading()
@@ -164,24 +189,68 @@ class MuxLink(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """The socket takes more again."""
-        self._is_paused = False
-        self._flush()
-        if not self._reads:
-            self._reads = True
-            self._transport.resume_reading()
+        with self.lock:
+            self._is_paused = False
+            self._flush()
+            if not self._reads and self._transport is not None:
+                self._reads = True
+                self._transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone."""
-        self._transport = None
-        self._dials.stop()
-        why = "the connection is gone" if exc is None else f"the connection is gone: {exc}"
-        self._tell(self.session.lose(why))
+        with self.lock:
+            self._transport = None
+            self._dials.stop()
+            why = "the connection is gone" if exc is None else f"the connection is gone: {exc}"
+            self._catch_up()
+            self._tell(self.session.lose(why))
         if not self.closed.done():
             self.closed.set_result(None)
 
+    # ---------------------------------------------------------------- while the loop stands still
+
+    def receive_meanwhile(self, data: bytes) -> None:
+        """Take bytes in the thread that stands in: do what cannot wait, and keep the rest."""
+        scheduled, self._is_scheduled = self._is_scheduled, True
+        had = bool(self._kept)
+        for event in self.session.receive(data):
+            self._keep(event)
+        self.dial_meanwhile(())
+        self._is_scheduled = scheduled
+        if self._transport is not None and not self._is_paused:
+            self._write()
+        self._pace()
+        if self._kept and not had:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(self._wake_up)
+
+    def _keep(self, event: MuxEvent) -> None:
+        stream: MuxStream | None = getattr(event, "stream", None)
+        owner: StreamOwner | None = None if stream is None else stream.owner
+        if type(event) is StreamOpened:
+            self._tell((event,))
+        elif type(event) is DataReceived and owner is not None:
+            try:
+                rest = owner.received_meanwhile(event.data)
+            except Exception as error:  # noqa: BLE001 - the loop raises and logs it
+                rest = partial(_raise, error)
+            self._kept.append(event if rest is None else _Rest(event.stream, rest))
+        else:
+            self._kept.append(event)
+
+    def _wake_up(self) -> None:
+        with self.lock:
+            self._catch_up()
+            self._dials.wind()
+
+    def _catch_up(self) -> None:
+        """Tell the owners what the thread has kept for them."""
+        kept, self._kept = self._kept, []
+        self._tell(kept)
+
     # ---------------------------------------------------------------- events
 
-    def _tell(self, events: Iterable[MuxEvent]) -> None:
+    def _tell(self, events: Iterable[MuxEvent | _Rest]) -> None:
         for event in events:
             kind = type(event)
             if kind is SessionFailed:
@@ -199,7 +268,7 @@ class MuxLink(asyncio.Protocol):
                 log.exception("yamux stream %d: its owner failed; the stream was reset", stream.id)
                 self._drop(stream)
 
-    def _tell_owner(self, stream: MuxStream, event: MuxEvent) -> None:
+    def _tell_owner(self, stream: MuxStream, event: MuxEvent | _Rest) -> None:
         owner: StreamOwner | None = stream.owner
         match event:
             case StreamOpened():
@@ -216,6 +285,8 @@ class MuxLink(asyncio.Protocol):
                 owner.stream_ended(whole=False)
             case StreamDrained() if owner is not None:
                 owner.stream_drained()
+            case _Rest(_, act):
+                act()
             case _:
                 pass
 
@@ -242,39 +313,52 @@ class MuxLink(asyncio.Protocol):
             self.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._is_scheduled = False
-        session = self.session
-        if self._transport is None or self._is_paused:
+        with self.lock:
+            self._is_scheduled = False
+            if self._transport is None or self._is_paused:
+                return
+            self._write()
+            if self.session.failure is not None:
+                self._transport.close()
+
+    def _write(self) -> None:
+        size = self.session.output_size
+        if not size:
             return
-        size = session.output_size
-        if size:
-            output = session.take()
-            if len(output) == 1:
-                self._transport.write(output[0])
-            elif size <= _JOIN:
-                self._transport.write(b"".join(output))
-            else:
-                self._transport.writelines(output)
-        if session.failure is not None:
-            self._transport.close()
+        output = self.session.take()
+        if len(output) == 1:
+            self._transport.write(output[0])
+        elif size <= _JOIN:
+            self._transport.write(b"".join(output))
+        else:
+            self._transport.writelines(output)
 
     def fail(self, error: HostProtocolError) -> None:
         """End the connection: what came on it cannot be understood."""
         log.warning("the connection to the host was closed: %s", error)
-        self._tell(self.session.lose(str(error)))
-        self.close()
+        with self.lock:
+            self._tell(self.session.lose(str(error)))
+            self.close()
 
     def close(self) -> None:
         """Close the connection once what was written has left."""
-        self._is_paused = False  # the transport keeps what the socket does not take
-        self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        with self.lock:
+            self._is_paused = False  # the transport keeps what the socket does not take
+            self._flush()
+            if self._transport is not None:
+                self._transport.close()
 
     def abort(self) -> None:
         """Close the connection now; what was written and has not left is lost."""
         if self._transport is not None:
             self._transport.abort()
+
+
+class _Rest(NamedTuple):
+    """What the loop has to do with bytes that the thread has taken."""
+
+    stream: MuxStream
+    act: Callable[[], None]
 
 
 class _Arrival(StreamOwner):
@@ -286,26 +370,28 @@ class _Arrival(StreamOwner):
 
     def data_received(self, data: bytes) -> None:
         """Take the number, and give the stream to whom offered it."""
+        self.received_meanwhile(data)()
+
+    def received_meanwhile(self, data: bytes) -> Callable[[], None]:
+        """Acknowledge the number: the other side waits 5 s. Its owner has the stream later."""
         stream = self.stream
         assert stream is not None
         found = self._reader.receive(data)
         if found is None:
             stream.consume(len(data))
-            return
+            return _nothing
         number, rest = found
         stream.consume(len(data) - len(rest))
-        taken = self._link.claim(number)
-        if taken is None:
-            log.debug("MuxBroker: the host dialled %d, which is not on offer", number)
+        owner = self._link.claim(number)
+        if owner is None:
             stream.owner = None
             stream.reset()
-            return
+            return partial(
+                log.debug, "MuxBroker: the host dialled %d, which is not on offer", number
+            )
         stream.write(write_number(number))  # before anything that the owner writes
-        taken(self)
-        owner: StreamOwner = stream.owner
-        owner.stream_taken()
-        if rest:
-            owner.data_received(rest)
+        stream.owner = StreamOwner()  # of what comes before its owner has it; all of it is kept
+        return partial(_hand_over, stream, owner, rest)
 
     def stream_ended(self, *, whole: bool) -> None:
         """The other side left without a number."""
@@ -313,8 +399,17 @@ class _Arrival(StreamOwner):
             self.stream.close()
 
 
-def _hand_over(arrival: StreamOwner, owner: StreamOwner) -> None:
-    stream = arrival.stream
-    assert stream is not None
+def _hand_over(stream: MuxStream, owner: StreamOwner, rest: bytes) -> None:
     stream.owner = owner
     owner.stream_opened(stream)
+    owner.stream_taken()
+    if rest:
+        owner.data_received(rest)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _nothing() -> None:
+    """Do nothing: the bytes were taken whole."""

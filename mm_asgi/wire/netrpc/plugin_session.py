@@ -24,7 +24,7 @@ from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
 from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
 
@@ -43,6 +43,8 @@ class PluginSession:
             ``reply()`` or ``refuse()``, and this session. It starts a task for what takes time.
         on_quit: called when the host asks for the end; the answer leaves first.
         on_lost: called once when the connection is over, with the reason.
+        offers: returns the broker's numbers that a hook's call offers; they are dialled for it
+            while the loop stands still.
 
     Attributes:
         book: what all gob streams share; for a caller of one's own.
@@ -56,14 +58,16 @@ class PluginSession:
         handle: Callable[[IncomingCall, RPCAnswerer, PluginSession], None],
         on_quit: Callable[[], None],
         on_lost: Callable[[str], None] = lambda why: None,
+        offers: Callable[[IncomingCall], Iterable[int]] = lambda call: (),
     ) -> None:
         self.book = book
+        self._offers = offers
         self._handle = handle
         self._on_quit = on_quit
         self.link = MuxLink(client=False, greet=self._greet, on_lost=on_lost)
         # In the order in which the host opens them.
         self._first: list[StreamOwner] = [
-            RPCAnswerer(book, self._control, self.link.fail),
+            RPCAnswerer(book, self._control, self.link.fail, self._hurry_control),
             StreamOwner(),
             StreamOwner(),
         ]
@@ -82,8 +86,19 @@ class PluginSession:
         elif call.arguments != _HOOKS:
             answerer.refuse(call, f"unknown plugin type: {call.arguments}")
         else:
-            hooks = RPCAnswerer(self.book, self._hook, self.link.fail)
+            hooks = RPCAnswerer(self.book, self._hook, self.link.fail, self._hurry_hook)
             answerer.reply(call, UINT32, self.link.offer(hooks))
+
+    def _hurry_control(self, call: IncomingCall, answerer: RPCAnswerer) -> bool:
+        """Answer the health check of a plugin whose loop stands still: the process lives."""
+        if call.method != "Control.Ping":
+            return False
+        answerer.reply(call, NOTHING, {})
+        return True
+
+    def _hurry_hook(self, call: IncomingCall, answerer: RPCAnswerer) -> bool:
+        self.link.dial_meanwhile(self._offers(call))
+        return False
 
     def _hook(self, call: IncomingCall, answerer: RPCAnswerer) -> None:
         self._handle(call, answerer, self)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mm_asgi.wire.netrpc.yamux_stream import MuxStream
 
 __all__ = ["StreamOwner"]
@@ -37,6 +39,15 @@ class StreamOwner:
         """Bytes came; ``stream.consume(len(data))`` gives their window back."""
         assert self.stream is not None
         self.stream.consume(len(data))
+
+    def received_meanwhile(self, data: bytes) -> Callable[[], None] | None:
+        """Bytes came while the loop stands still. Called in another thread, under the link's lock.
+
+        Do what the other side does not wait long for, and return what the loop does with the rest;
+        None: nothing was done, and ``data_received`` comes later. Nothing of asyncio may be called,
+        and nothing be logged: the loop may hold a handler's lock.
+        """
+        return None
 
     def stream_drained(self) -> None:
         """Everything that was written has left."""

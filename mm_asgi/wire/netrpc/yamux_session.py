@@ -25,6 +25,7 @@ and does not read (``output_size``).
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -163,6 +164,7 @@ class MuxSession:
         wake: called when there is something for ``take()`` where there was nothing.
 
     Attributes:
+        lock: held by whoever changes the session or a stream. A stream's own methods take it.
         streams: every stream that is not over, by its number.
         failure: what ended the session, once something has.
         output_size: bytes that wait for ``take()``.
@@ -178,6 +180,7 @@ class MuxSession:
         max_streams: int = MAX_STREAMS,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
+        self.lock = threading.RLock()
         self.streams: dict[int, MuxStream] = {}
         self.failure: HostProtocolError | None = None
         self.output_size = 0

@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mm_asgi.wire.netrpc.yamux_frames import DATA, FIN, INITIAL_WINDOW, RST, WINDOW
 
 if TYPE_CHECKING:
+    import threading
+
     from mm_asgi.wire.netrpc.yamux_frames import Buffer
 
 __all__ = ["MUX_TRANSITIONS", "FrameSink", "MuxState", "MuxStep", "MuxStream"]
@@ -93,7 +95,13 @@ _CANNOT_SEND: Final = frozenset({MuxState.LOCAL_CLOSED, MuxState.CLOSED})
 
 
 class FrameSink(Protocol):
-    """What a stream needs of its session."""
+    """What a stream needs of its session.
+
+    Attributes:
+        lock: whoever changes a stream holds it: the loop, or the thread that stands in for it.
+    """
+
+    lock: threading.RLock
 
     def send_frame(
         self, kind: int, flags: int, stream_id: int, length: int, payload: Buffer = b""
@@ -120,6 +128,7 @@ class MuxStream:
 
     __slots__ = (
         "_credit",
+        "_lock",
         "_queue",
         "_wants_fin",
         "_sink",
@@ -135,6 +144,7 @@ class MuxStream:
 
     def __init__(self, sink: FrameSink, stream_id: int, state: MuxState) -> None:
         self._sink = sink
+        self._lock = sink.lock
         self.id = stream_id
         self.state = state
         self.is_acknowledged = state is MuxState.OPEN
@@ -175,6 +185,10 @@ class MuxStream:
         Raises:
             ValueError: this side has closed the stream before.
         """
+        with self._lock:
+            self._write(data)
+
+    def _write(self, data: Buffer) -> None:
         state = self.state
         if state is MuxState.RESET:
             return
@@ -219,11 +233,12 @@ class MuxStream:
 
     def close(self) -> None:
         """End this side's direction once everything that was written has left. Idempotent."""
-        if self._wants_fin or self.state in _OVER or self.state is MuxState.LOCAL_CLOSED:
-            return
-        self._wants_fin = True
-        if not self.queued and self.state is not MuxState.WAITING:
-            self._send_fin()
+        with self._lock:
+            if self._wants_fin or self.state in _OVER or self.state is MuxState.LOCAL_CLOSED:
+                return
+            self._wants_fin = True
+            if not self.queued and self.state is not MuxState.WAITING:
+                self._send_fin()
 
     def opened(self) -> None:
         """The SYN has left: send what waited for it."""
@@ -239,9 +254,10 @@ class MuxStream:
 
     def reset(self) -> None:
         """End both directions at once; what waits is dropped. Idempotent."""
-        if self.state is not MuxState.WAITING and self.state not in _OVER:
-            self._sink.send_frame(WINDOW, RST, self.id, 0)
-        self.move(MuxStep.SEND_RST)
+        with self._lock:
+            if self.state is not MuxState.WAITING and self.state not in _OVER:
+                self._sink.send_frame(WINDOW, RST, self.id, 0)
+            self.move(MuxStep.SEND_RST)
 
     # ---------------------------------------------------------------- receiving
 
@@ -259,16 +275,17 @@ class MuxStream:
         Raises:
             ValueError: so many bytes were not received.
         """
-        if size > self.unread:
-            raise ValueError(
-                f"yamux stream {self.id}: consume({size}), and {self.unread} bytes are unread"
-            )
-        self.unread -= size
-        self._credit += size
-        if self._credit >= INITIAL_WINDOW // 2 and self.state in _RECEIVES:
-            self._sink.send_frame(WINDOW, 0, self.id, self._credit)
-            self.receive_window += self._credit
-            self._credit = 0
+        with self._lock:
+            if size > self.unread:
+                raise ValueError(
+                    f"yamux stream {self.id}: consume({size}), and {self.unread} bytes are unread"
+                )
+            self.unread -= size
+            self._credit += size
+            if self._credit >= INITIAL_WINDOW // 2 and self.state in _RECEIVES:
+                self._sink.send_frame(WINDOW, 0, self.id, self._credit)
+                self.receive_window += self._credit
+                self._credit = 0
 
 
 _RECEIVES: Final = frozenset({MuxState.OPENING, MuxState.OPEN, MuxState.LOCAL_CLOSED})

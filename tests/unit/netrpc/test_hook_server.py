@@ -11,9 +11,13 @@ import pytest
 from mm_asgi import Plugin, Reject
 from mm_asgi.errors import PLUGIN_FAILED
 from mm_asgi.hooks import HOOKS, NOT_CHECKED
+from mm_asgi.netrpc.hook_server import OFFERS, offered_by
 from mm_asgi.wire.netrpc import tables
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
+from mm_asgi.wire.netrpc.gob_types import UINT
 from mm_asgi.wire.netrpc.live_calls import CallRefused
+from mm_asgi.wire.netrpc.rpc_conversation import IncomingCall
+from mm_asgi.wire.netrpc.shapes import gob_type
 
 from .called import Called
 
@@ -48,6 +52,21 @@ def filtering(function: Callable[..., Awaitable[Any]]) -> Plugin:
 
 
 # ---------------------------------------------------------------- which calls are served
+
+
+def test_each_call_that_offers_streams_is_known_to() -> None:
+    """Of Go's arguments the unsigned numbers are the broker's, and no others."""
+    found = {}
+    for name, (arguments, *_) in tables.HOOKS.items():
+        kind = None if arguments == "struct {}" else gob_type(arguments)
+        numbers = [field.name for field in getattr(kind, "fields", ()) if field.type is UINT]
+        if numbers:
+            found[f"Plugin.{name}"] = tuple(numbers)
+    assert found == OFFERS
+    call = IncomingCall("Plugin.ServeHTTP", 1, {"ResponseWriterStream": 5, "Request": {}})
+    assert offered_by(call) == [5]
+    assert offered_by(IncomingCall("Plugin.ServeHTTP", 1, None)) == []
+    assert offered_by(IncomingCall("Plugin.MessageHasBeenPosted", 1, {"B": 5})) == []
 
 
 async def test_the_hooks_of_the_plugin_are_named_and_no_others(start: Start) -> None:

@@ -215,6 +215,33 @@ def test_L10_a_blocked_loop_is_warned_of_and_comes_back(process: Process) -> Non
     assert process.code is None
 
 
+@pytest.mark.parametrize("warn", [0.0, 0.1])
+def test_somebody_stands_in_while_the_loop_stands_still(
+    process: Process, warn: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mm_asgi.observe.watchdog._STANDS_STILL", 0.1)
+    release, said = threading.Event(), threading.Condition()
+    wanted: list[bool] = []
+
+    def stand_in(*, needed: bool) -> None:
+        with said:
+            wanted.append(needed)
+            said.notify_all()
+
+    with running_loop() as loop:
+        watchdog = process.watchdog(loop, warn=warn, stand_in=stand_in)
+        on_loop(loop, watchdog.start)
+        loop.call_soon_threadsafe(release.wait, WAIT)
+        with said:
+            assert said.wait_for(lambda: True in wanted, WAIT)
+            wanted.clear()
+        release.set()
+        with said:
+            assert said.wait_for(lambda: False in wanted, WAIT)
+        watchdog.stop()
+    assert process.code is None
+
+
 def test_L10_a_loop_that_stays_blocked_is_ended(process: Process) -> None:
     release = threading.Event()
 
