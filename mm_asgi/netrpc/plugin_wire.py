@@ -34,8 +34,8 @@ class NetRPCWire:
     """go-plugin's net/rpc (a Wire of process/wires.py)."""
 
     protocol = "netrpc"
-    # Its yamux sends a ping each 30 s and waits 10 s for the answer.
-    patience = "the server ends the connection to a plugin that stands still for 40 s"
+    # The host itself waits for ever: a thread answers its pings (wire/netrpc/stand_in.py).
+    patience = "the setting blocked-kill, too, ends a plugin that stands still for long"
     bounds_requests = False
 
     def __init__(self) -> None:

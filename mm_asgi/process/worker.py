@@ -8,8 +8,8 @@ order in which they were built. A stop that hangs, in the app's code or in ours,
 watchdog, from its own thread.
 
 The app is imported with the host's first Implemented and not here (row L1): the host waits 3 to
-10 s for the handshake and 30 s for Implemented (a released server without a limit, but it ends the
-connection of a loop that stands still for 40 s), and it shows its admin what fails there.
+10 s for the handshake and 30 s for Implemented (a released server without a limit), and it shows its
+admin what fails there.
 """
 
 from __future__ import annotations

@@ -9,7 +9,11 @@ Four protocols stand on each other, and each is a core of its own without a sock
 
 They import the standard library and ``mm_asgi.errors`` alone. What lives on asyncio stands on them:
 
+    stream_owner.py          whom a stream belongs to
     mux_link.py              a connection: reads, writes, and tells each stream's owner
+    mux_socket.py            its socket, for the loop and for a thread
+    dials.py                 what the other side offers, dialled at once or later
+    stand_in.py              the thread, while the loop stands still
     live_calls.py            RPCCaller (calls with futures) and RPCAnswerer (calls to be answered)
     byte_pipe.py             BytePipe: a request's body, a file
     endpoint.py              the address, and the one connection taken there
