@@ -8,18 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
+import socket
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from mm_asgi.wire.netrpc.broker import write_number
+from mm_asgi.wire.netrpc.gob_types import STRING
+from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
+from mm_asgi.wire.netrpc.shapes import registered_types
+from mm_asgi.wire.netrpc.yamux_session import PongReceived
 from tests.contract.test_L_released import bundle, environ
 from tests.net_host import NetHost
 from tests.roads import on
+from tests.roads.process.light_host import LightHost
+from tests.wire.netrpc.still_loop import Called, StillHost
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mm_asgi.wire.netrpc.rpc_conversation import Outcome
 
 BLOCKED = 70
 APP = """
@@ -102,6 +113,55 @@ class Held:
         assert (await held).content == b"nothing"
         assert b64decode((await upload)["written"]) == b"replaced abc"
         assert (await self.host.control("/ping"))["ok"]
+
+
+class DialledHost(StillHost):
+    """A host of ours that has dialled a plugin's process and waits for its answers."""
+
+    def __init__(self, address: str) -> None:
+        opened = socket.socket(socket.AF_UNIX)
+        opened.connect(address)
+        super().__init__(opened)
+        book = GobBook(registered_types())
+        self.control = Called(self, self.open(), book)
+        self.open()
+        self.open()
+        self.control.call("Dispenser.Dispense", STRING, "hooks")
+        dial = write_number(self.answer(self.control).value)
+        self.hooks = Called(self, self.open(dial), book, skip=len(dial))
+
+    def answer(self, called: Called) -> Outcome:
+        """Return the next answer of a stream."""
+        while not (found := called.answers()):
+            self.wait()
+        return found[0]
+
+    def pong(self, value: int) -> None:
+        """Wait for the answer to a ping."""
+        while PongReceived(value) not in self.events:
+            self.wait()
+            self.read()
+
+    def wait(self) -> None:
+        """Wait until the plugin has sent something."""
+        assert select.select([self.socket], [], [], 10)[0], "nothing came"
+
+
+@on("p")
+def test_L12_a_slow_import_answers_its_hosts_pings() -> None:
+    """An import holds the loop up, from the call of Implemented on."""
+    with LightHost("imports:app", PROCESS_HOLD="yes", wire="netrpc") as plugin:
+        host = DialledHost(plugin.handshake()[3])
+        with host.socket:
+            host.hooks.call("Plugin.Implemented", NOTHING, {})
+            plugin.bell.wait("import held")
+            value = host.session.ping()
+            host.send()
+            host.pong(value)
+            host.control.call("Control.Ping")
+            assert host.answer(host.control).error is None
+            plugin.bell.release("import held")
+            assert "ServeHTTP" in host.answer(host.hooks).value
 
 
 @on("n")

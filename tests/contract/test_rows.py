@@ -9,7 +9,7 @@ ROWS = [
     *(f"S{number}" for number in range(1, 11)),
     *(f"D{number}" for number in range(1, 9)),
     *(f"R{number}" for number in range(1, 18)),
-    *(f"L{number}" for number in range(1, 12)),
+    *(f"L{number}" for number in range(1, 13)),
     *(f"H{number}" for number in range(1, 7)),
     *("A1", "A2"),
 ]
