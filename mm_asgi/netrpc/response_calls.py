@@ -247,10 +247,9 @@ class ResponseCalls:
                 self._end(left=False)
             return
         self._current = step[0]
-        answer = self._caller.call(*step)
         self._move(ResponseMove.CALL)
-        answer.add_done_callback(self._answered)
-        if self._caller.stream is None:
+        self._caller.send(*step, self._answered)
+        if self._caller.stream is None and not self._caller.is_lost:
             try:
                 self._link.dial(self._number, self._caller)
             except ConnectionError:
@@ -307,12 +306,11 @@ class ResponseCalls:
 
     # ---------------------------------------------------------------- answers
 
-    def _answered(self, answer: asyncio.Future[Any]) -> None:
-        error = answer.exception()
+    def _answered(self, value: Any, error: Exception | None) -> None:
         self._move(ResponseMove.ANSWERED)
         if error is None:
             if self._current == "Plugin.Header":
-                self._keep_headers(answer.result())
+                self._keep_headers(value)
         elif isinstance(error, CallRefused) and self._forgives(error):
             pass
         else:

@@ -192,7 +192,7 @@ async def test_L10_after_30_s_it_ends_and_the_next_health_check_starts_it(tmp_pa
         first = plugin.host.pid
         held = await plugin.hold(3600)
         waits = asyncio.create_task(plugin.client.get("/"))
-        assert (await plugin.host.wait_event("exited"))["exit_code"] == BLOCKED
+        assert (await plugin.host.wait_event("exited", timeout=45))["exit_code"] == BLOCKED
         assert (await held).status_code == 500
         assert (await waits).status_code == 500
         checked = await plugin.host.control("/health?after_exit=1")

@@ -95,6 +95,7 @@ class MuxLink(asyncio.Protocol):
         self._transport: Any = None
         self._is_scheduled = False
         self._is_paused = False
+        self._has_begun = False
         self._reads = True
         self._kept: list[MuxEvent | _Rest] = []  # what the thread has left to the loop
         self._dials = Dials(self.session, self.loop)
@@ -165,14 +166,23 @@ class MuxLink(asyncio.Protocol):
         """The transport has read."""
         with self.lock:
             scheduled, self._is_scheduled = self._is_scheduled, True
+            self._has_begun = False
             if self._kept:
                 self._catch_up()
             self._tell(self.session.receive(data))
-            if not scheduled:
+            if scheduled:
+                pass
+            elif self._has_begun:
                 # After the tasks that were just started have run once: what they answer leaves
                 # with it.
                 self.loop.call_soon(self._flush)
+            else:
+                self._flush()
             self._pace()
+
+    def begin(self) -> None:
+        """A task was started for what was just read: its answer leaves with all else."""
+        self._has_begun = True
 
     def _pace(self) -> None:
         """Read no more while the other side asks and takes no answer."""

@@ -30,6 +30,9 @@ __all__ = ["MuxSocket"]
 READ: Final = 256 * 1024
 """Bytes that one read takes at most, as in asyncio."""
 
+READS: Final = 8
+"""Reads of one turn of the loop, while a frame is not whole."""
+
 HIGH: Final = 64 * 1024
 """Bytes that wait for the socket, from which on the link is asked to pause."""
 
@@ -91,15 +94,19 @@ class MuxSocket(asyncio.Transport):
     # ---------------------------------------------------------------- reading
 
     def _readable(self) -> None:
-        with self._lock:
-            if not self.is_reading():
-                return
-            data = self._receive()
-            if data:
-                self._link.data_received(data)
-            elif data is not None:
-                self._link.eof_received()
-                self.close()
+        for _ in range(READS):
+            with self._lock:
+                if not self.is_reading():
+                    return
+                data = self._receive()
+                if data:
+                    self._link.data_received(data)
+                elif data is not None:
+                    self._link.eof_received()
+                    self.close()
+                # Go writes a frame's header and its data apart: they are read in one turn.
+                if not data or not self._link.session.is_midway:
+                    return
 
     def _receive(self) -> bytes | None:
         """Return what is there, empty at the end; None: nothing, or an error, which is kept."""

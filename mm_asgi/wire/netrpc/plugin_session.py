@@ -101,6 +101,7 @@ class PluginSession:
         return False
 
     def _hook(self, call: IncomingCall, answerer: RPCAnswerer) -> None:
+        self.link.begin()
         self._handle(call, answerer, self)
 
 

@@ -204,6 +204,11 @@ class MuxSession:
         self._rest_stream: MuxStream | None = None  # None: nobody wants them
         self._rest_fin = False
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether a frame has begun and is not whole yet."""
+        return self._rest > 0 or len(self._tail) > 0
+
     # ---------------------------------------------------------------- bytes out
 
     def take(self) -> list[Buffer]:
