@@ -1,19 +1,27 @@
-"""Row H1: the hooks that released servers alone have, on their wire and on gRPC."""
+"""Rows H1 to H5: the hooks that released servers alone have, on their wire and on gRPC.
+
+After each round of answers the connection has to live on, as test_H_released.py says.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from mm_asgi.hooks import HOOKS
+from tests.contract.apps.hooks import LONG, ODD
 from tests.contract.test_A_hooks import BUSY, SETTINGS
-from tests.contract.test_H_hooks import BUDGET, PLUGINS, do
-from tests.contract.test_H_released import said
+from tests.contract.test_H_hooks import BUDGET, FAILURES, PLUGINS, do, wait_for_errors
+from tests.contract.test_H_released import CLOSED, said
 from tests.roads import HTTPRoad, Road, on
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 RELEASED = {hook.rpc: hook.name for hook in HOOKS.values() if hook.since}
 LISTED = ["OnActivate", "OnDeactivate", "OnConfigurationChange", "ServeHTTP"]
@@ -39,6 +47,24 @@ VALUE: dict[str, list[Any]] = {
     "ChannelWillBeArchived": ["town stays"],
     "FileWillBeDownloaded": ["no thumbnail of a.txt for u1"],
 }
+OTHER: dict[str, list[Any]] = {
+    "ChannelMemberWillBeAdded": [
+        {
+            **MEMBER,
+            "user_id": "u9",
+            "msg_count": 2**63 - 1,
+            "last_viewed_at": -(2**63),
+            "notify_props": {"a": "b", "": "\N{SNOWMAN}"},
+        },
+        "",
+    ],
+    "TeamMemberWillBeAdded": [{**TEAM_MEMBER, "delete_at": -1}, ""],
+    "ChannelWillBeArchived": [""],
+    "FileWillBeDownloaded": [LONG],
+}
+"""A new member and a blanked field are laid over the member that the host asked about."""
+TEXTS = {"ChannelWillBeArchived", "FileWillBeDownloaded"}
+"""They take a text, which refuses; the other two take a member."""
 
 
 @on("m", "g", but="sn", plugin=f"{PLUGINS}:released", settings=BUDGET)
@@ -86,33 +112,77 @@ async def test_H1_over_grpc_no_metrics_are_listed_and_the_log_says_so_once(road:
 
 async def results_of_all(road: HTTPRoad, word: str) -> dict[str, list[Any]]:
     await do(road, word)
-    results = {}
-    for name in RELEASED:
-        answer = await road.host.hook(name, {"RequestId": "r"}, *ARGUMENTS[name])
+    context = {"RequestId": "r"}
+    asked = [road.host.hook(name, context, *ARGUMENTS[name]) for name in RELEASED]
+    answers = dict(zip(RELEASED, await asyncio.gather(*asked), strict=True))
+    for name, answer in answers.items():
         assert (answer["listed"], answer["message"]) == (True, ""), name
-        results[name] = said(answer["response"])
-    return results
+    return {name: said(answer["response"]) for name, answer in answers.items()}
 
 
-def refusals(text: str) -> dict[str, list[Any]]:
-    return {name: [*found[:-1], text] for name, found in SILENT.items()}
+def refusals(text: str, names: Collection[str] = RELEASED) -> dict[str, list[Any]]:
+    return {name: [*found[:-1], text] if name in names else found for name, found in SILENT.items()}
+
+
+async def check_connection(road: HTTPRoad) -> None:
+    """Hooks and requests are answered as before, and the host has nothing to complain of."""
+    assert await results_of_all(road, "value") == VALUE
+    assert await results_of_all(road, "none") == SILENT
+    assert (await road.ask("hello")).body == b"hello"
+    assert (await road.host.control("/ping"))["ok"]
+    complaints = [line for line in road.host.log_lines("host") if line["level"] == "error"]
+    assert complaints == []
 
 
 @on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H4_a_released_server_has_what_they_return(road: HTTPRoad) -> None:
+    road.expected.add("blank")
     assert await results_of_all(road, "none") == SILENT
     assert await results_of_all(road, "value") == VALUE
-    assert await results_of_all(road, "none") == SILENT
+    assert await results_of_all(road, "other") == OTHER
+    await check_connection(road)
+
+
+@on("n", but="o", plugin=f"{PLUGINS}:released_threaded", settings=BUDGET)
+async def test_H3_their_threads_answer_alike(road: HTTPRoad) -> None:
+    road.expected.add("blank")
+    assert await results_of_all(road, "other") == OTHER
+    for failure in (*FAILURES, "stop"):
+        assert await results_of_all(road, failure) == SILENT
+    await check_connection(road)
 
 
 @on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H5_a_released_server_has_their_refusal(road: HTTPRoad) -> None:
     assert await results_of_all(road, "reject") == refusals("mind your words")
     assert await results_of_all(road, "reject without a word") == refusals("refused by a plugin")
+    await check_connection(road)
 
 
 @on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
-@pytest.mark.parametrize("failure", ["raise", "hang", "nonsense"])
+@pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_one_that_failed_lets_through(road: HTTPRoad, failure: str) -> None:
     assert await results_of_all(road, failure) == SILENT
-    await do(road, "none")
+    lines = await wait_for_errors(road, len(RELEASED))
+    assert len(lines) == len(RELEASED)
+    assert all("the host got its default" in line.message for line in lines)
+    await check_connection(road)
+
+
+@on("n", but="o", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_H2_one_that_failed_closed_refuses(road: HTTPRoad, failure: str) -> None:
+    assert await results_of_all(road, failure) == refusals(CLOSED)
+    await check_connection(road)
+
+
+@on("n", but="o", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
+@pytest.mark.parametrize("odd", ODD)
+async def test_H2_an_odd_answer_of_theirs_refuses_and_ends_no_connection(
+    road: HTTPRoad, odd: str
+) -> None:
+    expected = refusals(CLOSED)
+    if odd == "a text":
+        expected |= {name: ["no"] for name in TEXTS}
+    assert await results_of_all(road, odd) == expected
+    await check_connection(road)

@@ -17,11 +17,14 @@ from tests.contract.apps.registry import Call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SCRIPTS", "Script", "build", "closed", "opened", "released", "threaded"]
+__all__ = [
+    "ODD", "SCRIPTS", "Script", "build", "closed", "opened", "released", "released_closed",
+    "released_threaded", "threaded",
+]  # fmt: skip
 
 
 class Script:
-    """What the functions do: none, value, other, reject, or a way to fail."""
+    """What the functions do: none, value, other, one of ODD, reject, or a way to fail."""
 
     def __init__(self) -> None:
         self.word = "none"
@@ -59,6 +62,8 @@ class Script:
             return values[name](*arguments[1:]) if name in values else None
         if self.word == "nonsense":
             return object()
+        if self.word in ODD:
+            return ODD[self.word]
         faults = {
             "raise": LookupError("secret"),
             "exit": SystemExit("secret"),
@@ -111,10 +116,30 @@ OTHERS: dict[str, Callable[..., Any]] = {
     "execute_command": lambda args: types.CommandResponse(response_type="in_channel", text="hi"),
     "on_shared_channels_ping": lambda cluster: False,
     "generate_support_data": lambda: iter([types.FileData(filename="b", data=b"b"), ("c", b"c")]),
+    "channel_member_will_be_added": lambda member: types.ChannelMember(
+        user_id="u9", msg_count=2**63 - 1, last_viewed_at=-(2**63), notify_props={"": "\N{SNOWMAN}"}
+    ),
+    "team_member_will_be_added": lambda member: _changed(member, roles="", delete_at=-1),
+    "channel_will_be_archived": lambda channel: "",
+    "file_will_be_downloaded": lambda info, user, kind: LONG,
 }
+LONG = "\N{SNOWMAN}" * 100_000
+"""More than a frame, and than a window of the wire."""
+ODD: dict[str, object] = {
+    "a text": "no",
+    "a number": 7,
+    "a truth": True,
+    "bytes": b"\xff",
+    "a list": ["no"],
+    "a dict": {"rejection_reason": "no"},
+    "half a letter": "\ud800",
+    "another message": types.Post(message="no"),
+    "a class": types.ChannelMember,
+}
+"""What all functions return at the word; some hooks have a place for some of them."""
 
 
-def build(script: Script, *, kind: str = "opened") -> Plugin:
+def build(script: Script, *, kind: str = "opened", released: bool = False) -> Plugin:
     """A plugin with all hooks of the contract but those of its life: opened, closed, or threaded.
 
     ``released``: with those that released servers alone have, and no others.
@@ -122,7 +147,7 @@ def build(script: Script, *, kind: str = "opened") -> Plugin:
     app = _app(script)
     plugin = Plugin(app)
     for hook in HOOKS.values():
-        if hook in LIFECYCLE or bool(hook.since) != (kind == "released"):
+        if hook in LIFECYCLE or bool(hook.since) != released:
             continue
         function = _function(script, hook.name, threaded=kind == "threaded")
         function.__name__ = hook.name
@@ -159,5 +184,9 @@ def _app(script: Script) -> Callable[..., Any]:
     return app
 
 
-SCRIPTS = {kind: Script() for kind in ("opened", "closed", "threaded", "released")}
-opened, closed, threaded, released = (build(script, kind=kind) for kind, script in SCRIPTS.items())
+KINDS = ("opened", "closed", "threaded")
+SCRIPTS = {kind: Script() for kind in KINDS}
+opened, closed, threaded = (build(SCRIPTS[kind], kind=kind) for kind in KINDS)
+released, released_closed, released_threaded = (
+    build(Script(), kind=kind, released=True) for kind in KINDS
+)

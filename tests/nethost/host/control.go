@@ -149,7 +149,7 @@ func (c *control) hookLoop(r *http.Request) (object, error) {
 	result := front.Hammer{Workers: workers, For: time.Duration(seconds * float64(time.Second))}.Run(func(int) error {
 		return errorOf(call.run())
 	})
-	_ = c.host.logger.Flush()
+	c.host.flush()
 	// A call that failed on the way looks as one that answered nothing; the log knows.
 	if _, _, failures, text := c.host.noted.now(); failures > 0 {
 		result.Errors += int64(failures)

@@ -118,7 +118,7 @@ func (h *hookCall) answer(host *host) (object, error) {
 	began := time.Now()
 	results := h.run()
 	facts := object{"listed": true, "called": true, "ms": front.MS(began), "error": nil, "message": ""}
-	_ = host.logger.Flush()
+	host.flush()
 	_, _, failures, text := host.noted.now()
 	if failures > 0 {
 		facts["message"] = text

@@ -33,6 +33,8 @@ type host struct {
 	order sync.Mutex
 	job   *plugin.PluginHealthCheckJob
 
+	flushing sync.Mutex
+
 	listedLock sync.Mutex
 	listed     map[string]bool
 }
@@ -78,6 +80,14 @@ func newHost(s settings, log *front.Log, events *front.Events) (*host, error) {
 func (h *host) id() string   { return h.settings.bundle.id }
 func (h *host) active() bool { return h.environment.IsActive(h.id()) }
 
+// flush brings the log up to date. One at a time: mlog loses one of two flushes that meet, and the
+// loser waits 15 s.
+func (h *host) flush() {
+	h.flushing.Lock()
+	defer h.flushing.Unlock()
+	_ = h.logger.Flush()
+}
+
 // hooks are the active plugin's.
 func (h *host) hooks() (plugin.Hooks, error) {
 	hooks, err := h.environment.HooksForPlugin(h.id())
@@ -119,7 +129,7 @@ func (h *host) activate() (object, error) {
 	h.noted.forget()
 	began := time.Now()
 	_, _, err := h.environment.Activate(h.id())
-	_ = h.logger.Flush()
+	h.flush()
 	pid, connected, _, _ := h.noted.now()
 	facts := object{"pid": pid, "handshake_ms": float64(connected.Sub(began).Microseconds()) / 1000, "activate_ms": front.MS(connected)}
 	if connected.Before(began) { // no handshake came
@@ -215,7 +225,7 @@ func (h *host) stop(order stopOrder) object {
 }
 
 func (h *host) outcome(pid int, facts object, began time.Time) object {
-	_ = h.logger.Flush()
+	h.flush()
 	for key, value := range h.noted.fateOf(pid) {
 		facts[key] = value
 	}
@@ -240,7 +250,7 @@ func (h *host) checkHealth() object {
 	h.noted.forget()
 	before, _, _, _ := h.noted.now()
 	h.job.CheckPlugin(h.id())
-	_ = h.logger.Flush()
+	h.flush()
 	after, _, _, _ := h.noted.now()
 	facts := object{"checked": true, "healthy": before == after && h.active(), "error": nil}
 	if facts["healthy"] == false {
