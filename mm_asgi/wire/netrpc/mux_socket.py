@@ -60,7 +60,7 @@ class MuxSocket(asyncio.Transport):
         self._socket = opened
         self._link = link
         self._loop: asyncio.AbstractEventLoop = link.loop
-        self._thread = threading.get_ident()
+        self._loop_thread = threading.get_ident()
         self._lock = link.lock
         self._kept: list[Buffer] = []
         self._size = 0
@@ -219,7 +219,7 @@ class MuxSocket(asyncio.Transport):
         ends = self._is_closing and not writes
         if reads is self._is_reading and writes is self._is_writing and not ends:
             return
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self._loop_thread:
             with contextlib.suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._watch)
             return
