@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway"]
 
+_SAID = {404: "404 page not found", 500: "500 internal server error"}
+"""What a server answers while there is no plugin; any other status has the reason as its text."""
+
 
 class Gateway:
     """Answer every HTTP request. A failure goes to the log and never ends the server."""
@@ -34,13 +37,15 @@ class Gateway:
         log: HostLog,
         public: Path,
         on_user: Callable[[str], None] = lambda user_id: None,
+        exchange: Callable[..., Any] = HostExchange,
     ) -> None:
         self._rules = rules
         self._gate = gate
         self._log = log
         self._public = public
         self._on_user = on_user
-        self._running: set[HostExchange] = set()
+        self._exchange = exchange
+        self._running: set[Any] = set()
 
     def cancel(self) -> None:
         """End every RPC: the server stops."""
@@ -102,7 +107,7 @@ class Gateway:
             self._log.host(level, note, path=request.url.path, method=request.method)
         for user_id in request.header.get(USER_ID, ()):
             self._on_user(user_id)
-        exchange = HostExchange(
+        exchange = self._exchange(
             request, rewritten.context, body, answer, gate=self._gate, log=self._log
         )
         self._running.add(exchange)
@@ -114,10 +119,8 @@ class Gateway:
                 await exchange.run(plugin)
                 if not exchange.moved:
                     return
-            if self._gate.status == 404:
-                await answer.plain(404, "404 page not found")
-            else:
-                await answer.plain(503, self._gate.failure)
+            status = self._gate.status
+            await answer.plain(status, _SAID.get(status, self._gate.failure))
         finally:
             self._running.discard(exchange)
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mm_asgi.errors import ConfigError
 from mm_asgi.host.gateway import Gateway
+from mm_asgi.host.host_wires import play
 from mm_asgi.host.http.http_server import HTTPServer
 from mm_asgi.host.http.rules import Rules
 from mm_asgi.host.mattermost.mattermost import Mattermost
-from mm_asgi.host.mattermost.service import APIServer
 from mm_asgi.host.page.app import PATH, Page
 from mm_asgi.host.plugin.gate import Gate
 from mm_asgi.host.plugin.health import INTERVAL
@@ -23,11 +22,11 @@ from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookAnswer
 from mm_asgi.host.plugin.host_error import HostError
 from mm_asgi.host.plugin.log import HostLog
 from mm_asgi.host.plugin.plugin_life import PluginLife
-from mm_asgi.host.plugin.process import API_TARGET, plugin_environment
+from mm_asgi.host.plugin.process import API_TARGET
 from mm_asgi.host.plugin.running_plugin import RunningPlugin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from types import TracebackType
 
     from google.protobuf.message import Message
@@ -58,7 +57,13 @@ class Host:
         log_level: MATTERMOST_LOG_LEVEL.
         api_target: MATTERMOST_PLUGIN_API_TARGET; without it the plugin gets the API of
             `mattermost`, the one in memory; empty: none.
-        start_timeout: seconds for the handshake.
+        wire: the server that is played: ``native``, the branch with gRPC, or ``netrpc``, a released
+            one. That one gives the plugin neither its id nor the level nor a target for the API,
+            runs ``argv`` in its own working directory, and without ``target`` and ``argv`` what
+            plugin.json names as the executable.
+        flush: whether a released server has Flush, as since 11.3.
+        lacks: the API's calls that a released server does not have, such as ``PluginHTTPStream``.
+        start_timeout: seconds for the handshake; None: the server's own, 10 or on net/rpc 3.
         hook_timeout: seconds for each hook, OnActivate and both Implemented included.
         health_interval: seconds between two health checks; 0: none.
         read_timeout, write_timeout: seconds; the server's ReadTimeout and WriteTimeout, 0 is none.
@@ -94,9 +99,12 @@ class Host:
         env: Mapping[str, str] | None = None,
         log_level: str | None = None,
         api_target: str | None = None,
+        wire: str = "native",
+        flush: bool = True,
+        lacks: Collection[str] = (),
         strict_csrf: bool = False,
         trusted_proxy_headers: Sequence[str] = (),
-        start_timeout: float = 10.0,
+        start_timeout: float | None = None,
         hook_timeout: float = HOOK_TIMEOUT,
         health_interval: float = INTERVAL,
         read_timeout: float = 300.0,
@@ -108,26 +116,30 @@ class Host:
     ) -> None:
         self.log = HostLog(on_log)
         self._directory = Path(directory).absolute()
-        self._argv = _command_line(target, argv, str(python))
-        self._environ = plugin_environment(
-            os.environ, plugin_id=plugin_id, log_level=log_level, api_target=api_target, extra=env
-        )
+        self.mattermost = _make_mattermost(plugin_id, self._directory, self.log)
+        served = self.mattermost if api_target is None else None
+        self._played = play(wire, served, flush=flush, lacks=lacks)
+        self._command = self._played.command(target, argv, str(python), self._directory)
+        given = {"log_level": log_level, "api_target": api_target, "extra": env}
+        self._environ = self._played.environ(plugin_id, **given)
         self._rules = _make_rules(plugin_id, subpath, user, strict_csrf, trusted_proxy_headers)
         self.read_timeout, self.write_timeout = read_timeout, write_timeout
         self._address = (host, port)
-        self.start_timeout, self.hook_timeout = start_timeout, hook_timeout
-        self.health_interval = health_interval
+        self.start_timeout = start_timeout or self._played.start_timeout
+        self.hook_timeout, self.health_interval = hook_timeout, health_interval
         self._keep_failed = keep_failed
         self._gate = Gate()
         self._life = PluginLife(plugin_id, self._launch, self._gate, self.log, patience)
         self.seconds: dict[str, float] = {}
-        self.mattermost = _make_mattermost(plugin_id, self._directory, self.log)
-        self._api = APIServer(self.mattermost) if api_target is None else None
-        public, log_in = self._directory / "public", self.mattermost.log_in
-        self._gateway = Gateway(self._rules, self._gate, self.log, public, log_in)
-        shown = (self.mattermost, self.log, self._gate, self._rules, host)
-        self._page = Page(*shown) if page else None
+        self._api = self._played.api_server(served)
+        self._gateway, self._page = self._build_site(host, page=page)
         self._server: HTTPServer | None = None
+
+    def _build_site(self, host: str, *, page: bool) -> tuple[Gateway, Page | None]:
+        public, log_in = self._directory / "public", self.mattermost.log_in
+        way = (self._rules, self._gate, self.log, public, log_in, self._played.exchange)
+        shown = (self.mattermost, self.log, self._gate, self._rules, host)
+        return Gateway(*way), Page(*shown) if page else None
 
     # ---------------------------------------------------------------- life
 
@@ -194,14 +206,16 @@ class Host:
         self.seconds.clear()
         # The last process' commands went with it.
         self.mattermost.plugin_commands.clear()
+        argv, directory = self._command.line(self.mattermost.manifest)
         return await RunningPlugin.start(
-            self._argv,
-            directory=self._directory,
+            argv,
+            directory=directory,
             environ=self._environ,
             timeout=self.start_timeout,
             hook_timeout=self.hook_timeout,
             seconds=self.seconds,
             log=self.log,
+            wire=self._played.wire,
         )
 
     async def deactivate(self) -> Fate | None:
@@ -315,15 +329,6 @@ class Host:
         if self._life.plugin is None:
             raise ConfigError("host: no plugin is running; start it with restart()")
         return self._life.plugin
-
-
-def _command_line(target: str | None, argv: Sequence[str] | None, python: str) -> list[str]:
-    """Return ``argv``, else ``mm-asgi serve`` with the target, else the start file."""
-    if argv is not None:
-        return list(argv)
-    if target is not None:
-        return [python, "-m", "mm_asgi", "serve", target]
-    return [python, "plugin.py"]
 
 
 def _make_rules(

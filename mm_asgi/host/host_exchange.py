@@ -27,7 +27,7 @@ from mm_asgi.host.http.answer import PLAIN
 from mm_asgi.host.http.first_message import init_message
 from mm_asgi.host.http.line import WriteLate
 from mm_asgi.host.http.writer import WriteRefused
-from mm_asgi.host.plugin.host_connection import RPCFailed
+from mm_asgi.host.plugin.plugin_connection import RPCFailed
 from mm_asgi.protocol.hooks_http_pb2 import (
     ServeHTTPRequest,
     ServeHTTPRequestInit,

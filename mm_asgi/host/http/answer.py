@@ -36,8 +36,18 @@ class Answer:
         self._settled = False
         self._lingers = False
 
-    async def pass_on(self) -> None:
-        """Send the events that are due.
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client's connection is closed."""
+        return self._line is not None and self._line.is_gone
+
+    def cut(self) -> None:
+        """Close the client's connection, once what was sent has left."""
+        if self._line is not None:
+            self._line.close()
+
+    async def pass_on(self) -> bool:
+        """Send the events that are due, and return whether there were any.
 
         Before the head leaves, the rest of the request's body is read, or the connection marked for
         closing (see `Body.settle`).
@@ -50,13 +60,15 @@ class Answer:
             if not await self._body.settle():
                 self._lingers = True
                 self.writer.close_connection()
-        for event in self.writer.take():
+        events = self.writer.take()
+        for event in events:
             if self._lingers and event.get("more_body") is False:
                 await self._body.linger()
             if self._line is None:
                 await self._send(event)
             else:
                 await self._line.write(self._send, event)
+        return bool(events)
 
     async def plain(self, status: int, text: str) -> None:
         """Send a text as Go's http.Error does, and finish."""

@@ -53,6 +53,15 @@ class Line:
         """Whether the client went on with malformed HTTP, and all bytes before it were read."""
         return self._protocol.malformed and not self._protocol.cycle.body
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection is closed, or is being closed."""
+        return bool(self._protocol.transport.is_closing())
+
+    def close(self) -> None:
+        """Close the connection, once what was written has left."""
+        self._protocol.transport.close()
+
     async def write(self, send: Send, event: MutableMapping[str, Any]) -> None:
         """Send an event and wait until the operating system has taken all of it.
 

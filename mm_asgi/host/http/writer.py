@@ -211,7 +211,7 @@ class ResponseWriter:
 
 def _clean_bytes(value: str) -> bytes:
     """Return a header's value without control characters, which the HTTP server below refuses."""
-    data = clean_value(value).encode("utf-8", "surrogatepass")
+    data = clean_value(value).encode("utf-8", "surrogateescape")
     return bytes(
         0x20 if byte < 0x20 and byte != 0x09 or byte == 0x7F else byte for byte in data
     ).strip()

@@ -63,7 +63,7 @@ class Gate:
 
         Args:
             reason: the text of the answer.
-            status: its HTTP status. With 404 the text is left out, as on a server.
+            status: its HTTP status. With 404 and 500 the text is left out, as on a server.
         """
         self.plugin, self.failure, self.status = None, reason, status
         self._decided.set()

@@ -11,13 +11,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mm_asgi.host.plugin.host_connection import RPCFailed
+from mm_asgi.host.plugin.plugin_connection import RPCFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mm_asgi.host.plugin.host_connection import HostConnection
     from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.plugin_connection import PluginConnection
 
 __all__ = ["INTERVAL", "HealthCheck"]
 
@@ -45,7 +45,7 @@ class HealthCheck:
         self._clock = clock
         self._failures: deque[float] = deque(maxlen=FAILURES)
 
-    async def passes(self, connection: HostConnection) -> bool:
+    async def passes(self, connection: PluginConnection) -> bool:
         """Return whether the plugin answers one of three pings."""
         for _ in range(PINGS):
             try:

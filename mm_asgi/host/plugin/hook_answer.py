@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf import json_format
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from google.protobuf.message import Message
 
-__all__ = ["HookAnswer", "error_of"]
+__all__ = ["HookAnswer", "error_of", "show_go_error", "show_grpc_error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +52,32 @@ class HookAnswer:
         return answer
 
 
-def error_of(response: Message) -> str | None:
+def error_of(response: Message, show: Callable[[Any], str] | None = None) -> str | None:
     """Return a response's AppError as the host shows it, or None when it has none.
 
-    The host keeps where, id and detailed_error and drops message. A present but empty AppError
-    counts as an error.
+    A present but empty AppError counts as an error.
+
+    Args:
+        response: the hook's.
+        show: how the wire's client shows one; None: as over gRPC.
     """
     if "error" not in response.DESCRIPTOR.fields_by_name or not response.HasField("error"):
         return None
-    error = response.error  # type: ignore[attr-defined]
-    text = f"{error.where}: " if error.where else ""
+    error: Any = response.error  # type: ignore[attr-defined]
+    return show_grpc_error(error) if show is None else show(error)
+
+
+def show_grpc_error(error: Any) -> str:
+    """Return an AppError as over gRPC: where, id and detailed_error; message is dropped."""
+    text: str = f"{error.where}: " if error.where else ""
     text += error.id
     return f"{text}, {error.detailed_error}" if error.detailed_error else text
+
+
+def show_go_error(error: Any) -> str:
+    """Return an AppError as over net/rpc: what its Error() returns (model/utils.go)."""
+    text: str = f"{error.where}: " if error.where else ""
+    text += error.message
+    if not error.detailed_error:
+        return text
+    return f"{text}, {error.detailed_error}" if error.message else text + error.detailed_error

@@ -10,8 +10,9 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from mm_asgi.host.plugin.hook_answer import HookAnswer, error_of
-from mm_asgi.host.plugin.host_connection import HOOKS, RPCFailed
+from mm_asgi.host.plugin.host_connection import GRPC_HOST
 from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.plugin_connection import RPCFailed
 from mm_asgi.protocol import hooks_pb2
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import MethodDescriptor
 
-    from mm_asgi.host.plugin.host_connection import HostConnection
     from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.plugin_connection import HostWire, PluginConnection
 
 __all__ = ["HookAnswer", "HookClient"]
 
@@ -37,17 +38,22 @@ class HookClient:
     """Call hooks over one connection, if the plugin implements them.
 
     Attributes:
-        timeout: seconds for each hook.
+        timeout: seconds for each hook; None: no deadline.
         names: the hooks that the first Implemented listed.
     """
 
     def __init__(
-        self, connection: HostConnection, log: HostLog, timeout: float = HOOK_TIMEOUT
+        self,
+        connection: PluginConnection,
+        log: HostLog,
+        timeout: float = HOOK_TIMEOUT,
+        wire: HostWire = GRPC_HOST,
     ) -> None:
-        self.timeout = timeout
+        self.timeout = timeout if wire.has_deadlines else None
         self.names: tuple[str, ...] = ()
         self._connection = connection
         self._log = log
+        self._wire = wire
         # The host calls Implemented twice. The first answer allows each single hook, the second
         # those hooks that the host runs over all plugins.
         self._first: frozenset[str] = frozenset()
@@ -62,7 +68,7 @@ class HookClient:
         self.names = await self._ask_implemented(
             "failed to create gRPC hooks client: failed to query implemented hooks: "
         )
-        for name in self.names:
+        for name in self.names if self._wire.protocol == "grpc" else ():
             if name not in _METHODS and name != "ServeMetrics":
                 self._log.host("warn", "Unknown hook name from Python plugin", name=name)
         self._first = frozenset(self.names)
@@ -72,6 +78,8 @@ class HookClient:
         answer = await self._call_rpc("Implemented", None, self.timeout)
         if answer.error is not None:
             raise HostError("implemented", about + answer.error)
+        if answer.code != "OK" and self._wire.protocol == "netrpc":
+            raise HostError("implemented", answer.message)
         if answer.code != "OK":
             raise HostError(
                 "implemented",
@@ -95,8 +103,12 @@ class HookClient:
             return None
         answer = await self._call_rpc(name, None, timeout or self.timeout)
         if answer.code != "OK":
-            error = f"gRPC {name} call failed: {answer.code}: {answer.message}"
-            self._log.host("error", f"gRPC {name} call failed", error=error)
+            lost = self._wire.lost_call.format(name)
+            if self._wire.forgives:
+                self._log.host("error", lost, error=answer.message)
+                return None
+            error = f"{lost}: {answer.code}: {answer.message}"
+            self._log.host("error", lost, error=error)
             return error
         if answer.error is not None:
             self._log.host("error", f"{name} returned error", error=answer.error)
@@ -131,14 +143,14 @@ class HookClient:
             # The server only logs it, and goes on as if the plugin did not have the hook. Hooks
             # with an AppError in their answer are the exception.
             error = f"rpc error: code = {answer.code} desc = {answer.message}"
-            self._log.host("error", f"gRPC {name} call failed", error=error)
+            self._log.host("error", self._wire.lost_call.format(name), error=error)
         return answer
 
     async def _call_rpc(
         self,
         name: str,
         given: Message | Mapping[str, Any] | str | None,
-        timeout: float,
+        timeout: float | None,
         *,
         listed: bool = True,
     ) -> HookAnswer:
@@ -146,8 +158,8 @@ class HookClient:
         request = _make_message(method, given)
         started = time.monotonic()
         try:
-            response = await self._connection.unary(
-                HOOKS + name, request, GetMessageClass(method.output_type), timeout
+            response = await self._connection.hook(
+                name, request, GetMessageClass(method.output_type), timeout
             )
         except RPCFailed as exc:
             return HookAnswer(
@@ -161,7 +173,7 @@ class HookClient:
             listed=listed,
             called=True,
             response=response,
-            error=error_of(response),
+            error=error_of(response, self._wire.show_error),
             seconds=time.monotonic() - started,
         )
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from mm_asgi.host.plugin.hook_answer import show_grpc_error
+from mm_asgi.host.plugin.plugin_connection import HostWire, RPCFailed
 from mm_asgi.host.plugin.stderr import LogLine
 from mm_asgi.protocol import empty_pb2, goplugin_pb2, health_pb2
 from mm_asgi.protocol.hooks_http_pb2 import ServeHTTPRequest, ServeHTTPResponse
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.host.plugin.log import HostLog
 
-__all__ = ["HostConnection", "HTTPStream", "RPCFailed"]
+__all__ = ["GRPC_HOST", "HTTPStream", "HostConnection"]
 
 HOOKS = "/mattermost.pluginapi.v1.PluginHooks/"
 
@@ -39,20 +41,8 @@ _OPTIONS = (
 )
 
 
-class RPCFailed(Exception):
-    """An RPC ended with a status other than OK.
-
-    Attributes:
-        code: the status' name, such as ``UNAVAILABLE``.
-        number: its number.
-        details: its text.
-    """
-
-    def __init__(self, code: grpc.StatusCode, details: str | None) -> None:
-        super().__init__(f"rpc error: code = {code.name} desc = {details or ''}")
-        self.code = code.name
-        self.number = int(code.value[0])
-        self.details = details or ""
+def _failed(code: grpc.StatusCode, details: str | None) -> RPCFailed:
+    return RPCFailed(code.name, int(code.value[0]), details)
 
 
 @contextlib.contextmanager
@@ -61,12 +51,12 @@ def _raise_rpc_failed() -> Any:
     try:
         yield
     except grpc.aio.AioRpcError as exc:
-        raise RPCFailed(exc.code(), exc.details()) from None
+        raise _failed(exc.code(), exc.details()) from None
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise
-        raise RPCFailed(grpc.StatusCode.CANCELLED, "cancelled by the host") from None
+        raise _failed(grpc.StatusCode.CANCELLED, "cancelled by the host") from None
 
 
 class HostConnection:
@@ -77,7 +67,7 @@ class HostConnection:
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         self._held: list[asyncio.Task[None]] = []
 
-    def hold_streams(self) -> None:
+    async def open(self) -> None:
         """Open broker and stdio, as go-plugin does right after dialling."""
         self._held = [
             asyncio.create_task(
@@ -110,6 +100,12 @@ class HostConnection:
             source = "plugin_stderr" if data.channel == data.STDERR else "plugin_stdout"
             message = data.data.decode("utf-8", "replace").rstrip("\n")
             self._log.add(LogLine(source=source, level="info", message=message))
+
+    async def hook(
+        self, name: str, request: Message, answer: type[Any], timeout: float | None
+    ) -> Any:
+        """Call a hook by its RPC's name; see `unary`."""
+        return await self.unary(HOOKS + name, request, answer, timeout)
 
     async def unary(
         self, path: str, request: Message, answer: type[Any], timeout: float | None
@@ -226,8 +222,20 @@ class HTTPStream:
                 yield ServeHTTPResponse.FromString(data)
             except DecodeError as exc:
                 self.cancel()
-                raise RPCFailed(grpc.StatusCode.INTERNAL, f"failed to unmarshal: {exc}") from None
+                raise _failed(grpc.StatusCode.INTERNAL, f"failed to unmarshal: {exc}") from None
 
     def cancel(self) -> None:
         """End the RPC from this side, if it has not ended yet."""
         self._call.cancel()
+
+
+GRPC_HOST = HostWire(
+    protocol="grpc",
+    connect=HostConnection,
+    has_deadlines=True,
+    forgives=False,
+    lost_call="gRPC {} call failed",
+    show_error=show_grpc_error,
+    gone_status=503,
+)
+"""The unreleased branch's client."""

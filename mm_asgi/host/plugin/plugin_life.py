@@ -207,7 +207,8 @@ class PluginLife:
         if not plugin.stopping and self.plugin is plugin:
             fate = plugin.process.fate
             self._log.host("error", "the plugin's process ended by itself", end=str(fate))
-            self._gate.fail(f"{self._plugin_id}: its process ended by itself ({fate})")
+            reason = f"{self._plugin_id}: its process ended by itself ({fate})"
+            self._gate.fail(reason, status=plugin.gone_status)
             self.ended.set()
 
 

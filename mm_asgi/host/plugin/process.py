@@ -61,6 +61,7 @@ def plugin_environment(
     base: Mapping[str, str],
     *,
     plugin_id: str,
+    released: bool = False,
     log_level: str | None = None,
     api_target: str | None = None,
     extra: Mapping[str, str] | None = None,
@@ -69,19 +70,22 @@ def plugin_environment(
 
     Later ones win: ``base``, Mattermost's variables, ``extra`` (an empty value unsets a variable),
     go-plugin's variables. The API's target is there without an API, too, and empty then: where it is
-    absent, a plugin believes in a released server and speaks net/rpc.
+    absent, a plugin believes in a released server and speaks net/rpc. A released server gives
+    neither it nor the id and the level.
     """
     extra = extra or {}
-    given = {
-        "MATTERMOST_PLUGIN_ID": plugin_id,
-        "MATTERMOST_LOG_LEVEL": log_level or "",
-        **extra,
-    }
+    ours = {"MATTERMOST_PLUGIN_ID": plugin_id, "MATTERMOST_LOG_LEVEL": log_level or ""}
+    given = {**({} if released else ours), **extra}
     environ = {**base, **given}
-    for name in ("PLUGIN_CLIENT_CERT", "PLUGIN_MULTIPLEX_GRPC"):
+    hosts = (
+        "PLUGIN_CLIENT_CERT",
+        "PLUGIN_MULTIPLEX_GRPC",
+        *((*ours, API_TARGET) if released else ()),
+    )
+    for name in hosts:
         if name not in given:
             environ.pop(name, None)  # from a host that runs this process as its plugin
-    if API_TARGET not in extra:
+    if API_TARGET not in extra and not released:
         environ[API_TARGET] = api_target or ""
     return {
         **{name: value for name, value in environ.items() if value or name not in given},
@@ -92,8 +96,12 @@ def plugin_environment(
     }
 
 
-def read_handshake(line: str) -> str:
-    """Return the gRPC target in a plugin's first line.
+def read_handshake(line: str, protocol: str = "grpc") -> str:
+    """Return the address in a plugin's first line, as gRPC names its targets.
+
+    Args:
+        line: the first line.
+        protocol: the one that the host speaks.
 
     Raises:
         HostError: it is not a handshake that go-plugin accepts; the text is go-plugin's.
@@ -115,9 +123,10 @@ def read_handshake(line: str) -> str:
         )
     if network not in ("unix", "tcp"):
         raise HostError("start", f"unknown address type: {address}")
-    protocol = rest[0] if rest else "netrpc"
-    if protocol != "grpc":
-        raise HostError("start", f'unsupported plugin protocol "{protocol}". Supported: [grpc]')
+    spoken = rest[0] if rest else "netrpc"
+    if spoken != protocol:
+        supported = f'unsupported plugin protocol "{spoken}". Supported: [{protocol}]'
+        raise HostError("start", supported)
     return f"unix:{quote(address)}" if network == "unix" else address
 
 
@@ -149,6 +158,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
         environ: Mapping[str, str],
         timeout: float,
         log: HostLog,
+        protocol: str = "grpc",
     ) -> PluginProcess:
         """Run the plugin and wait for its handshake.
 
@@ -172,13 +182,13 @@ class PluginProcess(asyncio.SubprocessProtocol):
             raise HostError("start", f"{argv[0]}: it cannot be started: {exc.strerror}") from exc
         log.go_plugin("debug", "plugin started", pid=process.pid)
         try:
-            await process._shake_hands(timeout)
+            await process._shake_hands(timeout, protocol)
         except BaseException:
             await process.kill()
             raise
         return process
 
-    async def _shake_hands(self, timeout: float) -> None:
+    async def _shake_hands(self, timeout: float, protocol: str) -> None:
         try:
             line = await asyncio.wait_for(asyncio.shield(self._first_line), timeout)
         except TimeoutError:
@@ -188,7 +198,7 @@ class PluginProcess(asyncio.SubprocessProtocol):
                 self.last_words(),
             ) from None
         try:
-            self.target = read_handshake(line)
+            self.target = read_handshake(line, protocol)
         except HostError as exc:
             await self._wait_for_last_lines()
             raise HostError(exc.stage, exc.error, self.last_words()) from None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mm_asgi.host.plugin.hook_client import HOOK_TIMEOUT, HookClient
-from mm_asgi.host.plugin.host_connection import HostConnection, RPCFailed
+from mm_asgi.host.plugin.host_connection import GRPC_HOST
 from mm_asgi.host.plugin.host_error import HostError
+from mm_asgi.host.plugin.plugin_connection import RPCFailed
 from mm_asgi.host.plugin.process import PluginProcess
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mm_asgi.host.plugin.log import HostLog
+    from mm_asgi.host.plugin.plugin_connection import HostWire
     from mm_asgi.host.plugin.process import Fate
 
 __all__ = ["RunningPlugin"]
@@ -36,11 +38,17 @@ class RunningPlugin:
     """
 
     def __init__(
-        self, process: PluginProcess, log: HostLog, hook_timeout: float, seconds: dict[str, float]
+        self,
+        process: PluginProcess,
+        log: HostLog,
+        hook_timeout: float,
+        seconds: dict[str, float],
+        wire: HostWire,
     ) -> None:
         self.process = process
-        self.connection = HostConnection(process.target, log)
-        self.hooks = HookClient(self.connection, log, hook_timeout)
+        self.connection: Any = wire.connect(process.target, log)
+        self.hooks = HookClient(self.connection, log, hook_timeout, wire)
+        self.gone_status = wire.gone_status
         self.stopping = False
         self._log = log
         self._seconds = seconds
@@ -56,6 +64,7 @@ class RunningPlugin:
         log: HostLog,
         hook_timeout: float = HOOK_TIMEOUT,
         seconds: dict[str, float] | None = None,
+        wire: HostWire = GRPC_HOST,
     ) -> RunningPlugin:
         """Start a plugin: process, handshake, health, Implemented twice, OnActivate.
 
@@ -65,9 +74,14 @@ class RunningPlugin:
         seconds = {} if seconds is None else seconds
         with _timed(seconds, "handshake"):
             process = await PluginProcess.start(
-                argv, directory=directory, environ=environ, timeout=timeout, log=log
+                argv,
+                directory=directory,
+                environ=environ,
+                timeout=timeout,
+                log=log,
+                protocol=wire.protocol,
             )
-        plugin = cls(process, log, hook_timeout, seconds)
+        plugin = cls(process, log, hook_timeout, seconds, wire)
         try:
             await plugin._activate()
         except BaseException as exc:
@@ -82,8 +96,8 @@ class RunningPlugin:
         return plugin
 
     async def _activate(self) -> None:
-        self.connection.hold_streams()
         try:
+            await self.connection.open()
             await self.connection.ping(HEALTH_TIMEOUT)
         except RPCFailed as exc:
             raise HostError("health", f"the plugin does not answer: {exc}") from None

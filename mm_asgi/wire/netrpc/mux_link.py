@@ -37,6 +37,7 @@ from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.yamux_session import (
     DataReceived,
     MuxSession,
+    PongReceived,
     SessionFailed,
     StreamDrained,
     StreamFinished,
@@ -75,6 +76,7 @@ class MuxLink(asyncio.Protocol):
         lock: the session's.
         closed: done when the transport is gone.
         may_begin: asked when a transport is there; where it returns False, the transport is closed.
+        on_pong: called with the value of each ping that the other side has answered.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class MuxLink(asyncio.Protocol):
         self._greet = greet
         self._on_lost = on_lost
         self.may_begin: Callable[[MuxLink], bool] = lambda link: True
+        self.on_pong: Callable[[int], None] = lambda value: None
         self._transport: Any = None
         self._is_scheduled = False
         self._is_paused = False
@@ -268,6 +271,8 @@ class MuxLink(asyncio.Protocol):
                 continue
             stream: MuxStream | None = getattr(event, "stream", None)
             if stream is None:
+                if kind is PongReceived:
+                    self.on_pong(event.value)  # type: ignore[union-attr]
                 continue
             try:
                 self._tell_owner(stream, event)

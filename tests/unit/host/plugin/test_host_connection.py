@@ -14,8 +14,9 @@ import pytest
 import pytest_asyncio
 
 from mm_asgi.host import Host
-from mm_asgi.host.plugin.host_connection import HostConnection, RPCFailed
+from mm_asgi.host.plugin.host_connection import HostConnection
 from mm_asgi.host.plugin.log import HostLog
+from mm_asgi.host.plugin.plugin_connection import RPCFailed
 from mm_asgi.protocol.hooks_http_pb2 import (
     HTTPHeader,
     ServeHTTPRequest,
@@ -89,7 +90,7 @@ async def test_an_early_end_loses_neither_messages_nor_status(
 async def test_nobody_listens(tmp_path: Path) -> None:
     log = HostLog()
     connection = HostConnection(f"unix:{tmp_path}/none", log)
-    connection.hold_streams()
+    await connection.open()
     stream = connection.serve_http()
     with pytest.raises(RPCFailed, match="UNAVAILABLE"):
         await stream.opened()
