@@ -205,9 +205,10 @@ class NetRPCExchange:
 
     def on_left(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` once when a failed write says that the client left."""
-        self._left = callback
         if self._is_left:
             callback()
+        elif not self._is_over:
+            self._left = callback
 
     def upgrade(self) -> Duplex | None:
         """Return None: the connection is not handed over yet."""
@@ -235,6 +236,7 @@ class NetRPCExchange:
             self._is_left = True
             if self._left is not None:
                 self._left()
+        self._left = None
 
 
 def _take_up_in_vain(call: IncomingCall, session: PluginSession) -> None:

@@ -362,5 +362,10 @@ class ResponseCalls:
     def _end(self, *, left: bool) -> None:
         self._move(ResponseMove.END)
         self._make_room()
-        self._on_end(left)
+        on_end, self._on_end = self._on_end, _nothing  # whoever has it holds the response
+        on_end(left)
         self._caller.close()
+
+
+def _nothing(left: bool) -> None:
+    """Do nothing: the end was said."""

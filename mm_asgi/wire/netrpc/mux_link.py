@@ -295,6 +295,8 @@ class MuxLink(asyncio.Protocol):
                 stream.consume(len(data))
             case StreamFinished() if owner is not None:
                 owner.stream_ended(whole=True)
+                if stream.is_over:
+                    stream.owner = None  # each holds the other, and nothing else is told
             case StreamReset() if owner is not None:
                 stream.owner = None
                 owner.stream_ended(whole=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,16 +12,19 @@ import pytest
 from mm_asgi.bridge.exchange import CHUNK_SIZE, Abort
 from mm_asgi.errors import PLUGIN_FAILED
 from mm_asgi.netrpc.event_padding import PADDING
-from mm_asgi.netrpc.response_calls import LARGEST_WRITE, LOOK_AGAIN, HostHabits
+from mm_asgi.netrpc.http_exchange import NetRPCExchange
+from mm_asgi.netrpc.request_body import RequestBody
+from mm_asgi.netrpc.response_calls import LARGEST_WRITE, LOOK_AGAIN, HostHabits, ResponseCalls
 from mm_asgi.wire.netrpc import dials
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
+from mm_asgi.wire.netrpc.live_calls import RPCCaller
+from mm_asgi.wire.netrpc.rpc_conversation import NOTHING
+from mm_asgi.wire.netrpc.yamux_stream import MuxStream
 
 from .go_writer import GoWriter, Requested, head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from mm_asgi.netrpc.http_exchange import NetRPCExchange
 
 NO_FLUSH = "rpc: can't find method Plugin.Flush"
 EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
@@ -61,6 +65,30 @@ async def test_each_call_waits_for_the_answer_to_the_last(host: Requested) -> No
         ("WriteHeader", 201),
         ("Write", b"abcd"),
     ]
+
+
+async def test_what_is_over_is_freed_without_the_garbage_collector(host: Requested) -> None:
+    """A tenth of the time of many small requests went into cycles."""
+
+    async def serve(exchange: NetRPCExchange) -> None:
+        exchange.on_left(exchange.see_it_end)
+        assert await exchange.read() == (b"", False)
+        await exchange.write(head(length=5), b"hello", more=False, flush=False)
+
+    await settle_headers(host)
+    gc.collect()
+    gc.disable()
+    kinds = {NetRPCExchange, ResponseCalls, RequestBody, RPCCaller, MuxStream}
+    before = {id(found) for found in gc.get_objects() if type(found) in kinds}
+    try:
+        assert await host.ask(host.writer(), serve) == ""
+        host.tasks.clear()
+        for _ in range(2):  # the ends of its streams were exchanged, then
+            await host.host.control.call("Control.Ping", NOTHING, {})
+        left = [found for found in gc.get_objects() if type(found) in kinds]
+    finally:
+        gc.enable()
+    assert [found for found in left if id(found) not in before] == []
 
 
 async def test_a_small_answer_is_two_calls(host: Requested) -> None:
