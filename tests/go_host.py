@@ -193,6 +193,11 @@ class HostProcess:
         return self._plugins[-1].pid if self._plugins else 0
 
     @property
+    def host_pid(self) -> int:
+        """The host's own process id."""
+        return self._started().pid
+
+    @property
     def running(self) -> bool:
         return self._process is not None and self._process.returncode is None
 

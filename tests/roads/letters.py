@@ -11,7 +11,7 @@ from tests.go_host import go_missing_reason
 from tests.roads.hosts import go_host, net_host, old_net_host, simulated_host
 from tests.roads.http import HTTPRoad
 from tests.roads.process.light_host import LightHost
-from tests.roads.process.real_host import RealHost
+from tests.roads.process.real_host import FlushlessHost, RealHost, ReleasedHost
 from tests.roads.raw import RawRoad
 
 if TYPE_CHECKING:
@@ -69,8 +69,15 @@ LETTERS = {
     "w": Letter(host=go_host, road=RawRoad, wires=GRPC, missing=NO_GO),
     "g": Letter(host=go_host, road=HTTPRoad, process=RealHost, wires=GRPC, missing=NO_GO),
     "s": Letter(host=simulated_host, road=HTTPRoad, wires=GRPC, like="g"),
-    "n": Letter(host=net_host, road=HTTPRoad, like="g", missing=NO_GO),
-    "o": Letter(host=old_net_host, road=HTTPRoad, like="n", nightly=True, missing=NO_GO),
+    "n": Letter(host=net_host, road=HTTPRoad, process=ReleasedHost, like="g", missing=NO_GO),
+    "o": Letter(
+        host=old_net_host,
+        road=HTTPRoad,
+        process=FlushlessHost,
+        like="n",
+        nightly=True,
+        missing=NO_GO,
+    ),
     "p": Letter(process=LightHost, full=False),
 }
 """In the order of docs/behaviour.md, which says what each of them can show."""

@@ -1,4 +1,4 @@
-"""The Go host with the light host's face, so that one test runs over both."""
+"""The Go hosts with the light host's face, so that one test runs over all."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests import go_host
+from tests.net_host import NetHost
 from tests.roads.line import find, from_host_log
 from tests.roads.process.bell import WAIT, Bell
 from tests.roads.process.facts import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.roads.line import Line
 
-__all__ = ["RealHost", "as_exit"]
+__all__ = ["FlushlessHost", "RealHost", "ReleasedHost", "as_exit"]
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,7 @@ class RealHost:
         app: the target that the start file runs.
         flags: of gohost.
         directory: instead of the folder of apps.
+        api: the host serves the PluginAPI too.
         settings: of the plugin; names in capitals are environment variables.
     """
 
@@ -50,17 +52,30 @@ class RealHost:
         *,
         flags: Sequence[str] = ("-log-level=debug",),
         directory: Path = APPS,
+        api: bool = False,
         **settings: object,
     ) -> None:
         if (reason := go_host.go_missing_reason()) is not None:
             pytest.skip(reason)
         self.bell = Bell()
         env = plugin_env(app, self.bell.address, settings)
-        self.go = go_host.GoHost(directory, "start.py", plugin_id=PLUGIN_ID, env=env, flags=flags)
+        self.go = self._make_host(directory, env, flags, api=api)
         self.hooks: list[str] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
+
+    def _make_host(
+        self, directory: Path, env: dict[str, str], flags: Sequence[str], *, api: bool
+    ) -> go_host.HostProcess:
+        return go_host.GoHost(
+            directory,
+            "start.py",
+            plugin_id=PLUGIN_ID,
+            env=env,
+            flags=flags,
+            api="beside" if api else None,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -156,11 +171,33 @@ class RealHost:
             self.run(self.go.wait_gone(timeout))
 
 
+class ReleasedHost(RealHost):
+    """The host made of the real plugin package; the API is always served."""
+
+    flush = True
+
+    def _make_host(
+        self, directory: Path, env: dict[str, str], flags: Sequence[str], *, api: bool
+    ) -> go_host.HostProcess:
+        env = {"MM_ASGI_LOG_LEVEL": "debug", **env}
+        # A log level is nothing that a released server says.
+        flags = [flag for flag in flags if not flag.startswith("-log-level")]
+        return NetHost(
+            directory, "start.py", plugin_id=PLUGIN_ID, env=env, flags=flags, flush=self.flush
+        )
+
+
+class FlushlessHost(ReleasedHost):
+    """The same with the plugin package of a server that has no Flush."""
+
+    flush = False
+
+
 def as_exit(facts: dict[str, Any]) -> Exit:
     """What gohost tells of a process that has ended."""
     return Exit(
         facts["exit_code"],
         facts["sigkill"],
         facts.get("deactivate_ms", 0.0) / 1000,
-        facts["kill_ms"] / 1000,
+        facts.get("kill_ms", 0.0) / 1000,
     )

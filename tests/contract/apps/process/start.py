@@ -4,4 +4,12 @@ import os
 
 import mm_asgi
 
+if "PROCESS_MOMENT" in os.environ:
+    from tests.contract.apps.process.process_bell import hold, ring
+
+    ring(f"pid {os.getpid()}")
+    if os.environ["PROCESS_MOMENT"] == "handshake":
+        hold("handshake")
+        ring("handshake goes on")
+
 mm_asgi.run(os.environ["PROCESS_APP"])
