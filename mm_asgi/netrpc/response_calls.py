@@ -248,7 +248,11 @@ class ResponseCalls:
             return
         self._current = step[0]
         self._move(ResponseMove.CALL)
-        self._caller.send(*step, self._answered)
+        method, kind, value = step
+        if kind is BYTES:
+            self._caller.send_bytes(method, value, self._answered)
+        else:
+            self._caller.send(method, kind, value, self._answered)
         if self._caller.stream is None and not self._caller.is_lost:
             try:
                 self._link.dial(self._number, self._caller)
@@ -265,11 +269,11 @@ class ResponseCalls:
             self._link.dial(self._number, StreamOwner(), fin=True)
 
     def _next(self) -> tuple[str, GobType, Any] | None:
-        """Take the next call off the steps; None: there is none."""
+        """Take the next call off the steps, a Write with its parts; None: there is none."""
         while self._steps:
             step = self._steps.popleft()
             if step[0] == "Plugin.Write":
-                return self._joined(step)
+                return step[0], BYTES, self._gathered(step[2])
             if step[0] != "Plugin.Flush":
                 return step
             if self.is_closing and not self._steps:
@@ -277,32 +281,30 @@ class ResponseCalls:
             if not self._habits.has_no_flush:
                 return step
             if self._ends is not None and (padding := self._ends.padding()):
-                return "Plugin.Write", BYTES, padding
+                return "Plugin.Write", BYTES, [padding]
         return None
 
-    def _joined(self, step: tuple[str, GobType, Any]) -> tuple[str, GobType, Any]:
-        """Join a Write with those behind it; a Flush between two of them is for the second."""
+    def _gathered(self, first: bytes | memoryview) -> list[bytes | memoryview]:
+        """Take the Writes behind one with it; a Flush between two of them is for the second."""
         steps = self._steps
-        method, kind, value = step
-        size = len(value)
-        parts = [value]
+        size = len(first)
+        parts = [first]
         while steps:
             flushes = steps[0][0] == "Plugin.Flush"
             if flushes and len(steps) == 1:
                 break
             ahead = steps[1] if flushes else steps[0]
-            if ahead[0] != method or size + len(ahead[2]) > LARGEST_WRITE:
+            if ahead[0] != "Plugin.Write" or size + len(ahead[2]) > LARGEST_WRITE:
                 break
             if flushes:
                 steps.popleft()
             parts.append(steps.popleft()[2])
             size += len(parts[-1])
         self._waiting -= size
-        if len(parts) > 1:
-            value = b"".join(parts)
         if self._ends is not None:
-            self._ends.wrote(value)
-        return method, kind, value
+            for part in parts:
+                self._ends.wrote(part)
+        return parts
 
     # ---------------------------------------------------------------- answers
 

@@ -474,7 +474,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: an answer to a cancelled call is an error",
         LIVE,
-        "                if answer.done():  # who asked was cancelled\n                    continue\n",
+        "    if answer.done():  # whoever called was cancelled\n        return\n",
         "",
         ALIVE,
         "cancelled",

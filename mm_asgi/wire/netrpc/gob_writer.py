@@ -164,6 +164,14 @@ class GobWriter:
             raise
         return b"".join((self._waiting, write_uint(len(body)), body))
 
+    def encode_before_bytes(self, size: int) -> bytes:
+        """Return what comes before ``size`` bytes that are a value of ``[]byte``.
+
+        The bytes themselves need no place here: a megabyte is sent from where it lies.
+        """
+        body = write_int(BYTES.number) + b"\0" + write_uint(size)
+        return write_uint(len(body) + size) + body
+
     def mark(self) -> SentTypes:
         """Return what ``rewind()`` needs, for values that leave together or not at all."""
         return self._sent

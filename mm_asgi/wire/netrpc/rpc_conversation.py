@@ -266,6 +266,14 @@ class CallSide:
         self.pending.add(number)
         return number, data
 
+    def call_with_bytes(self, method: str, size: int) -> tuple[int, bytes]:
+        """Return a call's number and what comes before its arguments, which are ``size`` bytes."""
+        number = self._next
+        head = self._writer.encode(REQUEST, {"ServiceMethod": method, "Seq": number})
+        self._next = number + 1 if number < _LAST_NUMBER else 0
+        self.pending.add(number)
+        return number, head + self._writer.encode_before_bytes(size)
+
     def receive(self, data: bytes) -> Iterator[Outcome]:
         """Take bytes of the stream; yield the outcomes that are whole now.
 

@@ -19,7 +19,7 @@ from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 from mm_asgi.wire.netrpc.gob_types import BOOL, INT, STRING
 from mm_asgi.wire.netrpc.live_calls import CallRefused, RPCAnswerer, RPCCaller
 from mm_asgi.wire.netrpc.mux_link import MuxLink
-from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, GobBook
+from mm_asgi.wire.netrpc.rpc_conversation import NOTHING, AnswerSide, GobBook
 from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 from mm_asgi.wire.netrpc.yamux_frames import HEADER, INITIAL_WINDOW, PING, SYN
 
@@ -477,6 +477,28 @@ async def test_many_calls_and_streams_leave_nothing(running: Running) -> None:
     assert len(running.host.session.streams) == 4
     assert len(running.session.link._dials) == 0
     assert len(running.host._dials) == 0
+
+
+@interpreted
+async def test_large_bytes_are_sent_from_where_they_lie_and_small_ones_joined() -> None:
+    class Written:
+        def __init__(self) -> None:
+            self.parts: list[bytes] = []
+            self.write = self.parts.append
+
+    caller = RPCCaller(GobBook({}))
+    stream: Any = Written()
+    caller.stream = stream
+    large, small = [b"l" * 40_000, b"m" * 40_000], [b"s" * 100, b"t" * 100]
+    caller.send_bytes("Plugin.Write", large, lambda value, error: None)
+    assert [part for part in stream.parts if part in large] == large
+    assert all(any(part is sent for sent in stream.parts) for part in large)
+    whole = b"".join(stream.parts)
+    caller.send_bytes("Plugin.Write", small, lambda value, error: None)
+    assert len(stream.parts) == 4
+    answerer = AnswerSide(GobBook({}))
+    written = [call.arguments for call in answerer.receive(whole + stream.parts[3])]
+    assert written == [b"".join(large), b"".join(small)]
 
 
 # ---------------------------------------------------------------- other sockets

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.wire.netrpc.broker import MuxBroker, NumberReader, write_number
-from mm_asgi.wire.netrpc.gob_types import INT, STRING, StructOf
+from mm_asgi.wire.netrpc.gob_types import BYTES, INT, STRING, StructOf
 from mm_asgi.wire.netrpc.gob_values import Registered
 from mm_asgi.wire.netrpc.rpc_conversation import (
     NOTHING,
@@ -245,3 +245,15 @@ def test_numbers_begin_anew_past_the_open_offers_and_never_are_zero() -> None:
     broker._last = 2**32 - 2
     assert broker.offer("mine") == 2**32 - 1
     assert broker.offer("mine") == 2
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 70_000])
+def test_bytes_are_called_with_where_they_lie(size: int) -> None:
+    """What is sent before them is the same as when they are written into the message."""
+    whole, apart = CallSide(GobBook(REGISTERED)), CallSide(GobBook(REGISTERED))
+    for _ in range(2):  # with the definitions, and without
+        value = b"x" * size
+        number, data = whole.call("Plugin.Write", BYTES, value)
+        assert apart.call_with_bytes("Plugin.Write", size) == (number, data[: len(data) - size])
+        assert data.endswith(value)
+    assert apart.pending == whole.pending
