@@ -491,8 +491,8 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: a discarded pipe keeps its window",
         LINK,
-        "            case DataReceived(_, data):\n                stream.consume(len(data))\n",
-        "            case DataReceived(_, data):\n                pass\n",
+        "            if owner is None:\n                stream.consume(len(data))\n",
+        "            if owner is None:\n                pass\n",
         ALIVE,
         "discarded",
     ),

@@ -36,8 +36,8 @@ NETRPC_HTTP_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: a response is left to the garbage collector",
         "mm_asgi/wire/netrpc/mux_link.py",
-        "                    stream.owner = None  # each holds the other, and nothing else is told\n",
-        "                    pass\n",
+        "                stream.owner = None  # each holds the other, and nothing else is told\n",
+        "                pass\n",
         ANSWERED,
         "garbage_collector",
     ),
