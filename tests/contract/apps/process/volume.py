@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import collections
+import gc
 import hashlib
 import json
 import os
@@ -79,7 +81,7 @@ async def listen(rest: str, receive: Receive, send: Send) -> None:
 
 
 async def mixed(rest: str, receive: Receive, send: Send) -> None:
-    """Reads the body, then streams some chunks, with turns of the loop between."""
+    """Reads the body, then streams so many chunks, with turns of the loop between."""
     size = 0
     while (event := await receive())["type"] == "http.request":
         size += len(event["body"])
@@ -88,11 +90,51 @@ async def mixed(rest: str, receive: Receive, send: Send) -> None:
     else:
         return
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    for number in range(20):
+    for number in range(int(rest)):
         await asyncio.sleep(0.005)
         body = b"%d %d\n" % (size, number) + BLOCK[:2000]
         await send({"type": "http.response.body", "body": body, "more_body": True})
     await send({"type": "http.response.body", "body": b"end\n"})
+
+
+async def together(rest: str, receive: Receive, send: Send) -> None:
+    """Answers when so many requests are here at once."""
+    async with meeting:
+        met[rest] += 1
+        turn = -(-met[rest] // int(rest))
+        meeting.notify_all()
+        await meeting.wait_for(lambda: met[rest] >= turn * int(rest))
+    await answer(send, "together")
+
+
+async def stream(rest: str, receive: Receive, send: Send) -> None:
+    """An event for each pulse, until the client has left."""
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    leaving = asyncio.create_task(wait_for_the_end(receive), name="leaving")
+    seen = met["pulse"]
+    while not leaving.done():
+        body = f"data: {seen}\n\n".encode()
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        async with meeting:
+            while met["pulse"] == seen and not leaving.done():
+                await meeting.wait()
+            seen = met["pulse"]
+
+
+async def wait_for_the_end(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    async with meeting:
+        meeting.notify_all()
+
+
+async def pulse(rest: str, receive: Receive, send: Send) -> None:
+    """Let each stream send an event, whose number this answers."""
+    async with meeting:
+        met["pulse"] += 1
+        meeting.notify_all()
+    await answer(send, str(met["pulse"]))
 
 
 async def left(rest: str, receive: Receive, send: Send) -> None:
@@ -101,6 +143,20 @@ async def left(rest: str, receive: Receive, send: Send) -> None:
     await answer(send, json.dumps({"tasks": tasks, "fds": len(os.listdir("/dev/fd"))}))
 
 
+async def objects(rest: str, receive: Receive, send: Send) -> None:
+    """How many objects of each of our classes there are."""
+    gc.collect()
+    kinds = (type(one) for one in gc.get_objects())
+    counted = collections.Counter(
+        f"{kind.__module__}.{kind.__qualname__}"
+        for kind in kinds
+        if str(kind.__module__).startswith("mm_asgi")  # a few have a descriptor there
+    )
+    await answer(send, json.dumps(counted))
+
+
+meeting = asyncio.Condition()
+met: collections.Counter[str] = collections.Counter()
 ROUTES = {
     "upload": upload,
     "download": download,
@@ -108,4 +164,8 @@ ROUTES = {
     "listen": listen,
     "mixed": mixed,
     "left": left,
+    "objects": objects,
+    "pulse": pulse,
+    "stream": stream,
+    "together": together,
 }
