@@ -60,6 +60,7 @@ class FileStreams:
             opened.fail()
             return
         response = await rpc.answer(request, None, lambda default: self._send(opened, default))
+        del request  # the file's memory, before the replacement is copied once more
         self._send(opened, response)
 
     def _send(self, opened: OpenCall, response: Message) -> None:

@@ -314,12 +314,13 @@ async def test_a_file_of_200_MiB_is_judged_and_changed(road: Road) -> None:
     before = (await judge(b"a"))[2]
     size, digest, peak = await judge(content)
     assert (size, digest) == (LARGE, hashlib.sha256(content).hexdigest())
-    # Both factors stand in docs/how-to/hooks.md.
+    # The factors stand in docs/how-to/hooks.md.
     assert (peak - before) / LARGE < 2.3
     changed = await road.hook("FileWillBeUploaded", upload("change", content))
     is_whole = changed.response.modified_content == content[::-1]  # apart: no diff of 200 MiB
     assert is_whole
-    assert ((await judge(b"a"))[2] - before) / LARGE < 5.3
+    factor = 3.3 if road.letter in "no" else 5.3
+    assert ((await judge(b"a"))[2] - before) / LARGE < factor
 
 
 def upload(name: str, content: bytes) -> dict[str, Any]:
