@@ -18,6 +18,7 @@ from mm_asgi.hooks import Reject
 from mm_asgi.importer import last_line
 from mm_asgi.observe.context import LOG_CONTEXT, LogContext
 from mm_asgi.requester import Identity
+from mm_asgi.user_secrets import hide_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +102,7 @@ class HookCalls:
             )
             logger.error(text, hook.name, seconds)
 
+        hide_secrets(request)
         try:
             call = function(context, *hook.arguments(request))
             return hook.answer(await within(seconds, call, overrun))

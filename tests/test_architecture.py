@@ -26,7 +26,7 @@ LEVELS = (
     ("plugin", "contrib", "running", "site"),
     ("bridge", "commands", "hooks", "api"),
     ("wire", "goplugin", "observe"),
-    ("requester", "autocomplete", "settings", "importer", "tasks", "functions"),
+    ("requester", "user_secrets", "autocomplete", "settings", "importer", "tasks", "functions"),
     ("types",),
     ("protocol",),
     ("errors",),
