@@ -94,7 +94,7 @@ class Gateway:
         elif way.kind == "not found":
             await answer.plain(404, "404 page not found")
         elif way.kind == "public":
-            await serve_file(self._public, way.file, answer)
+            await serve_file(self._public, way.file, request, answer)
         else:
             await self._ask_plugin(request, body, answer)
 

@@ -113,6 +113,10 @@ async def test_public_files_come_from_the_bundle(tmp_path: Path) -> None:
         assert (await client.get("/public/blob")).content == b"\0" * 600_000
         assert (await client.head("/public/blob")).headers["content-length"] == "600000"
         assert (await client.get("/public/link")).status_code == 404
+        part = await client.get("/public/shop.css", headers={"Range": "bytes=2-3"})
+        assert (part.status_code, part.text) == (206, "{}")
+        known = {"If-Modified-Since": styles.headers["last-modified"]}
+        assert (await client.get("/public/shop.css", headers=known)).status_code == 304
 
 
 async def test_events_come_one_by_one(client: httpx.AsyncClient) -> None:
