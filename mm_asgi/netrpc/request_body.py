@@ -16,7 +16,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
-from mm_asgi.wire.netrpc.permits import ALL
+from mm_asgi.wire.netrpc.permits import permit_all
 from mm_asgi.wire.netrpc.stream_owner import StreamOwner
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class RequestBody:
                 return None
             if not self._is_permitted:
                 self._is_permitted = True
-                self._pipe.write(ALL)
+                permit_all(self._pipe, self._length)
             try:
                 data = await self._pipe.read()
             except ConnectionError:

@@ -3,7 +3,8 @@
 Go hands an io.Reader over as a stream of the broker. Whoever reads writes a permission, a signed
 varint of so many bytes, and then reads at most these; the side that has the bytes waits for it.
 Closing is the end. A permission is a promise of nothing else, so one huge permission does for a
-whole body, and the stream's window is the backpressure.
+whole body, and the stream's window is the backpressure. With the permission for a large one the
+window is widened: in 256 KiB the other side waits for an update longer than it sends.
 """
 
 from __future__ import annotations
@@ -11,16 +12,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from mm_asgi.errors import HostProtocolError
+from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 
-__all__ = ["ALL", "Permits", "TooMuch", "read_all", "read_permitted", "send_permitted"]
+__all__ = [
+    "ALL", "WIDER", "Permits", "TooMuch", "permit_all", "read_all", "read_permitted", "send_permitted",
+]  # fmt: skip
 
 ALL: Final = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"
 """The permission for 2**63 - 1 bytes."""
+
+WIDER: Final = INITIAL_WINDOW
+"""Bytes of a large body that may come beyond a stream's own window; more of it gained nothing."""
 
 _PIECE: Final = 256 * 1024  # bytes that are written before the window is waited for
 
@@ -94,6 +101,18 @@ async def _send(pipe: BytePipe, left: memoryview, permitted: int) -> memoryview:
     return left[until:]
 
 
+def permit_all(pipe: BytePipe, length: int = -1) -> None:
+    """Permit a whole body.
+
+    Args:
+        pipe: it has a stream.
+        length: the body's bytes; negative when unknown.
+    """
+    pipe.write(ALL)
+    if pipe.stream is not None and not 0 <= length <= INITIAL_WINDOW:
+        pipe.stream.widen(WIDER)
+
+
 async def read_permitted(pipe: BytePipe, limit: int) -> bytes:
     """Permit everything, and return all bytes up to the stream's end.
 
@@ -101,7 +120,7 @@ async def read_permitted(pipe: BytePipe, limit: int) -> bytes:
         TooMuch: more than ``limit`` bytes came; the stream is reset, so that no more are sent.
         ConnectionError: the stream was reset.
     """
-    pipe.write(ALL)
+    permit_all(pipe)
     return await read_all(pipe, limit)
 
 

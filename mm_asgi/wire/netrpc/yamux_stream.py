@@ -13,7 +13,8 @@ its payload, so that a reader who waits there can see the end before the last by
 
 Flow control is credit. Received bytes count against ``receive_window`` when their frame begins and
 come back when the owner says that they were consumed; an update leaves once half a window came
-together. What is written beyond ``send_window`` is queued; the owner asks ``queued`` and waits for
+together. An owner that expects much widens the window first: a sender that would otherwise wait for
+each update goes on meanwhile. What is written beyond ``send_window`` is queued; the owner asks ``queued`` and waits for
 the session's StreamDrained before it writes more, else the queue grows.
 """
 
@@ -128,6 +129,7 @@ class MuxStream:
 
     __slots__ = (
         "_credit",
+        "_due",
         "_lock",
         "_queue",
         "_wants_fin",
@@ -154,6 +156,7 @@ class MuxStream:
         self.queued = 0
         self.owner: Any = None
         self._credit = 0
+        self._due = INITIAL_WINDOW // 2
         self._queue: deque[memoryview] | None = None
         self._wants_fin = False
 
@@ -282,10 +285,21 @@ class MuxStream:
                 )
             self.unread -= size
             self._credit += size
-            if self._credit >= INITIAL_WINDOW // 2 and self.state in _RECEIVES:
-                self._sink.send_frame(WINDOW, 0, self.id, self._credit)
-                self.receive_window += self._credit
-                self._credit = 0
+            if self._credit >= self._due:
+                self._send_credit()
+
+    def widen(self, size: int) -> None:
+        """Let the other side send ``size`` bytes more before it waits, for as long as the stream lives."""
+        with self._lock:
+            self._due += size // 2
+            self._credit += size
+            self._send_credit()
+
+    def _send_credit(self) -> None:
+        if self.state in _RECEIVES:
+            self._sink.send_frame(WINDOW, 0, self.id, self._credit)
+            self.receive_window += self._credit
+            self._credit = 0
 
 
 _RECEIVES: Final = frozenset({MuxState.OPENING, MuxState.OPEN, MuxState.LOCAL_CLOSED})

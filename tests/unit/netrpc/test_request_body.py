@@ -10,7 +10,8 @@ import pytest
 from mm_asgi.netrpc.request_body import RequestBody
 from mm_asgi.wire.netrpc.byte_pipe import BytePipe
 from mm_asgi.wire.netrpc.gob_types import BOOL
-from mm_asgi.wire.netrpc.permits import ALL
+from mm_asgi.wire.netrpc.permits import ALL, WIDER
+from mm_asgi.wire.netrpc.yamux_frames import INITIAL_WINDOW
 from tests.wire.netrpc.memory_host import MemoryHost
 
 if TYPE_CHECKING:
@@ -125,6 +126,27 @@ async def test_a_get_with_a_length_has_a_body(sender: Sender) -> None:
     await sender.permitted()
     sender.pipe.write(b"abc")
     assert await reading == (b"abc", False)
+    body.close()
+    sender.pipe.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "window"),
+    [
+        (-1, INITIAL_WINDOW + WIDER),
+        (INITIAL_WINDOW + 1, INITIAL_WINDOW + WIDER),
+        (INITIAL_WINDOW, INITIAL_WINDOW),
+    ],
+    ids=["unknown", "large", "small"],
+)
+async def test_what_comes_unread_is_bounded(sender: Sender, length: int, window: int) -> None:
+    body = sender.body(length)
+    reading = asyncio.ensure_future(body.read())
+    await sender.permitted()
+    await sender.turn()
+    assert sender.pipe.stream is not None
+    assert sender.pipe.stream.send_window == window - 4  # the acknowledgement of the dial
+    reading.cancel()
     body.close()
     sender.pipe.close()
 

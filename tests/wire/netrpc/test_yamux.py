@@ -226,6 +226,30 @@ def test_what_the_window_does_not_hold_waits(pair: Pair) -> None:
     assert len(pair.host.received[2]) == INITIAL_WINDOW + 10
 
 
+def test_a_window_that_is_widened_stays_so(pair: Pair) -> None:
+    stream = pair.plugin.open()
+    pair.host.consumes = False
+    stream.write(bytes(INITIAL_WINDOW * 5))
+    pair.settle()
+    host = pair.host.streams[2]
+    host.widen(INITIAL_WINDOW)
+    pair.settle()
+    assert len(pair.host.received[2]) == INITIAL_WINDOW * 2
+    host.consume(INITIAL_WINDOW - 1)
+    assert pair.host.take() == b""  # half of the wider one is worth a frame
+    host.consume(1)
+    pair.settle()
+    assert len(pair.host.received[2]) == INITIAL_WINDOW * 3
+    assert host.receive_window == 0
+
+
+def test_a_stream_whose_sender_has_ended_is_not_widened(pair: Pair) -> None:
+    pair.plugin.open().close()
+    pair.settle()
+    pair.host.streams[2].widen(INITIAL_WINDOW)
+    assert pair.host.take() == b""
+
+
 def test_a_close_waits_for_what_was_written(pair: Pair) -> None:
     pair.host.consumes = False
     stream = pair.plugin.open()

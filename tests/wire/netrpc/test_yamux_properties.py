@@ -24,6 +24,7 @@ ACT = st.one_of(
     st.tuples(st.just("close"), st.booleans(), st.integers(0, 9), st.just(0)),
     st.tuples(st.just("reset"), st.booleans(), st.integers(0, 9), st.just(0)),
     st.tuples(st.just("consume"), st.booleans(), st.integers(0, 9), st.just(0)),
+    st.tuples(st.just("widen"), st.booleans(), st.integers(0, 9), SIZES),
     st.tuples(st.just("move"), st.booleans(), CUTS, st.just(0)),
 )
 
@@ -65,6 +66,8 @@ class Ledger:
                 self.reset.add(stream.id)
             elif name == "consume":
                 stream.consume(stream.unread)
+            elif name == "widen":
+                stream.widen(second)
 
     def finish(self) -> None:
         for side in (self.pair.host, self.pair.plugin):
