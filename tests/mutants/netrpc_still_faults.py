@@ -43,7 +43,7 @@ NETRPC_STILL_FAULTS: tuple[Fault, ...] = (
         "            if self._kept:\n                self._catch_up()\n            self._tell",
         "            self._tell",
         STILL,
-        "two_readers",
+        "what_the_thread_has_read",
     ),
     Fault(
         "netrpc: the thread tells the owners itself",

@@ -213,6 +213,21 @@ async def test_what_waits_is_bounded_by_shut_windows(
     assert [call.arguments["B"] for call, _ in plugin.calls] == [1, 2, 3, 4, 5, 6, 7]
 
 
+async def test_what_the_thread_has_read_comes_before_what_the_loop_reads(
+    plugin: StillPlugin,
+) -> None:
+    pipe = BytePipe()
+    stream = plugin.host.open(write_number(plugin.link.offer(pipe)))
+    await plugin.awake(lambda: pipe.is_taken)
+    stream.write(b"first ")
+    plugin.host.send()
+    plugin.stand_in()
+    stream.write(b"second")
+    plugin.host.send()
+    plugin.socket._readable()  # before the loop has had a turn
+    assert pipe.take() == b"first second"
+
+
 async def test_a_body_is_kept_up_to_its_window(plugin: StillPlugin) -> None:
     pipe = BytePipe()
     stream = plugin.host.open(write_number(plugin.link.offer(pipe)))
