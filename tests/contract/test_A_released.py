@@ -12,7 +12,7 @@ from tests.contract.test_A_hooks import BUSY, SETTINGS, outcome
 from tests.roads import HTTPRoad, on
 
 
-@on("n", plugin=BUSY, settings=SETTINGS)
+@on("n", but="r", plugin=BUSY, settings=SETTINGS)
 async def test_H3_a_thread_calls_the_blocking_api_of_a_released_server(road: HTTPRoad) -> None:
     road.expected.add("the hook message_will_be_updated failed: LookupError: seen before")
 
@@ -27,7 +27,7 @@ async def test_H3_a_thread_calls_the_blocking_api_of_a_released_server(road: HTT
     await road.logged("seen before", "error")
 
 
-@on("n", plugin=BUSY, settings=SETTINGS)
+@on("n", but="r", plugin=BUSY, settings=SETTINGS)
 async def test_H2_a_call_that_a_released_server_fails_or_holds_blocks_no_post(
     road: HTTPRoad,
 ) -> None:
@@ -44,7 +44,7 @@ async def test_H2_a_call_that_a_released_server_fails_or_holds_blocks_no_post(
     assert (await go.post("alice", "who"))["post"]["message"] == "alice@example.com"
 
 
-@on("n", plugin=BUSY, settings=SETTINGS, alone=True)
+@on("n", but="r", plugin=BUSY, settings=SETTINGS, alone=True)
 async def test_A1_a_command_is_registered_at_each_activation_of_a_released_server(
     road: HTTPRoad,
 ) -> None:
@@ -69,7 +69,7 @@ async def test_A1_a_command_is_registered_at_each_activation_of_a_released_serve
     assert await whoami() == "bob@example.com"
 
 
-@on("n", plugin=BUSY, settings=SETTINGS, alone=True)
+@on("n", but="r", plugin=BUSY, settings=SETTINGS, alone=True)
 async def test_A1_a_released_server_takes_what_is_shown_while_a_command_is_typed(
     road: HTTPRoad,
 ) -> None:
@@ -93,7 +93,7 @@ async def test_A1_a_released_server_takes_what_is_shown_while_a_command_is_typed
     assert (why["Type"], why["Data"]["Hint"]) == ("TextInput", "[reason]")
 
 
-@on("n", but="o", plugin=BUSY, settings=SETTINGS)
+@on("n", but="or", plugin=BUSY, settings=SETTINGS)
 async def test_A1_a_toast_reaches_a_released_server(road: HTTPRoad) -> None:
     await road.api.calls()
     said = outcome(await road.api.command("bob", "/toast"), "response", "text")

@@ -62,7 +62,9 @@ async def test_D4_a_stream_that_sends_hears_within_a_second_and_ends(road: HTTPR
 
 
 # Without Flush each of the 50 sends 4 KiB a hundred times a second, and they did not settle in 120 s.
-@on("n", but="o")
+# On r a write is refused so soon that the cancel meets the app in send(), and then it is Python's
+# collector that closes Starlette's generator.
+@on("n", but="or")
 async def test_D4_starlettes_streams_end_when_all_leave_at_once(road: HTTPRoad) -> None:
     begun = [await begin(road, "starlette ticks") for _ in range(50)]
     for _, exchange in begun:

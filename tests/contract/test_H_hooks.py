@@ -126,7 +126,7 @@ def answers(outcomes: dict[str, HookOutcome]) -> dict[str, dict[str, Any]]:
 # -------------------------------------------------------------------- H1
 
 
-@on("m", "g", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("m", "g", "r", but="s", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H1_every_hook_that_is_registered_is_listed(road: Road) -> None:
     assert len(ROWS) == 40
     assert sorted(await road.implemented()) == sorted([*ROWS, "ServeHTTP"])

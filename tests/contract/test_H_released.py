@@ -6,7 +6,8 @@ all hooks to come, while the health check stays green and nobody restarts the pl
 round hooks and requests have to be answered as before.
 
 The tests of test_H_hooks.py read the contract's messages, which this host does not have: it shows
-the results of the Go method. Where gRPC's host sees nothing, it has the post that it sent.
+the results of the Go method. Where gRPC's host sees nothing, it has the post that it sent. The
+simulated host (road r) has both: the contract's messages, with the post that it sent.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ import pytest
 
 from tests.contract.test_H_hooks import (
     BUDGET,
+    CHANGED,
     FAILURES,
     GATES,
     HAS_ERROR,
     HAS_REASON,
     HOOKS,
+    OTHERWISE,
     PLUGINS,
     REQUESTS,
+    answers,
+    ask_all,
     do,
     wait_for_errors,
 )
@@ -146,20 +151,20 @@ async def check_connection(road: HTTPRoad) -> None:
     assert complaints == []
 
 
-@on("n", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H4_a_hook_that_says_nothing_changes_nothing(road: HTTPRoad) -> None:
     assert await results_of_all(road, "none") == (SILENT, {})
     await check_connection(road)
 
 
-@on("n", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 async def test_H4_a_released_server_has_what_is_returned(road: HTTPRoad) -> None:
     assert await results_of_all(road, "value") == ({**SILENT, **VALUE}, {})
     assert await results_of_all(road, "other") == ({**SILENT, **OTHER}, {})
     await check_connection(road)
 
 
-@on("n", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
 async def test_H3_threads_answer_a_released_server_alike(road: HTTPRoad) -> None:
     assert await results_of_all(road, "value") == ({**SILENT, **VALUE}, {})
     assert await results_of_all(road, "other") == ({**SILENT, **OTHER}, {})
@@ -175,7 +180,7 @@ def refusals(text: str, *names: str) -> dict[str, list[Any]]:
     return made
 
 
-@on("n", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 @pytest.mark.parametrize(
     ("word", "text"),
     [("reject", "mind your words"), ("reject without a word", "refused by a plugin")],
@@ -189,7 +194,7 @@ async def test_H5_a_released_server_has_a_refusals_text(
     await check_connection(road)
 
 
-@on("n", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_a_released_server_has_the_default_of_a_hook_that_failed(
     road: HTTPRoad, failure: str
@@ -205,7 +210,7 @@ async def test_H2_a_released_server_has_the_default_of_a_hook_that_failed(
     await check_connection(road)
 
 
-@on("n", plugin=f"{PLUGINS}:closed", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:closed", settings=BUDGET)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_a_gate_that_failed_is_closed_on_a_released_server(
     road: HTTPRoad, failure: str
@@ -218,7 +223,7 @@ async def test_H2_a_gate_that_failed_is_closed_on_a_released_server(
     await check_connection(road)
 
 
-@on("n", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
+@on("n", but="r", plugin=f"{PLUGINS}:threaded", settings=BUDGET)
 @pytest.mark.parametrize("failure", [*FAILURES, "stop"])
 async def test_H3_a_thread_that_failed_keeps_no_released_server_waiting(
     road: HTTPRoad, failure: str
@@ -227,3 +232,57 @@ async def test_H3_a_thread_that_failed_keeps_no_released_server_waiting(
     assert results == SILENT
     assert errors.keys() == HAS_ERROR
     await check_connection(road)
+
+
+# -------------------------------------------------------------------- the simulated one
+
+SENT = {"id": "p1", "message": "hi"}
+UNTOUCHED: dict[str, dict[str, Any]] = {
+    "MessageWillBePosted": {"modified_post": SENT},
+    "MessageWillBeUpdated": {"modified_post": SENT},
+    "MessagesWillBeConsumed": {"posts": [SENT, SENT]},
+    "FileWillBeUploaded": {"modified_file_info": {"name": "a.txt"}},
+}
+"""What the host has of the hooks of REQUESTS that say nothing; of all others it has nothing."""
+
+
+def with_untouched(answered: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the host has of these answers: no config goes back."""
+    found = UNTOUCHED | answered
+    found["FileWillBeUploaded"] = {
+        **UNTOUCHED["FileWillBeUploaded"],
+        **answered.get("FileWillBeUploaded", {}),
+    }
+    found.pop("ConfigurationWillBeSaved", None)
+    return found
+
+
+@on("r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+async def test_H4_a_simulated_server_has_the_post_that_it_sent(road: HTTPRoad) -> None:
+    assert answers(await ask_all(road, "none")) == UNTOUCHED
+    assert answers(await ask_all(road, "value")) == with_untouched(CHANGED)
+    assert answers(await ask_all(road, "other")) == with_untouched(OTHERWISE)
+    assert (await road.ask("hello")).body == b"hello"
+
+
+@on("r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+async def test_H5_a_simulated_server_has_a_refusals_text(road: HTTPRoad) -> None:
+    refused = answers(await ask_all(road, "reject"))
+    assert refused.keys() == HAS_ERROR | HAS_REASON | UNTOUCHED.keys()
+    for name in HAS_REASON:
+        assert refused[name]["rejection_reason"] == "mind your words"
+    for name in HAS_ERROR:
+        assert refused[name]["error"]["message"] == "mind your words"
+
+
+@on("r", plugin=f"{PLUGINS}:opened", settings=BUDGET)
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_H2_a_simulated_server_has_the_default_of_a_hook_that_failed(
+    road: HTTPRoad, failure: str
+) -> None:
+    found = answers(await ask_all(road, failure))
+    assert {name: one for name, one in found.items() if name not in HAS_ERROR} == UNTOUCHED
+    assert all(found[name]["error"]["message"] in (CLOSED, FAILED) for name in HAS_ERROR)
+    assert len(await wait_for_errors(road, len(HOOKS))) == len(HOOKS)
+    assert (await road.host.control("/ping"))["ok"]
+    assert answers(await ask_all(road, "none")) == UNTOUCHED

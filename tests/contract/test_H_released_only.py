@@ -83,12 +83,12 @@ async def test_H1_the_log_says_once_which_are_never_called(road: Road) -> None:
         assert name in line.message
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H1_a_released_server_has_all_of_them_listed(road: HTTPRoad) -> None:
     assert sorted(await road.implemented()) == sorted([*LISTED, *RELEASED])
 
 
-@on("n", plugin=BUSY, settings=SETTINGS)
+@on("n", but="r", plugin=BUSY, settings=SETTINGS)
 @pytest.mark.parametrize("below", ["", "/sub"])
 async def test_H1_the_metrics_app_answers_the_metrics_listener(road: HTTPRoad, below: str) -> None:
     assert "ServeMetrics" in await road.implemented()
@@ -134,7 +134,7 @@ async def check_connection(road: HTTPRoad) -> None:
     assert complaints == []
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H4_a_released_server_has_what_they_return(road: HTTPRoad) -> None:
     road.expected.add("blank")
     assert await results_of_all(road, "none") == SILENT
@@ -143,7 +143,7 @@ async def test_H4_a_released_server_has_what_they_return(road: HTTPRoad) -> None
     await check_connection(road)
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released_threaded", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released_threaded", settings=BUDGET)
 async def test_H3_their_threads_answer_alike(road: HTTPRoad) -> None:
     road.expected.add("blank")
     assert await results_of_all(road, "other") == OTHER
@@ -152,14 +152,14 @@ async def test_H3_their_threads_answer_alike(road: HTTPRoad) -> None:
     await check_connection(road)
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released", settings=BUDGET)
 async def test_H5_a_released_server_has_their_refusal(road: HTTPRoad) -> None:
     assert await results_of_all(road, "reject") == refusals("mind your words")
     assert await results_of_all(road, "reject without a word") == refusals("refused by a plugin")
     await check_connection(road)
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released", settings=BUDGET)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_one_that_failed_lets_through(road: HTTPRoad, failure: str) -> None:
     assert await results_of_all(road, failure) == SILENT
@@ -169,14 +169,14 @@ async def test_H2_one_that_failed_lets_through(road: HTTPRoad, failure: str) -> 
     await check_connection(road)
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_H2_one_that_failed_closed_refuses(road: HTTPRoad, failure: str) -> None:
     assert await results_of_all(road, failure) == refusals(CLOSED)
     await check_connection(road)
 
 
-@on("n", but="o", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
+@on("n", but="or", plugin=f"{PLUGINS}:released_closed", settings=BUDGET)
 @pytest.mark.parametrize("odd", ODD)
 async def test_H2_an_odd_answer_of_theirs_refuses_and_ends_no_connection(
     road: HTTPRoad, odd: str

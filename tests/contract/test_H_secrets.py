@@ -20,13 +20,13 @@ USER = {
 SEEN = "'bob', 'bob@example.com', '', '', ''"
 
 
-@on("m", "g", but="ns", plugin=PLUGIN)
+@on("m", "g", "r", but="ns", plugin=PLUGIN)
 async def test_H7_a_hook_sees_no_secret_of_a_user(road: Road) -> None:
     outcome = await road.hook("UserWillLogIn", {"user": USER})
     assert outcome.fields == {"rejection_reason": SEEN}
 
 
-@on("n", plugin=PLUGIN)
+@on("n", but="r", plugin=PLUGIN)
 async def test_H7_a_hook_sees_no_secret_of_a_released_servers_user(road: HTTPRoad) -> None:
     answer = await road.host.hook("UserWillLogIn", {}, USER)
     assert answer["response"] == [SEEN]

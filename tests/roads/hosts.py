@@ -18,7 +18,16 @@ from tests.roads.road import APP, DEFAULTS, PLUGIN_ID, ROOT, Site
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Hosts", "Plan", "RunningHost", "SimulatedHost", "go_host", "net_host", "simulated_host"]
+__all__ = [
+    "Hosts",
+    "Plan",
+    "RunningHost",
+    "SimulatedHost",
+    "go_host",
+    "net_host",
+    "released_host",
+    "simulated_host",
+]
 
 START_FILE = "start.py"
 FOLDER = ROOT / "tests" / "roads" / "plugin"
@@ -135,12 +144,18 @@ def simulated_host(plan: Plan) -> RunningHost:
     return SimulatedHost(plan)
 
 
+def released_host(plan: Plan) -> RunningHost:
+    """A simulated host that plays a released server."""
+    return SimulatedHost(plan, released=True)
+
+
 class SimulatedHost:
     """A ``mm_asgi.host.Host`` with the face of a RunningHost."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, *, released: bool = False) -> None:
         self._host = Host(
-            argv=[sys.executable, START_FILE],
+            argv=[sys.executable, str(FOLDER / START_FILE)],
+            wire="netrpc" if released else "native",
             directory=FOLDER,
             plugin_id=PLUGIN_ID,
             subpath=plan.site.subpath or "/",
@@ -182,14 +197,24 @@ class SimulatedHost:
             for line in self._host.log.lines(source)
         ]
 
+    @property
+    def implemented(self) -> tuple[str, ...]:
+        """The hooks that the plugin lists."""
+        return self._host.implemented
+
     async def control(self, path: str, body: object = None) -> dict[str, Any]:
         """The two requests of the control API that the HTTP roads make."""
         if path == "/ping":
             await self._host.ping()
             return {"ok": True}
         assert path.startswith("/hook/"), path
-        await self._host.hook(path.removeprefix("/hook/"))
-        return {}
+        name = path.removeprefix("/hook/").partition("?")[0]
+        answer = await self._host.hook(name, body if isinstance(body, dict) else None)
+        return {
+            "listed": answer.listed,
+            "code": answer.code,
+            "response": None if answer.response is None else answer.json(),
+        }
 
 
 class Hosts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.go_host import go_missing_reason
-from tests.roads.hosts import go_host, net_host, old_net_host, simulated_host
+from tests.roads.hosts import go_host, net_host, old_net_host, released_host, simulated_host
 from tests.roads.http import HTTPRoad
 from tests.roads.process.light_host import LightHost
 from tests.roads.process.real_host import FlushlessHost, RealHost, ReleasedHost
@@ -38,6 +38,7 @@ class Letter:
         process: for tests that take ``host``, the class that they start a process with.
         wires: the plugin's wires, each of which is a road of its own; none: it has no choice.
         like: a letter whose tests all run here too, but for those that say ``but=`` of either.
+        limits: letters whose ``but=`` counts here too, for it shares what they cannot show.
         full: it is of the full tier.
         nightly: it is of the nightly tier instead.
         missing: why it cannot be taken here; None: it can.
@@ -48,9 +49,14 @@ class Letter:
     process: ProcessHost | None = None
     wires: tuple[str, ...] = ()
     like: str = ""
+    limits: str = ""
     full: bool = True
     nightly: bool = False
     missing: str | None = None
+
+    def is_left_out(self, letter: str, but: str) -> bool:
+        """Return whether a test that says ``but`` leaves this road out, whose letter is given."""
+        return bool({letter, *self.limits} & set(but))
 
     def marks(self, tier: str = "full") -> list[pytest.MarkDecorator]:
         """The marks of a test on this road; ``tier`` as for ``on``."""
@@ -78,6 +84,7 @@ LETTERS = {
         nightly=True,
         missing=NO_GO,
     ),
+    "r": Letter(host=released_host, road=HTTPRoad, like="n", limits="s"),
     "p": Letter(process=LightHost, full=False),
 }
 """In the order of docs/behaviour.md, which says what each of them can show."""

@@ -51,7 +51,7 @@ def spread(*letters: str, but: str = "") -> list[str]:
     assert named <= LETTERS.keys(), named - LETTERS.keys()
     taken: list[str] = []
     for letter, row in LETTERS.items():  # each stands behind the one that it is like
-        if letter not in but and (letter in named or row.like in taken):
+        if letter in named - set(but) or (row.like in taken and not row.is_left_out(letter, but)):
             taken.append(letter)
     return taken
 

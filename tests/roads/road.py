@@ -154,6 +154,9 @@ class Exchange(ABC):
         """Go away."""
 
 
+RELEASED = ("n", "o", "r")
+
+
 class Road(ABC):
     """A plugin behind a host, and what a test asks of the two.
 
@@ -173,6 +176,11 @@ class Road(ABC):
         self.expected: set[str] = set()
         self.is_down = False
         self._seen_coming: list[Line] = []
+
+    @property
+    def is_released(self) -> bool:
+        """Whether the host speaks net/rpc, as every released server does."""
+        return self.letter in RELEASED
 
     # ------------------------------------------------------------ what each road does its own way
 

@@ -58,7 +58,7 @@ def taking_nothing() -> Any:
 
 def test_a_test_that_takes_a_road_runs_on_each_wire_of_it_and_of_those_like_it() -> None:
     found = parameters(on("m", "g")(taking_road()))
-    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n", "o"]
+    assert list(found) == ["m", "g-native", "g-grpcio", "s-native", "s-grpcio", "n", "o", "r"]
     way: Way = found["s-grpcio"].values[0]
     assert (way.letter, way.plan, way.alone) == ("s", Plan(wire="grpcio"), False)
     assert [mark.name for mark in found["m"].marks] == []
@@ -100,8 +100,10 @@ def test_a_letter_that_is_unknown_is_refused() -> None:
 
 def test_what_is_like_a_road_that_is_left_out_is_left_out_with_it() -> None:
     assert spread("g", but="n") == ["g", "s"]
-    assert spread("g", but="o") == ["g", "s", "n"]
-    assert spread("n") == ["n", "o"]
+    assert spread("g", but="o") == ["g", "s", "n", "r"]
+    assert spread("n") == ["n", "o", "r"]
+    # A road that shares what another cannot show is left out with that one too.
+    assert spread("g", but="s") == ["g", "n", "o"]
 
 
 def test_a_new_road_is_one_row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +114,7 @@ def test_a_new_road_is_one_row_of_the_table(monkeypatch: pytest.MonkeyPatch) -> 
         "s-native",
         "n",
         "o",
+        "r",
     ]
     assert spread("g", but="sn") == ["g"]
     (test,) = ast.parse('@on("m", "g", but="s")\nasync def test_S1_a(road: Road) -> None: ...').body

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from mm_asgi.errors import HostProtocolError
 from mm_asgi.host.plugin.plugin_connection import RPCFailed
+from mm_asgi.host.released.file_upload import upload_file
 from mm_asgi.host.released.go_values import WrongType, check
 from mm_asgi.host.released.hook_values import arguments_of, response_of
 from mm_asgi.host.released.standard_lines import StandardLines
@@ -199,8 +201,15 @@ class ReleasedConnection:
             arguments["APIMuxId"] = self.offer(api, failed)
             driver = RPCAnswerer(self.book, _refuse)
             arguments["DriverMuxId"] = self.offer(driver, failed.replace("API", "driver"))
-        returned = await self.call_hook(name, arguments, timeout)
-        return response_of(name, answer, arguments, returned)
+        if name != "FileWillBeUploaded":
+            returned = await self.call_hook(name, arguments, timeout)
+            return response_of(name, answer, arguments, returned)
+        content: bytes = request.file_content  # type: ignore[attr-defined]
+        call = partial(self.call_hook, name, arguments, timeout)
+        returned, replacement = await upload_file(self, content, arguments, call)
+        response = response_of(name, answer, arguments, returned)
+        response.modified_content = replacement
+        return response
 
     async def call_hook(
         self, name: str, arguments: dict[str, Any], timeout: float | None = None
