@@ -213,7 +213,7 @@ def start_reason(stage: str, error: str, fate: str, raw: Collection[str]) -> str
     _, is_line, line = error.partition("Unrecognized remote plugin message: ")
     if is_line and line not in raw:
         return f"it printed {line!r} where the handshake was awaited, before mm_asgi.run"
-    error = (line or error).removeprefix("OnActivate: mm_asgi.OnActivate, ")
+    error = (line or error).removeprefix("OnActivate: ").removeprefix("mm_asgi.OnActivate, ")
     return last_sentence(error.removeprefix("app: "))
 
 

@@ -63,6 +63,8 @@ class Host:
             plugin.json names as the executable.
         flush: whether a released server has Flush, as since 11.3.
         lacks: the API's calls that a released server does not have, such as ``PluginHTTPStream``.
+        deadlines: whether a released server gives up what the plugin does not dial in 5 s, and the
+            connection when a ping is not answered in 10 s; off for a debugger.
         start_timeout: seconds for the handshake; None: the server's own, 10 or on net/rpc 3.
         hook_timeout: seconds for each hook, OnActivate and both Implemented included.
         health_interval: seconds between two health checks; 0: none.
@@ -102,6 +104,7 @@ class Host:
         wire: str = "native",
         flush: bool = True,
         lacks: Collection[str] = (),
+        deadlines: bool = True,
         strict_csrf: bool = False,
         trusted_proxy_headers: Sequence[str] = (),
         start_timeout: float | None = None,
@@ -118,7 +121,7 @@ class Host:
         self._directory = Path(directory).absolute()
         self.mattermost = _make_mattermost(plugin_id, self._directory, self.log)
         served = self.mattermost if api_target is None else None
-        self._played = play(wire, served, flush=flush, lacks=lacks)
+        self._played = play(wire, served, flush=flush, lacks=lacks, deadlines=deadlines)
         self._command = self._played.command(target, argv, str(python), self._directory)
         given = {"log_level": log_level, "api_target": api_target, "extra": env}
         self._environ = self._played.environ(plugin_id, **given)

@@ -64,7 +64,12 @@ class PlayedServer:
 
 
 def play(
-    wire: str, mattermost: Mattermost | None, *, flush: bool = True, lacks: Collection[str] = ()
+    wire: str,
+    mattermost: Mattermost | None,
+    *,
+    flush: bool = True,
+    lacks: Collection[str] = (),
+    deadlines: bool = True,
 ) -> PlayedServer:
     """Return what the host plays.
 
@@ -73,6 +78,7 @@ def play(
         mattermost: the server behind the API over net/rpc; None: there is no API.
         flush: whether a released server has Flush, as since 11.3.
         lacks: the calls of the API that a released server does not have.
+        deadlines: whether a released server gives up a plugin that does not answer in time.
 
     Raises:
         ConfigError: there is no such wire.
@@ -88,7 +94,7 @@ def play(
     api = APIService(mattermost, lacks)
     released = HostWire(
         protocol="netrpc",
-        connect=lambda target, log: ReleasedConnection(target, log, api.serve),
+        connect=lambda target, log: ReleasedConnection(target, log, api.serve, deadlines=deadlines),
         has_deadlines=False,
         forgives=True,
         lost_call="RPC call to {} plugin failed.",

@@ -108,7 +108,7 @@ async def test_no_save_fails_a_request_or_leaks(folder: Path, saves: int) -> Non
         assert children(terminal.pid) == {last["pid"]}
         assert not {pid for pid in clients.pids - {last["pid"]} if is_running(pid)}
         assert len(clients.pids | {first["pid"]}) == saves + 1
-        assert len(list(folder.parent.glob("tmp/*"))) == sockets_before == 1
+        assert len(list(folder.parent.glob("tmp/*"))) == sockets_before <= 1
         # The clients' own connections may still be open here.
         assert fds(terminal.pid) <= fds_before + CLIENTS + 5
         # At the start of a word: a request's random id may have it inside.
@@ -226,5 +226,5 @@ async def test_a_save_does_not_wait_for_a_blocked_app(folder: Path) -> None:
             await terminal.sees("blocked now")
             save(folder, "free again")
             await terminal.sees("shop runs again", timeout=20)
-            assert (await asking).status_code == 502
+            assert (await asking).status_code == 500
         assert (await terminal.facts())["greeting"] == "free again"

@@ -75,6 +75,26 @@ async def test_a_short_session(folder: Path) -> None:
         assert "\x1b[32mINFO" in terminal.raw
 
 
+@pytest.mark.parametrize(
+    ("wire", "server"),
+    [
+        ("auto", "a released server"),
+        ("netrpc", "a released server"),
+        ("native", "the Python branch"),
+    ],
+)
+async def test_the_server_that_goes_with_the_wire_is_played(
+    folder: Path, wire: str, server: str
+) -> None:
+    async with dev(folder, "shop:app", "--wire", wire) as terminal:
+        await terminal.greeting()
+        assert f"alice is logged in; {server} is played; Ctrl-C stops it" in terminal.text
+        facts = await terminal.facts()
+        assert facts["plugin_id"] == "shop"  # without a plugin.json, too
+        assert facts["has_target"] is (wire == "native")
+        await stopped(terminal, int(str(facts["pid"])))
+
+
 # -------------------------------------------------------------------- what cannot start
 
 FAULTS = {
@@ -148,7 +168,7 @@ async def test_an_app_that_ends_by_itself_ends_the_command(folder: Path) -> None
     async with dev(folder) as terminal:
         await terminal.greeting()
         async with terminal.client() as client:
-            assert (await client.get("/exit")).status_code == 502
+            assert (await client.get("/exit")).status_code == 500
         assert await terminal.end() == 1
         assert "shop: its process ended by itself (exit code 7)" in terminal.text
 
@@ -207,7 +227,7 @@ async def test_ctrl_c_with_a_blocked_app(folder: Path) -> None:
         pid, asking = await blocked(terminal)
         await stopped(terminal, pid)
         assert "the app did not end in time and is killed" in terminal.text
-        assert (await asking).status_code == 502
+        assert (await asking).status_code == 500
 
 
 async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:

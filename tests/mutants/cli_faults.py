@@ -10,6 +10,14 @@ CHECK = "mm_asgi/cli/check/findings.py"
 
 CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "dev: a plugin without a plugin.json has no id",
+        "mm_asgi/cli/dev/__init__.py",
+        '        wanted["MATTERMOST_PLUGIN_ID"] = plugin_id\n',
+        "        pass\n",
+        ("tests/unit/cli/dev/test_dev.py",),
+        "given_its_id",
+    ),
+    Fault(
         "check: a blocked loop counts while the app is imported",
         CHECK,
         "wall_time(line) >= imported_at",

@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from exc
 
     async def session() -> int:
-        environ = _plugin_environment(settings, given)
+        environ = _plugin_environment(settings, given, id)
         folders = _watched_folders(settings)
         return await DevSession(command, settings, id, folders, environ, debugger).run()
 
@@ -65,12 +65,17 @@ def _load_settings(
     return load_settings(flags=given, environ=os.environ, directory=Path.cwd(), defaults=defaults)
 
 
-def _plugin_environment(settings: Settings, given: Mapping[str, object]) -> dict[str, str]:
+def _plugin_environment(
+    settings: Settings, given: Mapping[str, object], plugin_id: str
+) -> dict[str, str]:
     """Return the plugin's variables: defaults for a person at a terminal, where no setting is given.
 
-    A start file takes no flags, so it gets the given settings as variables, too.
+    A start file takes no flags, so it gets the given settings as variables, too. A plugin that has no
+    plugin.json yet gets its id: on a released server it would find it there.
     """
     wanted = {"PYTHONUNBUFFERED": "1"}
+    if not Path("plugin.json").exists():
+        wanted["MATTERMOST_PLUGIN_ID"] = plugin_id
     defaults = dict(OUR_DEFAULTS)
     if not settings.reload:
         del defaults["drain"]

@@ -29,6 +29,7 @@ HOST_STRETCHED: dict[str, Any] = {
     "health_interval": 0.0,
     "read_timeout": 0.0,
     "write_timeout": 0.0,
+    "deadlines": False,
 }
 """The simulated host's settings. A breakpoint may hold up a request, but must not end the plugin."""
 

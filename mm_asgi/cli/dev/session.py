@@ -92,8 +92,10 @@ class DevSession:
         self._fate = ""
         self._raw: set[str] = set()
         self._starting = True
+        self._released = settings.wire not in ("native", "grpcio")
         self._host = Host(
             argv=command,
+            wire="netrpc" if self._released else "native",
             plugin_id=plugin_id,
             user=settings.user,
             host=settings.host,
@@ -158,7 +160,8 @@ class DevSession:
                 f"every client that reaches {shown} is {user or 'let in'}, without a login"
             )
         self._terminal.say(f"users, messages, hooks, calls: {_local_address(self._host.page_url)}")
-        notes = [f"{user} is logged in" if user else "nobody is logged in"]
+        server = "a released server" if self._released else "the Python branch"
+        notes = [f"{user} is logged in" if user else "nobody is logged in", f"{server} is played"]
         if self._saves is not None:
             notes.append("a save replaces the plugin")
         self._terminal.say("; ".join([*notes, "Ctrl-C stops it"]))
@@ -216,7 +219,7 @@ class DevSession:
         elif line.source == "api":  # the plugin's Log calls, to which its own level does not apply
             if LEVELS.index(line.level) >= self._level:
                 self._terminal.show(line)
-        elif not (self._starting and _only_a_sentence(line)):
+        elif not (self._starting and (_only_a_sentence(line) or _names_the_wire(line))):
             if self._starting and is_raw(line):
                 self._raw.add(line.message)
             self._terminal.show(line)
@@ -264,6 +267,11 @@ def _only_a_sentence(line: LogLine) -> bool:
     return (
         line.module == "mm_asgi.life" and "\nmm_asgi.errors." in text and not has_app_frames(text)
     )
+
+
+def _names_the_wire(line: LogLine) -> bool:
+    """Return whether a line says which wire the plugin speaks, which is this host's own choice."""
+    return line.module == "mm_asgi.process" and line.message.startswith("the wire to the host is")
 
 
 def _list_names(names: list[str]) -> str:

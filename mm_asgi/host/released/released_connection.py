@@ -83,6 +83,7 @@ class ReleasedConnection:
         target: the handshake's address, as gRPC names its targets.
         log: the host's.
         serve_api: serves a call of the API: the call, its answerer, this connection.
+        deadlines: whether a plugin is given up that dials nothing or answers no ping in time.
         keepalive: seconds between two pings of yamux.
 
     Attributes:
@@ -96,6 +97,7 @@ class ReleasedConnection:
         log: HostLog,
         serve_api: Callable[[IncomingCall, RPCAnswerer, ReleasedConnection], None],
         *,
+        deadlines: bool = True,
         keepalive: float = KEEPALIVE,
     ) -> None:
         self.book = GobBook(registered_types())
@@ -104,6 +106,7 @@ class ReleasedConnection:
         self._target = target
         self._log = log
         self._serve_api = serve_api
+        self._deadlines = deadlines
         self._keepalive = keepalive
         self._control = RPCCaller(self.book)
         self._hooks = HooksCaller(self.book)
@@ -135,7 +138,8 @@ class ReleasedConnection:
             await self._hooks.taken
         except (OSError, HostProtocolError, CallRefused) as exc:
             raise _failed(str(exc)) from None
-        self.spawn(self._keep_alive(), "yamux keepalive")
+        if self._deadlines:
+            self.spawn(self._keep_alive(), "yamux keepalive")
 
     def _own(self, owner: StreamOwner) -> None:
         stream = self.link.session.open()
@@ -181,7 +185,8 @@ class ReleasedConnection:
                 self._log.host("error", what, error="timeout waiting for accept")
                 owner.stream_ended(whole=False)
 
-        asyncio.get_running_loop().call_later(ACCEPT_TIMEOUT, look)
+        if self._deadlines:
+            asyncio.get_running_loop().call_later(ACCEPT_TIMEOUT, look)
         return number
 
     # ---------------------------------------------------------------- calls

@@ -164,18 +164,26 @@ def test_a_debugger_that_cannot_be(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def variables(**given: object) -> dict[str, str]:
     """What the plugin finds in its environment beside what is always there."""
-    environ = dev._plugin_environment(dev._load_settings(given), given)
+    environ = dev._plugin_environment(dev._load_settings(given), given, "shop")
     assert environ.pop("PYTHONUNBUFFERED") == "1"
+    environ.pop("MATTERMOST_PLUGIN_ID", None)
     return environ
 
 
 def test_a_start_file_gets_the_flags_as_variables(folder: Path) -> None:
     given = {"access_log": False, "drain": "3", "port": "1"}
-    environ = dev._plugin_environment(Settings(), given)
+    environ = dev._plugin_environment(Settings(), given, "shop")
     assert environ["MM_ASGI_ACCESS_LOG"] == "False"
     assert environ["MM_ASGI_DRAIN"] == "3"
     assert "MM_ASGI_PORT" not in environ
-    assert "MM_ASGI_DRAIN" not in dev._plugin_environment(Settings(app="shop:app"), given)
+    assert "MM_ASGI_DRAIN" not in dev._plugin_environment(Settings(app="shop:app"), given, "shop")
+
+
+def test_a_plugin_without_a_manifest_is_given_its_id(folder: Path) -> None:
+    (folder / "plugin.json").unlink(missing_ok=True)
+    assert dev._plugin_environment(Settings(), {}, "shop")["MATTERMOST_PLUGIN_ID"] == "shop"
+    (folder / "plugin.json").write_text('{"id": "com.example.shop"}')
+    assert "MATTERMOST_PLUGIN_ID" not in dev._plugin_environment(Settings(), {}, "shop")
 
 
 def test_the_folders_that_are_watched(
