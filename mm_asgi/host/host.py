@@ -130,8 +130,7 @@ class Host:
         self._address = (host, port)
         self.start_timeout = start_timeout or self._played.start_timeout
         self.hook_timeout, self.health_interval = hook_timeout, health_interval
-        self._keep_failed = keep_failed
-        self._gate = Gate()
+        self._keep_failed, self._gate = keep_failed, Gate()
         self._life = PluginLife(plugin_id, self._launch, self._gate, self.log, patience)
         self.seconds: dict[str, float] = {}
         self._api = self._played.api_server(served)
