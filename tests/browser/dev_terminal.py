@@ -51,9 +51,9 @@ async def app(scope, receive, send):
             pass
         await send({"type": "http.response.body", "body": b"data: bye\\n\\n"})
         return
-    plugin_id = scope["extensions"]["mattermost"]["plugin_id"]
-    has_target = "MATTERMOST_PLUGIN_API_TARGET" in os.environ
-    facts = {"pid": os.getpid(), "greeting": GREETING, "plugin_id": plugin_id, "has_target": has_target}
+    facts = {"pid": os.getpid(), "greeting": GREETING}
+    facts["plugin_id"] = scope["extensions"]["mattermost"]["plugin_id"]
+    facts["has_target"] = "MATTERMOST_PLUGIN_API_TARGET" in os.environ
     await send({"type": "http.response.body", "body": json.dumps(facts).encode()})
 """
 """An app that is imported in no time; GREETING is what a save changes."""
