@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mm_asgi.bundle.manifest import MANIFEST, VALID_ID, read_manifest
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import TABLE
 
@@ -17,26 +16,29 @@ if TYPE_CHECKING:
 
     from mm_asgi.settings import Settings
 
-__all__ = ["START_FILE", "VALID_ID", "plugin_command", "plugin_id"]
+__all__ = ["START_FILE", "plugin_command", "plugin_id"]
 
 START_FILE = "plugin.py"
 
-VALID_ID = re.compile(r"[a-zA-Z0-9._-]{3,190}")
-"""Ids that a Mattermost server accepts: model/manifest.go, IsValidPluginId."""
 
-
-def plugin_command(settings: Settings, given: Mapping[str, object], command: str) -> list[str]:
+def plugin_command(
+    settings: Settings, given: Mapping[str, object], command: str, start_file: str = ""
+) -> list[str]:
     """Return the plugin's command line: ``mm-asgi serve`` with the given flags, or the start file.
 
     Args:
         settings: all of them; ``app`` is used.
         given: the flags among them, by attribute name.
         command: the command's name, for the error.
+        start_file: the one to run without ``app``, which is there; empty: plugin.py.
 
     Raises:
         ConfigError: there is no target and no start file.
     """
     if not settings.app:
+        if start_file:
+            here = str(Path(start_file).absolute())
+            return [sys.executable, start_file] if start_file.endswith(".py") else [here]
         if not Path(START_FILE).is_file():
             raise ConfigError(
                 "app: no target was given and there is no plugin.py here; expected one such as"
@@ -63,20 +65,18 @@ def plugin_id(settings: Settings) -> str:
     Raises:
         ConfigError: a server would not accept it.
     """
-    given, where = settings.id, "the settings"
-    if not given:
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            given, where = (
-                str(json.loads(Path("plugin.json").read_text("utf-8"))["id"]),
-                "plugin.json",
-            )
-    if given:
-        if not VALID_ID.fullmatch(given):
+    if settings.id:
+        if not VALID_ID.fullmatch(settings.id):
             raise ConfigError(
-                f"id: {given!r} came from {where}, expected 3 to 190 letters, digits, dots,"
-                " hyphens or underscores"
+                f"id: {settings.id!r} came from the settings, expected 3 to 190 letters, digits,"
+                " dots, hyphens or underscores"
             )
-        return given
+        return settings.id
+    if Path(MANIFEST).exists():
+        manifest = read_manifest(Path.cwd())
+        if not manifest.id:
+            raise ConfigError(manifest.faults[0])
+        return manifest.id
     module = settings.app.partition(":")[0].split(".")[0]
     name = re.sub(r"[^a-zA-Z0-9._-]", "-", module or Path.cwd().name)
     return name if len(name) >= 3 else f"com.example.{name}"

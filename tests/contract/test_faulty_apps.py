@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from mm_asgi.cli.check.findings import find
 from mm_asgi.cli.check.imports import Imported
-from mm_asgi.cli.check.observed import live
+from mm_asgi.cli.check.observed import lives
 from mm_asgi.host import Host
 from tests.contract.faulty_apps import FAULTS, LARGE
 
@@ -45,8 +45,9 @@ async def findings() -> dict[str, list[CheckFinding]]:
     """What check finds, by app; all at once, since they mostly wait."""
 
     async def check(name: str) -> list[CheckFinding]:
-        life = await live(
-            command(name), plugin_id="faulty", environ=variables(FAULTS[name]), paths=["/"]
+        environ = variables(FAULTS[name])
+        [life] = await lives(
+            ["native"], command(name), plugin_id="faulty", environ=environ, paths=["/"]
         )
         return find(Imported(), life)
 

@@ -10,6 +10,30 @@ CHECK = "mm_asgi/cli/check/findings.py"
 
 CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "check: it runs the target of the settings, which no server does",
+        "mm_asgi/cli/check/__init__.py",
+        'if name and Path(name).is_file()), "")',
+        'if name == "x"), "")',
+        ("tests/unit/cli/check/test_check.py",),
+        "start_file_counts",
+    ),
+    Fault(
+        "check: a released server's life is not looked at",
+        "mm_asgi/cli/check/findings.py",
+        "    for other in others:\n",
+        "    for other in ():\n",
+        ("tests/unit/cli/check/test_check.py",),
+        "released_server_alone",
+    ),
+    Fault(
+        "manifest: any version will do",
+        "mm_asgi/bundle/manifest.py",
+        "    if not isinstance(version, str) or not SEMANTIC_VERSION.fullmatch(version):\n",
+        "    if not isinstance(version, str):\n",
+        ("tests/unit/bundle",),
+        "sentence",
+    ),
+    Fault(
         "dev: a plugin without a plugin.json has no id",
         "mm_asgi/cli/dev/__init__.py",
         '        wanted["MATTERMOST_PLUGIN_ID"] = plugin_id\n',

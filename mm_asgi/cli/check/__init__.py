@@ -5,8 +5,10 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from mm_asgi.bundle.manifest import MANIFEST, read_manifest
 from mm_asgi.cli.options import add_settings, given_settings
 from mm_asgi.cli.plugin_command import START_FILE, plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
@@ -19,6 +21,8 @@ HELP = "start an app as a server would, and say what would go wrong"
 
 BLOCKED_WARN = 0.25
 """Seconds for blocked-warn, unless it is set: a person notices as much, in a life of one request."""
+
+_PLAYED = {"native": "native", "grpcio": "native", "netrpc": "netrpc"}
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended, as shells have it."""
@@ -51,13 +55,15 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_app(
     settings: Settings, given: Mapping[str, object], paths: Sequence[str], *, as_json: bool
 ) -> tuple[bool, str]:
-    command, id = plugin_command(settings, given, NAME), plugin_id(settings)
+    start_file = _start_file(given)
+    configured, settings = settings.app, replace(settings, app="") if start_file else settings
+    command, id = plugin_command(settings, given, NAME, start_file), plugin_id(settings)
     # Imported here, so that a wrong call does not wait for asyncio and the wire.
     import asyncio
 
     try:
         # An extra: the simulated host needs grpcio and uvicorn.
-        from mm_asgi.cli.check.observed import live
+        from mm_asgi.cli.check.observed import lives
     except ImportError as exc:
         raise ConfigError(
             f"check: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
@@ -65,22 +71,40 @@ def _check_app(
     from mm_asgi.cli.check.findings import find
     from mm_asgi.cli.check.imports import probe_import
     from mm_asgi.cli.check.report import Report
-    from mm_asgi.cli.check.start_file import start_file_faults
+    from mm_asgi.cli.check.start_file import bundle_findings
 
     environ = {} if settings.app else _as_variables(given)
     if settings.blocked_warn == Settings().blocked_warn:
         environ["MM_ASGI_BLOCKED_WARN"] = f"{BLOCKED_WARN:g}"
-    life = asyncio.run(live(command, plugin_id=id, environ=environ, paths=paths))
-    imported = probe_import(settings, id)
+    if not Path(MANIFEST).exists():  # a released server lets the plugin read its id there
+        environ["MATTERMOST_PLUGIN_ID"] = id
+    life, *others = asyncio.run(
+        lives(_servers(settings), command, plugin_id=id, environ=environ, paths=paths)
+    )
+    imported = probe_import(settings, id, start_file)
+    faults = bundle_findings(Path.cwd(), imported, configured if start_file else "")
     report = Report(
-        target=settings.app or START_FILE,
+        target=settings.app or start_file,
         plugin_id=id,
         imported=imported,
         life=life,
-        findings=find(imported, life, start_file_faults(Path.cwd())),
+        findings=find(imported, life, others, faults),
     )
     width = min(shutil.get_terminal_size().columns, 100)
     return report.ok, report.as_json() if as_json else report.as_text(width)
+
+
+def _start_file(given: Mapping[str, object]) -> str:
+    """Return what a server would run here; empty where a target was named, or nothing is there."""
+    if "app" in given:
+        return ""
+    named = read_manifest(Path.cwd()).executable
+    return next((name for name in (named, START_FILE) if name and Path(name).is_file()), "")
+
+
+def _servers(settings: Settings) -> list[str]:
+    """Return the wires of the servers that this plugin would meet; the first is asked for paths."""
+    return ["native", "netrpc"] if settings.wire == "auto" else [_PLAYED[settings.wire]]
 
 
 def _as_variables(given: Mapping[str, object]) -> dict[str, str]:

@@ -6,16 +6,16 @@ An error breaks something on a server, at least for some requests. A warning doe
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from mm_asgi.cli.check.imports import Imported
 from mm_asgi.cli.check.observed import HEAD_WAIT, wall_time
 from mm_asgi.cli.terminal import is_raw, last_sentence, start_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mm_asgi.cli.check.imports import Imported
     from mm_asgi.cli.check.observed import Observed, ObservedAnswer
     from mm_asgi.host import LogLine
 
@@ -64,6 +64,8 @@ Code = Literal[
     "stderr",
     "public-route",
     "start-file",
+    "manifest",
+    "two-targets",
     "log",
 ]
 
@@ -90,25 +92,48 @@ _CODES: dict[str, Code] = {
 }
 
 
-def find(imported: Imported, life: Observed, start_file: Iterable[str] = ()) -> list[CheckFinding]:
+_ELSEWHERE = "on a released server: "
+
+_LIVES_ALIKE: frozenset[Code] = frozenset(("printed", "print-flood", "slow-import", "blocked-loop"))
+"""Codes that a second life only repeats, in other figures."""
+
+
+def find(
+    imported: Imported,
+    life: Observed,
+    others: Iterable[Observed] = (),
+    bundle: Iterable[CheckFinding] = (),
+) -> list[CheckFinding]:
     """Return all findings, errors first.
 
     Args:
         imported: how the import went.
         life: what the plugin's life showed.
-        start_file: why a released server cannot run the start file.
+        others: its lives with a released server; what they show alike is said once.
+        bundle: findings about the files that a server gets.
     """
-    found = [
+    found = [*_life_findings(imported, life), *_route_findings(imported)]
+    known = {finding.text for finding in found}
+    for other in others:
+        more = (each for each in _life_findings(Imported(), other) if each.text not in known)
+        found += [
+            replace(each, text=_ELSEWHERE + each.text)
+            for each in more
+            if each.code not in _LIVES_ALIKE
+        ]
+    found += bundle
+    return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
+
+
+def _life_findings(imported: Imported, life: Observed) -> list[CheckFinding]:
+    return [
         *_start_findings(life),
         *_import_findings(imported, life),
         *_log_findings(life),
         *_answer_findings(life),
         *_stop_findings(life),
         *_printed_findings(imported, life),
-        *_route_findings(imported),
-        *(CheckFinding("start-file", "error", text) for text in start_file),
     ]
-    return sorted(dict.fromkeys(found), key=lambda finding: finding.level)
 
 
 def _start_findings(life: Observed) -> Iterator[CheckFinding]:

@@ -49,6 +49,7 @@ class Imported:
         slowest: at most ten modules, by seconds of their own.
         modules: how many were imported.
         printed: place, text and count of all writes to sys.stdout meanwhile.
+        target: as the start file names it.
         app: the name of the target's type.
         public: its routes below /public; None: unknown.
     """
@@ -58,18 +59,19 @@ class Imported:
     slowest: Sequence[Module] = ()
     modules: int = 0
     printed: Sequence[dict[str, Any]] = field(default=())
+    target: str = ""
     app: str | None = None
     public: Sequence[str] | None = None
 
 
-def probe_import(settings: Settings, plugin_id: str) -> Imported:
+def probe_import(settings: Settings, plugin_id: str, start_file: str = "") -> Imported:
     """Import the target, or the start file's, in a process of its own."""
     asked = {
         "app": settings.app,
         "factory": settings.factory,
         "app_dir": settings.app_dir,
         "env_file": settings.env_file,
-        "start_file": START_FILE,
+        "start_file": start_file or START_FILE,
     }
     environ = {**os.environ, "MATTERMOST_PLUGIN_ID": plugin_id}
     limit = settings.import_budget + PATIENCE if settings.import_budget else None

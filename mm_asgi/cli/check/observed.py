@@ -12,7 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mm_asgi.host import Host, HostError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mm_asgi.host import LogLine
 
-__all__ = ["HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "live", "wall_time"]
+__all__ = ["HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "lives", "wall_time"]
 
 HEAD_WAIT = 5.0
 """Seconds for an answer to begin; then the request is left, as a browser's user would leave it."""
@@ -120,13 +120,36 @@ def wall_time(line: LogLine) -> float:
         return line.time
 
 
+async def lives(
+    wires: Sequence[str], command: Sequence[str], *, paths: Sequence[str], **given: Any
+) -> list[Observed]:
+    """Let the plugin live once for each kind of server; the paths are requested in the first life.
+
+    Args:
+        wires: the servers that are played, as `Host` takes them.
+        command, given: as for ``live``.
+        paths: the paths to request, below the plugin's root, as a user who is logged in.
+    """
+    first, *others = wires
+    return [
+        await live(command, wire=first, paths=paths, **given),
+        *[await live(command, wire=wire, paths=(), **given) for wire in others],
+    ]
+
+
 async def live(
-    command: Sequence[str], *, plugin_id: str, environ: Mapping[str, str], paths: Sequence[str]
+    command: Sequence[str],
+    *,
+    wire: str,
+    plugin_id: str,
+    environ: Mapping[str, str],
+    paths: Sequence[str],
 ) -> Observed:
     """Start the plugin, request the paths one after the other, stop it.
 
     Args:
         command: the plugin's command line.
+        wire: the server that is played, as `Host` takes it.
         plugin_id: its id.
         environ: variables for it.
         paths: the paths to request, below the plugin's root, as a user who is logged in.
@@ -134,6 +157,7 @@ async def live(
     life = Observed()
     host = Host(
         argv=command,
+        wire=wire,
         plugin_id=plugin_id,
         user="alice",
         # The access log has the end of each request.

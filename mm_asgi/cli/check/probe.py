@@ -74,7 +74,9 @@ def main() -> None:
     sys.stderr.flush()
     started = time.perf_counter()
     try:
-        target = _load_target(asked)
+        settings = _find_settings(asked)
+        answer["target"] = settings.app
+        target = import_app(settings)
         answer["app"] = type(target).__name__
         answer["public"] = public_routes(target)
     except MMASGIError as exc:
@@ -91,14 +93,14 @@ def main() -> None:
     Path(sys.argv[1]).write_text(json.dumps(answer), "utf-8")
 
 
-def _load_target(asked: dict[str, Any]) -> object:
+def _find_settings(asked: dict[str, Any]) -> Settings:
     names = ("app", "factory", "app_dir", "env_file")
     given = {name: asked[name] for name in names}
     if not given["app"]:
         found = _run_start_file(asked["start_file"])
         given["app"] = found.app
         given |= {name: found.settings[name] for name in names if name in found.settings}
-    return import_app(Settings(**given))
+    return Settings(**given)
 
 
 def _run_start_file(path: str) -> _Found:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mm_asgi.bundle.manifest import MANIFEST, VALID_ID
 from mm_asgi.cli.init.find_target import find_target
-from mm_asgi.cli.plugin_command import START_FILE, VALID_ID
+from mm_asgi.cli.plugin_command import START_FILE
 from mm_asgi.errors import ConfigError
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
@@ -17,7 +18,7 @@ __all__ = ["HELP", "NAME", "add_arguments", "run"]
 NAME = "init"
 HELP = "write plugin.json, plugin.py and [tool.mm-asgi] for an app"
 
-MANIFEST, PROJECT = "plugin.json", "pyproject.toml"
+PROJECT = "pyproject.toml"
 
 _NUMBER = r"(0|[1-9]\d{0,8})"
 _SEMANTIC = re.compile(

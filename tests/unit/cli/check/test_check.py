@@ -318,3 +318,84 @@ def test_a_start_file_that_a_released_server_cannot_run(
     found = list(start_file_faults(folder))
     assert len(found) == len(faults), found
     assert all(part in text for part, text in zip(faults, found, strict=True))
+
+
+# ---------------------------------------------------------------- what a server gets
+
+SMALL = """
+async def app(scope, receive, send):
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+"""
+MANIFEST = {
+    "id": "com.acme.shop",
+    "version": "1.0.0",
+    "server": {"runtime": "python", "executable": "plugin.py"},
+}
+PROJECT = '[tool.mm-asgi]\napp = "shop:app"\n'
+
+
+def shop(folder: Path, target: str = "shop:app", **manifest: Any) -> None:
+    (folder / "shop.py").write_text(SMALL)
+    (folder / "pyproject.toml").write_text(PROJECT)
+    (folder / "plugin.json").write_text(json.dumps(MANIFEST | manifest))
+    start = f"#!/usr/bin/env python3\nimport mm_asgi\n\nmm_asgi.run({target!r})\n"
+    (folder / "plugin.py").write_text(start)
+    (folder / "plugin.py").chmod(0o755)
+
+
+def checked(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """The codes and texts of what check finds here."""
+    main(["check", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["ok"] is not any(each["level"] == "error" for each in facts["findings"])
+    return {finding["code"]: finding["text"] for finding in facts["findings"]}
+
+
+def test_a_folder_that_a_server_can_run_has_no_finding(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(folder)
+    assert checked(capsys) == {}
+
+
+def test_the_start_file_counts_and_not_the_target_of_the_settings(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(folder, "nonsense.main:plugin")
+    found = checked(capsys)
+    assert 'the module "nonsense.main" was not found' in found["start"]
+    shop(folder, "shop:other")
+    (folder / "shop.py").write_text(f"{SMALL}\nother = app\n")
+    found = checked(capsys)
+    assert found.keys() == {"two-targets"}
+    assert "serves shop:other, and [tool.mm-asgi] names shop:app" in found["two-targets"]
+
+
+def test_the_manifest_is_read_as_a_server_does(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(folder, version="one", server={"runtime": "pyhton", "executable": "nothere.py"})
+    assert main(["check", "--json"]) == 1
+    texts = [each["text"] for each in json.loads(capsys.readouterr().out)["findings"]]
+    assert [text.partition(",")[0] for text in texts] == [
+        "plugin.json: the version is 'one'",
+        "plugin.json: the runtime is 'pyhton'",
+        "plugin.json: the executable nothere.py is not there: name the start file",
+    ]
+    (folder / "plugin.json").write_text('{"id": ')
+    assert main(["check"]) == 2
+    assert "plugin.json: it is no JSON" in capsys.readouterr().err
+
+
+def test_what_fails_on_a_released_server_alone_says_so(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(folder)
+    with (folder / "shop.py").open("a") as file:
+        file.write("import os\nassert 'MATTERMOST_PLUGIN_API_TARGET' in os.environ\n")
+    found = checked(capsys)
+    assert found["start"].startswith(
+        "on a released server: the plugin does not start: importing shop failed: AssertionError"
+    )

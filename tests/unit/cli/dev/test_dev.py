@@ -88,10 +88,11 @@ def test_the_id_in_plugin_json(folder: Path) -> None:
     (folder / "plugin.json").write_text('{"id": "com.acme.json"}')
     assert plugin_id(Settings(app="shop:app")) == "com.acme.json"
     (folder / "plugin.json").write_text('{"id": "a/b"}')
-    with pytest.raises(ConfigError, match=r"id: 'a/b' came from plugin.json, expected 3 to 190"):
+    with pytest.raises(ConfigError, match=r"plugin.json: the id is 'a/b', expected 3 to 190"):
         plugin_id(Settings(app="shop:app"))
     (folder / "plugin.json").write_text("{")
-    assert plugin_id(Settings(app="shop:app")) == "shop"
+    with pytest.raises(ConfigError, match="plugin.json: it is no JSON"):
+        plugin_id(Settings(app="shop:app"))
 
 
 def test_the_command_is_serve_with_what_was_given(folder: Path) -> None:
