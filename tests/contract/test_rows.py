@@ -10,7 +10,7 @@ ROWS = [
     *(f"D{number}" for number in range(1, 9)),
     *(f"R{number}" for number in range(1, 18)),
     *(f"L{number}" for number in range(1, 13)),
-    *(f"H{number}" for number in range(1, 7)),
+    *(f"H{number}" for number in range(1, 8)),
     *("A1", "A2"),
 ]
 

@@ -98,7 +98,7 @@ NETRPC_FAULTS: tuple[Fault, ...] = (
     Fault(
         "netrpc: consumed bytes give no credit",
         STREAM,
-        "                self._sink.send_frame(WINDOW, 0, self.id, self._credit)\n",
+        "            self._sink.send_frame(WINDOW, 0, self.id, self._credit)\n",
         "",
         YAMUX,
     ),
