@@ -376,7 +376,8 @@ def _pyproject_table(path: Path) -> Mapping[str, object]:
         raise ConfigError(
             f"pyproject.toml: {_shown(table)} came from {path}, expected [tool.mm-asgi]"
         )
-    return table
+    # [tool.mm-asgi.bundle] is read by `mm-asgi bundle` alone.
+    return {key: value for key, value in table.items() if key != "bundle"}
 
 
 def _refuse_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mm_asgi.cli import check, dev, init, serve
+from mm_asgi.cli import bundle, check, dev, init, serve
 from mm_asgi.cli.command import CLICommand
 from mm_asgi.cli.options import refuse_unknown
 from mm_asgi.errors import ConfigError
@@ -16,7 +16,7 @@ from mm_asgi.settings import closest
 
 __all__ = ["main"]
 
-COMMANDS: tuple[CLICommand, ...] = (init, dev, check, serve)
+COMMANDS: tuple[CLICommand, ...] = (init, dev, check, bundle, serve)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.bundle.wheels import wheel_of_installed, wheels_needed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -195,6 +197,8 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     folder.mkdir()
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir"]
     subprocess.run([*command, str(wheels), str(ROOT)], check=True)
+    for name in wheels_needed("fastapi", "protobuf"):
+        wheel_of_installed(wheels, name)
     opened = Terminal(folder, wheels)
     yield opened
     if opened.dev is not None:

@@ -8,7 +8,33 @@ __all__ = ["CLI_FAULTS"]
 
 CHECK = "mm_asgi/cli/check/findings.py"
 
+BUNDLE = ("tests/unit/bundle",)
+
 CLI_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "bundle: the archive knows when its files were changed",
+        "mm_asgi/bundle/archive.py",
+        "info.size, info.mtime = len(data), _MADE",
+        "info.size, info.mtime = len(data), int(entry.content.stat().st_mtime) if not isinstance(entry.content, bytes) else 0",
+        BUNDLE,
+        "same_bytes",
+    ),
+    Fault(
+        "bundle: a hidden file goes in",
+        "mm_asgi/bundle/app_files.py",
+        'return last.startswith(".") or any(',
+        "return any(",
+        BUNDLE,
+        "tracked or no_tool",
+    ),
+    Fault(
+        "bundle: any machine may run what is compiled",
+        "mm_asgi/bundle/bundle_start.py",
+        ' and platform.machine() == stamp["machine"]',
+        "",
+        BUNDLE,
+        "wrong_python",
+    ),
     Fault(
         "check: it runs the target of the settings, which no server does",
         "mm_asgi/cli/check/__init__.py",
