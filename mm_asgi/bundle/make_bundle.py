@@ -172,4 +172,11 @@ def _requirements(project: Mapping[str, Any], folder: Path) -> list[str]:
         return []
     except (OSError, ValueError) as exc:
         raise BundleError(f"requirements.txt: it cannot be read ({exc})") from exc
-    return [line for line in map(str.strip, lines) if line and not line.startswith(("#", "-"))]
+    found = [line.partition(" #")[0].strip() for line in lines if not line.startswith("#")]
+    for line in found:
+        if line.startswith("-") or line.endswith("\\"):
+            raise BundleError(
+                f"requirements.txt: {line!r} is an option of pip's, expected a package a line, such as"
+                " fastapi>=0.115"
+            )
+    return [line for line in found if line]

@@ -13,6 +13,7 @@ HELP = "write the archive that a server takes, with all packages"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "%(prog)s [-o FILE] [--platform NAME]"
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="", help="the archive [default ID-VERSION.tar.gz]"
     )
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = Path(arguments.output) if arguments.output else None
     try:
         made = make_bundle(Path.cwd(), output, arguments.platform)
-    except BundleError as error:
+    except (BundleError, OSError) as error:
         sys.stderr.write(f"mm-asgi: {error}\n")
         return 1
     for name, size in sorted(made.sizes.items(), key=lambda pair: (-pair[1], pair[0])):

@@ -123,6 +123,28 @@ def test_two_environments_make_the_same_bytes(project: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("# the web\nneeded  # this one\n\n", ["needed"]),
+        ("", []),
+        ("-e .\n", "'-e .' is an option of pip's"),
+        ("needed \\\n --hash=x\n", r"is an option of pip's"),
+    ],
+)
+def test_requirements_txt_says_what_is_needed(
+    project: Path, text: str, expected: list[str] | str
+) -> None:
+    (project / "pyproject.toml").unlink()
+    (project / "requirements.txt").write_text(text)
+    if isinstance(expected, list):
+        assert make_bundle(project, None, "").requirements == expected
+        return
+    with pytest.raises(BundleError) as refused:
+        make_bundle(project, None, "")
+    assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("requirement", "text"),
     [
         ("absent", "pip finds no wheels for Python"),
@@ -174,6 +196,8 @@ def test_the_command_says_what_it_wrote(
     assert "0.0 MB  needed" in said
     assert "wrote shop.tar.gz: 4 files of the app, 3 packages, " in said
     assert said.endswith("MB, for any machine\n")
+    assert main(["bundle", "-o", "nowhere/shop.tar.gz"]) == 1
+    assert "nowhere/shop.tar.gz" in capsys.readouterr().err
     (project / "plugin.json").unlink()
     assert main(["bundle"]) == 1
     assert "plugin.json: it is not there" in capsys.readouterr().err
