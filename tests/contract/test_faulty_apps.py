@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from mm_asgi.cli.check.findings import find
 from mm_asgi.cli.check.imports import Imported
-from mm_asgi.cli.check.observed import lives
+from mm_asgi.cli.check.observed import Start, lives
 from mm_asgi.host import Host
 from tests.contract.faulty_apps import FAULTS, LARGE
 
@@ -46,9 +46,8 @@ async def findings() -> dict[str, list[CheckFinding]]:
 
     async def check(name: str) -> list[CheckFinding]:
         environ = variables(FAULTS[name])
-        [life] = await lives(
-            ["native"], command(name), plugin_id="faulty", environ=environ, paths=["/"]
-        )
+        starts = [Start("native", command(name))]
+        [life] = await lives(starts, plugin_id="faulty", environ=environ, paths=["/"])
         return find(Imported(), life)
 
     return dict(zip(CHECKED, await asyncio.gather(*map(check, CHECKED)), strict=True))

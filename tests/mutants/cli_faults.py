@@ -12,6 +12,30 @@ BUNDLE = ("tests/unit/bundle",)
 
 CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "unpack: a bundle may write outside of its folder",
+        "mm_asgi/bundle/unpack.py",
+        'if name == ".." or name.startswith("../"):',
+        "if False:",
+        BUNDLE,
+        "cannot_extract or elsewhere",
+    ),
+    Fault(
+        "unpack: links are followed",
+        "mm_asgi/bundle/unpack.py",
+        "if not (member.isreg() or member.isdir()):",
+        "if not (member.isreg() or member.isdir() or member.islnk()):",
+        BUNDLE,
+        "left_out",
+    ),
+    Fault(
+        "check: a bundle's own manifest is not looked at",
+        "mm_asgi/cli/check/start_file.py",
+        "        for fault in read_manifest(folder).faults:\n",
+        "        for fault in ():\n",
+        ("tests/unit/cli/check",),
+        "cannot_start or manifest",
+    ),
+    Fault(
         "bundle: the archive knows when its files were changed",
         "mm_asgi/bundle/archive.py",
         "info.size, info.mtime = len(data), _MADE",

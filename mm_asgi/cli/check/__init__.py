@@ -7,12 +7,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mm_asgi.bundle.manifest import MANIFEST, read_manifest
 from mm_asgi.cli.options import add_settings, given_settings
 from mm_asgi.cli.plugin_command import START_FILE, plugin_command, plugin_id
 from mm_asgi.errors import ConfigError
 from mm_asgi.settings import TABLE, Settings, load_settings
+
+if TYPE_CHECKING:
+    from mm_asgi.cli.check.report import Report
 
 __all__ = ["HELP", "NAME", "add_arguments", "run"]
 
@@ -42,34 +46,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Check once and return the exit code: 1 when something would break on a server."""
     given = given_settings(arguments)
-    settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
     paths = _checked_paths(getattr(arguments, "get", None) or ["/"])
+    as_json = getattr(arguments, "json", False)
+    bundle = Path(str(given.get("app", "")) or "-")
     try:
-        ok, shown = _check_app(settings, given, paths, as_json=getattr(arguments, "json", False))
+        if bundle.exists():
+            report = _check_bundle(bundle, paths)
+        else:
+            settings = load_settings(flags=given, environ=os.environ, directory=Path.cwd())
+            report = _check_app(settings, given, paths)
     except KeyboardInterrupt:
         return INTERRUPTED
-    sys.stdout.write(f"{shown}\n")
-    return 0 if ok else 1
+    width = min(shutil.get_terminal_size().columns, 100)
+    sys.stdout.write((report.as_json() if as_json else report.as_text(width)) + "\n")
+    return 0 if report.ok else 1
 
 
-def _check_app(
-    settings: Settings, given: Mapping[str, object], paths: Sequence[str], *, as_json: bool
-) -> tuple[bool, str]:
+def _check_bundle(bundle: Path, paths: Sequence[str]) -> "Report":
+    _need_the_host()
+    from mm_asgi.cli.check.bundle_check import check_bundle
+
+    return check_bundle(bundle, paths)
+
+
+def _need_the_host() -> None:
+    """Raise ConfigError where the extra is missing: the simulated host needs grpcio and uvicorn."""
+    try:
+        import mm_asgi.cli.check.observed  # noqa: F401
+    except ImportError as exc:
+        raise ConfigError(
+            f"check: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
+        ) from exc
+
+
+def _check_app(settings: Settings, given: Mapping[str, object], paths: Sequence[str]) -> "Report":
     start_file = _start_file(given)
     configured, settings = settings.app, replace(settings, app="") if start_file else settings
     command, id = plugin_command(settings, given, NAME, start_file), plugin_id(settings)
     # Imported here, so that a wrong call does not wait for asyncio and the wire.
     import asyncio
 
-    try:
-        # An extra: the simulated host needs grpcio and uvicorn.
-        from mm_asgi.cli.check.observed import lives
-    except ImportError as exc:
-        raise ConfigError(
-            f"check: the package {exc.name} is missing; pip install 'mm-asgi[dev]'"
-        ) from exc
+    _need_the_host()
     from mm_asgi.cli.check.findings import find
     from mm_asgi.cli.check.imports import probe_import
+    from mm_asgi.cli.check.observed import Start, lives
     from mm_asgi.cli.check.report import Report
     from mm_asgi.cli.check.start_file import bundle_findings
 
@@ -78,20 +98,17 @@ def _check_app(
         environ["MM_ASGI_BLOCKED_WARN"] = f"{BLOCKED_WARN:g}"
     if not Path(MANIFEST).exists():  # a released server lets the plugin read its id there
         environ["MATTERMOST_PLUGIN_ID"] = id
-    life, *others = asyncio.run(
-        lives(_servers(settings), command, plugin_id=id, environ=environ, paths=paths)
-    )
+    starts = [Start(wire, command) for wire in _servers(settings)]
+    life, *others = asyncio.run(lives(starts, plugin_id=id, environ=environ, paths=paths))
     imported = probe_import(settings, id, start_file)
     faults = bundle_findings(Path.cwd(), imported, configured if start_file else "")
-    report = Report(
+    return Report(
         target=settings.app or start_file,
         plugin_id=id,
         imported=imported,
         life=life,
         findings=find(imported, life, others, faults),
     )
-    width = min(shutil.get_terminal_size().columns, 100)
-    return report.ok, report.as_json() if as_json else report.as_text(width)
 
 
 def _start_file(given: Mapping[str, object]) -> str:

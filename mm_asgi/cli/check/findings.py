@@ -64,6 +64,7 @@ Code = Literal[
     "stderr",
     "public-route",
     "start-file",
+    "bundle",
     "manifest",
     "two-targets",
     "log",

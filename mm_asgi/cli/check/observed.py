@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from mm_asgi.host import LogLine
 
-__all__ = ["HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "lives", "wall_time"]
+__all__ = [
+    "HEAD_WAIT", "STREAM_WAIT", "ObservedAnswer", "Observed", "Start", "lives", "wall_time",
+]  # fmt: skip
 
 HEAD_WAIT = 5.0
 """Seconds for an answer to begin; then the request is left, as a browser's user would leave it."""
@@ -120,44 +123,52 @@ def wall_time(line: LogLine) -> float:
         return line.time
 
 
-async def lives(
-    wires: Sequence[str], command: Sequence[str], *, paths: Sequence[str], **given: Any
-) -> list[Observed]:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How one kind of server starts the plugin.
+
+    Attributes:
+        wire: the server that is played, as `Host` takes it.
+        command: the plugin's command line.
+        folder: the plugin's.
+    """
+
+    wire: str
+    command: Sequence[str]
+    folder: Path = Path()
+
+
+async def lives(starts: Sequence[Start], *, paths: Sequence[str], **given: Any) -> list[Observed]:
     """Let the plugin live once for each kind of server; the paths are requested in the first life.
 
     Args:
-        wires: the servers that are played, as `Host` takes them.
-        command, given: as for ``live``.
+        starts: how each starts it.
         paths: the paths to request, below the plugin's root, as a user who is logged in.
+        given: as for ``live``.
     """
-    first, *others = wires
+    first, *others = starts
     return [
-        await live(command, wire=first, paths=paths, **given),
-        *[await live(command, wire=wire, paths=(), **given) for wire in others],
+        await live(first, paths=paths, **given),
+        *[await live(start, paths=(), **given) for start in others],
     ]
 
 
 async def live(
-    command: Sequence[str],
-    *,
-    wire: str,
-    plugin_id: str,
-    environ: Mapping[str, str],
-    paths: Sequence[str],
+    start: Start, *, plugin_id: str, environ: Mapping[str, str], paths: Sequence[str]
 ) -> Observed:
     """Start the plugin, request the paths one after the other, stop it.
 
     Args:
-        command: the plugin's command line.
-        wire: the server that is played, as `Host` takes it.
+        start: how it is started.
         plugin_id: its id.
         environ: variables for it.
         paths: the paths to request, below the plugin's root, as a user who is logged in.
     """
     life = Observed()
     host = Host(
-        argv=command,
-        wire=wire,
+        argv=start.command,
+        wire=start.wire,
+        directory=start.folder,
         plugin_id=plugin_id,
         user="alice",
         # The access log has the end of each request.

@@ -92,8 +92,8 @@ class Report:
     def as_text(self, width: int = 80) -> str:
         """Return the text, in lines of at most ``width`` columns; words are never broken."""
         rows = [
-            f"{self.target} as {self.plugin_id}, Python {platform.python_version()},"
-            f" mm_asgi {__version__}",
+            f"{self.target}{' as ' if self.plugin_id else ''}{self.plugin_id},"
+            f" Python {platform.python_version()}, mm_asgi {__version__}",
             "",
             *self._step_rows(width),
         ]
