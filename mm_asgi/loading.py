@@ -11,6 +11,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+from mm_asgi.bridge.mounted import MountedApp
 from mm_asgi.errors import StartupError
 from mm_asgi.importer import import_target, interface_of
 from mm_asgi.plugin import as_plugin
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from mm_asgi.plugin import Loaded
     from mm_asgi.settings import Settings
 
-__all__ = ["as_asgi", "import_app", "load_plugin", "time_limit"]
+__all__ = ["as_asgi", "import_app", "load_plugin", "time_limit", "with_asgi_apps"]
 
 
 def load_plugin(settings: Settings, patience: str) -> Loaded:
@@ -39,11 +40,17 @@ def load_plugin(settings: Settings, patience: str) -> Loaded:
     """
     with time_limit(settings.import_budget, patience):
         loaded = as_plugin(import_app(settings), settings.app).freeze()
-    return dataclasses.replace(
-        loaded,
-        app=as_asgi(loaded.app, settings.interface),
-        metrics=as_asgi(loaded.metrics, "auto"),
-    )
+    return with_asgi_apps(loaded, settings)
+
+
+def with_asgi_apps(loaded: Loaded, settings: Settings) -> Loaded:
+    """Return a plugin with its apps as ASGI apps, as the settings interface and path say.
+
+    Raises:
+        StartupError: an app speaks neither ASGI nor WSGI.
+    """
+    app = as_asgi(loaded.app, settings.interface, settings.path)
+    return dataclasses.replace(loaded, app=app, metrics=as_asgi(loaded.metrics, "auto"))
 
 
 def import_app(settings: Settings) -> object:
@@ -59,18 +66,19 @@ def import_app(settings: Settings) -> object:
     return import_target(settings.app, factory=settings.factory, app_dir=settings.app_dir)
 
 
-def as_asgi(app: Any, interface: str) -> Any:
+def as_asgi(app: Any, interface: str, path: str = "full") -> Any:
     """Return an app as an ASGI app: a WSGI app gets an adapter around it, None stays None.
 
     Args:
         app: the app.
         interface: what it speaks, ``asgi`` or ``wsgi``; ``auto``: look at its parameters.
+        path: the setting; a WSGI app has its prefix apart in any case.
 
     Raises:
         StartupError: it speaks neither, or the extra ``wsgi`` is not installed.
     """
     if app is None or (interface_of(app) if interface == "auto" else interface) == "asgi":
-        return app
+        return MountedApp(app) if path == "mounted" and app is not None else app
     # Lazy: an extra, and few apps need it.
     from mm_asgi.contrib.wsgi import WSGIMiddleware
 

@@ -89,6 +89,10 @@ class Settings:
         check=_root_path, expected="a path such as /plugins/shop, that starts and does not end with /",
     )  # fmt: skip
     underscore_headers: bool = _setting(False, "pass on request headers with a _ in their name")
+    path: str = _setting(
+        "full", "mounted: the app's path is below its prefix, for frameworks that ignore root_path",
+        "full", "mounted",
+    )  # fmt: skip
     cookie_path: str = _setting("keep", "root: scope cookies for Path=/ to the app", "keep", "root")
     event_padding: str = _setting(
         "auto", "auto: push events by comments out of a server that cannot flush", "auto", "off"

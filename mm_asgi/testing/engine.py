@@ -100,7 +100,7 @@ class Engine:
         self.watch: Watch | None = None
         if self._plugin.app is not None:
             app = self._plugin.app if app is None else app
-            self.watch = Watch(as_asgi(app, self.settings.interface))
+            self.watch = Watch(as_asgi(app, self.settings.interface, self.settings.path))
         self.address = ""
         self.implemented: frozenset[str] = frozenset()
         self._users = 0

@@ -19,7 +19,25 @@ UNIT_SCOPE = ("tests/unit/bridge/test_scope.py",)
 UNIT_STATE = ("tests/unit/bridge/test_state.py",)
 UNIT_SERVE_HTTP = ("tests/unit/bridge/test_serve_http.py",)
 
+MOUNTED = ("tests/unit/bridge/test_mounted.py", "tests/contract/test_S_mounted.py")
+
 BRIDGE_FAULTS: tuple[Fault, ...] = (
+    Fault(
+        "S11: the log and the cookies lose the prefix too",
+        "mm_asgi/bridge/mounted.py",
+        'scope = {**scope, "path": path, "raw_path": raw_path}',
+        "scope.update(path=path, raw_path=raw_path)",
+        MOUNTED,
+        "S11 or own",
+    ),
+    Fault(
+        "S11: an escaped prefix stays in raw_path",
+        "mm_asgi/bridge/mounted.py",
+        'if escaped[:1] == b"%":',
+        "if False:",
+        MOUNTED,
+        "taken_off or escaped",
+    ),
     # ---------------------------------------------------------------- scope
     Fault(
         "S1: the scope says spec_version 2.4",

@@ -12,6 +12,7 @@ from google.protobuf import json_format
 from google.protobuf.message_factory import GetMessageClass
 
 from mm_asgi.grpc_hooks import SERVICE, methods
+from mm_asgi.loading import with_asgi_apps
 from mm_asgi.observe.logs import HclogHandler
 from mm_asgi.plugin import as_plugin
 from mm_asgi.protocol import hooks_pb2
@@ -48,7 +49,9 @@ class Served:
     """A plugin's hooks on a server in memory."""
 
     def __init__(self, plugin: Plugin, settings: Settings) -> None:
-        self.serving = Serving(settings, PLUGIN_ID, load=plugin.freeze)
+        self.serving = Serving(
+            settings, PLUGIN_ID, load=lambda: with_asgi_apps(plugin.freeze(), settings)
+        )
         self.server = MemoryServer()
 
     async def start(self) -> None:
