@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from mm_asgi.cli.check.imports import Imported
+from mm_asgi.cli.check.links import leaving
 from mm_asgi.cli.check.observed import HEAD_WAIT, wall_time
 from mm_asgi.cli.terminal import is_raw, last_sentence, start_reason
 
@@ -63,6 +64,7 @@ Code = Literal[
     "print-flood",
     "stderr",
     "public-route",
+    "leaves-prefix",
     "start-file",
     "bundle",
     "manifest",
@@ -242,6 +244,8 @@ def _answer_findings(life: Observed) -> Iterator[CheckFinding]:
         elif (answer.status or 0) >= 500 and not (life.crashed or _is_explained(answer, life)):
             text = f"GET {path}: it was answered {answer.status}"
             yield CheckFinding("server-error", "error", f"{text}; the app's log says why")
+        if out := leaving(answer.links, life.prefix):
+            yield _link_finding(path, out, life.prefix)
         if answer.left and not life.crashed:
             yield from _disconnect_findings(answer, life)
     if life.crashed:
@@ -249,6 +253,16 @@ def _answer_findings(life: Observed) -> Iterator[CheckFinding]:
         yield CheckFinding(
             "crash", "error", f"{text}: a server starts it anew, and gives it up at the third time"
         )
+
+
+def _link_finding(path: str, out: list[str], prefix: str) -> CheckFinding:
+    more = f" and {len(out) - 3} more" if len(out) > 3 else ""
+    return CheckFinding(
+        "leaves-prefix",
+        "warning",
+        f"GET {path}: it links to {', '.join(out[:3])}{more}, which a browser asks Mattermost for and"
+        f" not the plugin at {prefix}: make such links relative, or put root_path before them",
+    )
 
 
 def _is_explained(answer: ObservedAnswer, life: Observed) -> bool:

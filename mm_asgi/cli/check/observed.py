@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mm_asgi.cli.check.links import links_of
 from mm_asgi.host import Host, HostError
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ HEAD_WAIT = 5.0
 STREAM_WAIT = 1.0
 """Seconds for reading a body, since an event stream has no end."""
 
+_LOOKED_AT = 200_000
+"""Bytes of a page that are searched for links."""
+
 _KEPT = 2000
 """Log lines; more would not change the findings."""
 
@@ -49,6 +53,7 @@ class ObservedAnswer:
         left: it was left before its end.
         broken: the connection ended before the body did.
         at: when it was over, in seconds since the epoch.
+        links: what a page links to, or where the answer redirects.
     """
 
     path: str
@@ -58,6 +63,7 @@ class ObservedAnswer:
     left: bool = False
     broken: bool = False
     at: float = 0.0
+    links: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -221,7 +227,11 @@ def _get_path(address: str, prefix: str, path: str) -> ObservedAnswer:
         connection.request("GET", prefix + path)
         response = connection.getresponse()
         answer.status = response.status
-        _read_body(response, connection, answer)
+        body = _read_body(response, connection, answer)
+        if response.getheader("Content-Type", "").startswith("text/html"):
+            answer.links = links_of(body.decode("utf-8", "replace"))
+        if target := response.getheader("Location"):
+            answer.links.append(target)
     except TimeoutError:
         answer.left = True
     except (http.client.HTTPException, OSError):
@@ -237,17 +247,21 @@ def _read_body(
     response: http.client.HTTPResponse,
     connection: http.client.HTTPConnection,
     answer: ObservedAnswer,
-) -> None:
+) -> bytes:
+    """Read the body for a while, and return its beginning."""
     until = time.monotonic() + STREAM_WAIT
+    begin = b""
     while (left := until - time.monotonic()) > 0:
         if connection.sock is not None:
             connection.sock.settimeout(max(left, 0.01))
         piece = response.read1(64 * 1024)
         answer.size += len(piece)
+        begin = (begin + piece)[:_LOOKED_AT]
         if not piece:
             answer.broken = bool(response.length)
-            return
+            return begin
     answer.left = True
+    return begin
 
 
 def _memory_of(pid: int) -> int | None:

@@ -16,6 +16,7 @@ import pytest
 from mm_asgi.cli import main
 from mm_asgi.cli.check.findings import LIMITS, CheckFinding, Code, find
 from mm_asgi.cli.check.imports import Imported, Module, parse_importtime, probe_import
+from mm_asgi.cli.check.links import leaving, links_of
 from mm_asgi.cli.check.observed import Observed, ObservedAnswer, PrintedLines
 from mm_asgi.cli.check.probe import Printed, public_routes
 from mm_asgi.cli.check.report import Report
@@ -117,6 +118,23 @@ def test_what_the_app_logs_itself_is_no_finding() -> None:
 def test_a_route_below_public() -> None:
     (text,) = texts(Observed(), Imported(public=["/public/logo"]))
     assert text.startswith("the route /public/logo is never asked: a server serves /public itself")
+
+
+PAGE = """<html><head><link rel=stylesheet href="/static/app.css"><base></head>
+<a href="items/1">one</a> <a href='/plugins/shop/items'>all</a> <a href=//cdn.example.com/x>cdn</a>
+<form action="/save?x=1"></form><img src="/api/v4/users/me/image"><a name="/n">n</a>
+<script>let x = "/no/link"</script><a href="/save?x=1">again</a><a href="/plugins/shopping">other</a>"""
+
+
+def test_the_links_of_a_page_that_leave_the_plugin() -> None:
+    links = links_of(PAGE)
+    assert links[:2] == ["/static/app.css", "items/1"]
+    assert leaving(links, "/plugins/shop") == ["/static/app.css", "/save?x=1"]
+    site = ["/chat/x", "/chat/plugins/shop", "/chat/plugins/shopping", "/"]
+    assert leaving(site, "/chat/plugins/shop") == ["/chat/x", "/chat/plugins/shopping", "/"]
+    answer = ObservedAnswer("/", 200, links=links)
+    [text] = texts(Observed(prefix="/plugins/shop", answers=[answer]))
+    assert text.startswith("GET /: it links to /static/app.css, /save?x=1, which a browser asks")
 
 
 def test_errors_come_first() -> None:
@@ -399,3 +417,16 @@ def test_what_fails_on_a_released_server_alone_says_so(
     assert found["start"].startswith(
         "on a released server: the plugin does not start: importing shop failed: AssertionError"
     )
+
+
+def test_a_redirect_out_of_the_plugin_is_found(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop(folder)
+    text = SMALL.replace(
+        '"status": 200, "headers": []', '"status": 302, "headers": [(b"location", b"/in")]'
+    )
+    (folder / "shop.py").write_text(text)
+    found = checked(capsys)
+    assert found.keys() == {"leaves-prefix"}
+    assert "GET /: it links to /in, which a browser asks Mattermost for" in found["leaves-prefix"]
