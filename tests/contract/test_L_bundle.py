@@ -9,13 +9,13 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 from pathlib import Path
 
 import httpx
 import pytest
 
 from mm_asgi.bundle.make_bundle import Made, make_bundle
+from mm_asgi.bundle.unpack import unpack
 from tests.go_host import GoHost, StartFailed
 from tests.net_host import NetHost
 from tests.roads import on
@@ -43,9 +43,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture
 def unpacked(made: Made, tmp_path: Path) -> Path:
     """The folder that a server makes of it."""
-    with tarfile.open(made.path) as archive:
-        archive.extractall(tmp_path, filter="data")
-    return tmp_path / "com.example.shop"
+    (tmp_path / "plugins").mkdir()
+    found = unpack(made.path, tmp_path / "plugins")
+    assert (found.faults, found.left_out) == ((), ())
+    return found.folder
 
 
 @pytest.fixture
