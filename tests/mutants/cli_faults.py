@@ -12,6 +12,14 @@ BUNDLE = ("tests/unit/bundle",)
 
 CLI_FAULTS: tuple[Fault, ...] = (
     Fault(
+        "init: a failure leaves what was written so far",
+        "mm_asgi/cli/init/__init__.py",
+        "                path.unlink(missing_ok=True)\n",
+        "                pass\n",
+        ("tests/unit/cli/init",),
+        "all_files_or_none",
+    ),
+    Fault(
         "check: a link to another plugin with a longer name counts as the plugin's",
         "mm_asgi/cli/check/links.py",
         'f"{urlsplit(link).path}/".startswith(f"{prefix}/")',

@@ -1,9 +1,14 @@
 """``mm-asgi init``: write the files that make a plugin of an app. No source file is changed."""
 
 import argparse
+import contextlib
+import errno
 import json
+import os
 import re
+import stat
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,20 +70,49 @@ def run(arguments: argparse.Namespace) -> int:
     plan = Plan(app, _checked_id(arguments.id, app), _project_facts(project))
     _refuse_to_overwrite(folder)
     appended = _text_to_append(text, project, app)
-    (folder / MANIFEST).write_text(plan.manifest(), "utf-8")
-    # Unix line ends on any system: a server runs the file itself, by its first line.
-    (folder / START_FILE).write_text(plan.start_file(), "utf-8", newline="\n")
-    (folder / START_FILE).chmod(0o755)
+    # Bytes, so with Unix line ends on any system: a server runs the start file by its first line.
+    files = {MANIFEST: (plan.manifest(), 0o644), START_FILE: (plan.start_file(), 0o755)}
     written = f"wrote {MANIFEST} (id {plan.id}), {START_FILE}"
     if appended:
-        with (folder / PROJECT).open("a", encoding="utf-8") as file:
-            file.write(appended)
+        files[PROJECT] = (text + appended, _mode_of(folder / PROJECT))
         written += f", [tool.mm-asgi] in {PROJECT}"
+    _write_all(folder, files)
     sys.stdout.write(f"{written}: {app} is a plugin\n")
     if not arguments.id:
         sys.stdout.write(f"the id has to be yours before you ship it: change it in {MANIFEST}\n")
     sys.stdout.write("next: mm-asgi dev\n")
     return 0
+
+
+def _mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
+
+
+def _write_all(folder: Path, files: Mapping[str, tuple[str, int]]) -> None:
+    """Write all files or none, each with its mode: first beside their places, then into them.
+
+    Raises:
+        ConfigError: one cannot be written.
+    """
+    places = {name: (folder / name).resolve() for name in files}  # a link stays one
+    beside = {name: place.with_name(f".{name}.mm-asgi") for name, place in places.items()}
+    name = ""
+    try:
+        for name, (text, mode) in files.items():
+            if places[name].exists() and not os.access(places[name], os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            beside[name].write_bytes(text.encode())
+            beside[name].chmod(mode)
+        for name in files:
+            beside[name].replace(places[name])
+    except OSError as exc:
+        for path in beside.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise ConfigError(
+            f"{name}: it cannot be written ({exc.strerror}), and nothing was: run init in a folder"
+            " that you may write to"
+        ) from exc
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,29 @@ def test_a_version_that_a_server_takes(folder: Path, given: str, version: str) -
     assert (manifest["version"], manifest["name"]) == (version, "Com.acme.shop")
 
 
+def test_it_writes_all_files_or_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(folder, "pyproject.toml", "[project]\n")
+    (folder / ".pyproject.toml.mm-asgi").mkdir()  # the last of them cannot be written
+    before = contents(folder)
+    assert main(["init", "shop.main:app"]) == 2
+    assert "pyproject.toml: it cannot be written (Is a directory), and nothing was: run init" in (
+        capsys.readouterr().err
+    )
+    assert contents(folder) == before
+
+
+def test_the_settings_file_keeps_its_mode_and_its_link(folder: Path) -> None:
+    write(folder, "elsewhere/pyproject.toml", "[project]\n")
+    (folder / "elsewhere" / "pyproject.toml").chmod(0o640)
+    (folder / "pyproject.toml").symlink_to("elsewhere/pyproject.toml")
+    assert main(["init", "shop.main:app"]) == 0
+    assert (folder / "pyproject.toml").is_symlink()
+    real = folder / "elsewhere" / "pyproject.toml"
+    assert real.stat().st_mode & 0o777 == 0o640
+    assert real.read_text().startswith("[project]\n")
+    assert (folder / "plugin.py").stat().st_mode & 0o777 == 0o755
+
+
 def test_an_app_that_stands_there_is_taken(folder: Path) -> None:
     text = '[tool.mm-asgi]\napp = "shop.other:app"\ndrain = 3\n'
     write(folder, "pyproject.toml", text)
